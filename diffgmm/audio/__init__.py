@@ -1,0 +1,29 @@
+"""Read, resample and write audio files without surprises.
+
+Arrays are float32 of shape ``[channels, samples]`` in [-1, 1] throughout. Files keep what they came
+with: format, subtype, rate, channel count and length. Everything a user can get wrong ends in an
+:class:`AudioError`, one line that names the file.
+"""
+
+from .reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
+from .signal import active_level_db, fit_length, level_db, resample, resampled_length
+from .writer import Writer, choose_format, write
+
+__all__ = [
+    "BLOCK",
+    "FORMATS",
+    "AudioError",
+    "AudioInfo",
+    "Writer",
+    "active_level_db",
+    "choose_format",
+    "fit_length",
+    "is_audio",
+    "level_db",
+    "probe",
+    "read",
+    "read_blocks",
+    "resample",
+    "resampled_length",
+    "write",
+]

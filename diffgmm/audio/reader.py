@@ -1,0 +1,146 @@
+"""Read audio files whole or block by block, refusing what is not sound."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from .signal import resample
+
+#: File name endings that libsndfile reads and writes, and the format each stands for.
+FORMATS = {
+    ".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG", ".mp3": "MP3",
+    ".aiff": "AIFF", ".aif": "AIFF", ".au": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64",
+}  # fmt: skip
+BLOCK = 1 << 16  # frames per block when streaming
+# libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
+_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
+_PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
+_MP3_SLACK = 2 * 1152  # MP3 headers count frames before encoder delay and padding are cut
+
+
+class AudioError(ValueError):
+    """A file that cannot be read or written as asked; one line: which file, what, what to do."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """A file's header: ``frames`` is samples per channel; ``format``, ``subtype`` are soundfile's names."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.sample_rate
+
+
+def is_audio(path: str | os.PathLike[str]) -> bool:
+    """Whether the name ends like an audio file that this module reads."""
+    return Path(path).suffix.lower() in FORMATS
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
+    path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path}: is a directory, give an audio file")
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{path}: permission denied")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: the file is empty")
+    try:
+        sound = soundfile.SoundFile(os.fsencode(path))
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise AudioError(
+            f"{path}: not an audio file this reads (WAV, FLAC, OGG, MP3 ...), or damaged"
+        ) from error
+    with sound:
+        info = AudioInfo(path, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+        promised = _SHORT.search(sound.extra_info)
+        if promised and int(promised[2]) < int(promised[1]) < _PLACEHOLDER:
+            raise AudioError(
+                f"{path}: truncated, {promised[2]} of {promised[1]} bytes are there; copy the file again"
+            )
+        if info.frames <= 0:
+            raise AudioError(f"{path}: holds no audio samples")
+        yield sound, info
+
+
+def probe(path: str | os.PathLike[str]) -> AudioInfo:
+    """Return the file's rate, channels, length and format from its header.
+
+    Raises:
+        AudioError: missing, a directory, empty, truncated, without samples or not audio.
+    """
+    with _opened(path) as (_, info):
+        return info
+
+
+def read_blocks(path: str | os.PathLike[str], frames: int = BLOCK) -> Iterator[np.ndarray]:
+    """Yield the file piece by piece, float32 ``[channels, <= frames]``, in constant memory.
+
+    Raises:
+        AudioError: as :func:`probe`, and when NaN, Inf or fewer samples than promised turn up on the way.
+    """
+    with _opened(path) as (sound, info):
+        done = 0
+        while True:
+            try:
+                block = sound.read(frames, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise AudioError(
+                    f"{path}: damaged or truncated after {done} of {info.frames} samples"
+                ) from error
+            if not len(block):
+                break
+            bad = ~np.isfinite(block)
+            if bad.any():
+                frame, channel = np.argwhere(bad)[0]
+                kind = "NaN" if np.isnan(block[frame, channel]) else "Inf"
+                where = f"sample {done + frame} of channel {channel + 1}"
+                raise AudioError(f"{path}: holds {kind} at {where}; repair the file")
+            done += len(block)
+            yield np.ascontiguousarray(block.T)
+        if done + (_MP3_SLACK if info.format == "MP3" else 0) < info.frames or not done:
+            raise AudioError(
+                f"{path}: truncated, {done} of {info.frames} samples are there; copy the file again"
+            )
+
+
+def read(
+    path: str | os.PathLike[str], sample_rate: int | None = None, mono: bool = False
+) -> tuple[np.ndarray, AudioInfo]:
+    """Read a whole file.
+
+    Args:
+        path: WAV, FLAC, OGG, MP3 or another format of libsndfile.
+        sample_rate: resample to this rate in Hz; ``None`` keeps the file's.
+        mono: average the channels into one.
+
+    Returns:
+        float32 ``[channels, samples]`` in [-1, 1] (float files may exceed it) and the file's own info.
+
+    Raises:
+        AudioError: see :func:`read_blocks`.
+    """
+    info = probe(path)
+    x = np.concatenate(list(read_blocks(path)), axis=1)
+    if mono:
+        x = x.mean(axis=0, keepdims=True, dtype=np.float32)
+    if sample_rate is not None:
+        x = resample(x, info.sample_rate, sample_rate)
+    return x, info
