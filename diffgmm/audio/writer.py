@@ -28,11 +28,12 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
         AudioError: the ending names no audio format.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise AudioError(f"{path}: the name's ending is no audio format; use one of {' '.join(FORMATS)}")
-    form = FORMATS[suffix]
     if like is not None and suffix == like.path.suffix.lower():
         form = like.format  # a .wav may hold WAVEX or RF64, keep it
+    elif suffix in FORMATS:
+        form = FORMATS[suffix]
+    else:
+        raise AudioError(f"{path}: the name's ending is no audio format; use one of {' '.join(FORMATS)}")
     if like is not None and soundfile.check_format(form, like.subtype):
         return form, like.subtype
     return form, "OPUS" if suffix == ".opus" else str(soundfile.default_subtype(form))
