@@ -26,7 +26,8 @@ class _Fifo:
     """Columns ``[C, n]`` addressed by absolute position; old ones can be forgotten."""
 
     def __init__(self, channels: int, dtype: type = np.float32) -> None:
-        self._data, self.start = np.zeros((channels, 0), dtype), 0
+        self._data: np.ndarray = np.zeros((channels, 0), dtype)
+        self.start = 0
 
     @property
     def end(self) -> int:

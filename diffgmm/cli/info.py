@@ -1,0 +1,115 @@
+"""``diffgmm info``: what is installed here and what it can use."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import diffgmm
+
+HELP = "print versions, devices, models and folders"
+PACKAGES = (
+    "torch", "torchaudio", "lightning", "torchmetrics", "jsonargparse", "numpy", "librosa", "soundfile",
+    "soxr", "pesq", "pystoi", "safetensors", "matplotlib", "tensorboard", "wandb", "onnxruntime", "openvino",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the facts."""
+    facts = gather()
+    if args.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return 0
+    print(f"diffgmm {facts['diffgmm']}, Python {facts['python']}, {facts['platform']}")
+    print("packages  " + ", ".join(f"{name} {version or '-'}" for name, version in facts["packages"].items()))
+    if facts["torchaudio_problem"]:
+        print(f"          torchaudio does not load: {facts['torchaudio_problem']}")
+    for device in facts["devices"]:
+        print(f"device    {device['name']}: {device['what']}")
+    for model in facts["models"]:
+        print(f"model     {model['name']}: {model['sample_rate']} Hz, {model['megabytes']} MB")
+        for key, value in model["card"].items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            print(f"            {key}: {text}")
+    if not facts["models"]:
+        print("model     none shipped; give `diffgmm denoise --model` a checkpoint")
+    print(f"home      {facts['home']}" + ("" if Path(facts["home"]).is_dir() else " (not there yet)"))
+    return 0
+
+
+def gather() -> dict[str, Any]:
+    """All facts as plain data."""
+    return {
+        "diffgmm": diffgmm.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "torchaudio_problem": _torchaudio_problem(),
+        "devices": _devices(),
+        "models": _models(),
+        "home": str(_home()),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _torchaudio_problem() -> str | None:
+    """Why torchaudio does not load, if so; a CUDA build of it beside a CPU build of torch raises OSError."""
+    try:
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"{first} (install it from the same index as torch; denoising does not need it)"
+    return None
+
+
+def _devices() -> list[dict[str, Any]]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpu = {"name": "cpu", "what": f"{cores} cores, {torch.get_num_threads()} threads"}
+    gpus = [
+        {"name": f"cuda:{i}", "what": torch.cuda.get_device_name(i)}
+        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    return [cpu, *gpus]
+
+
+def _models() -> list[dict[str, Any]]:
+    from diffgmm.inference import available_models, model_path
+
+    models = []
+    for name in available_models():
+        path = model_path(name)
+        description = json.loads(path.read_text(encoding="utf-8"))
+        models.append(
+            {
+                "name": name,
+                "sample_rate": description["sample_rate"],
+                "megabytes": round(path.with_suffix(".safetensors").stat().st_size / 1e6, 2),
+                "sampler": description.get("sampler", {}),
+                "card": description.get("card", {}),
+            }
+        )
+    return models
+
+
+def _home() -> Path:
+    from data_modules import home
+
+    return home()
