@@ -1,0 +1,199 @@
+"""Which audio files there are: corpora with a manifest or a folder layout, and plain folders of voices and noises.
+
+Nothing is decoded here. The result is a list of `Item`: a file, its split, whether it is speech or noise, and its
+group (the speaker, or the category of noise), in a fixed order.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_modules.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "valid", "test")
+KINDS = ("speech", "noise")
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
+
+
+@dataclass(frozen=True, order=True)
+class Item:
+    """One audio file of a corpus.
+
+    Args:
+        split: ``train``, ``valid`` or ``test``.
+        kind: ``speech`` or ``noise``.
+        group: the speaker of a voice, the category of a noise.
+        path: where the file is.
+    """
+
+    split: str
+    kind: str
+    group: str
+    path: str
+
+
+def audio_files(folder: str | Path) -> list[Path]:
+    """All audio files below a folder by their ending, sorted by relative path; hidden ones are left out."""
+    root = Path(folder)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{root}: {what}; give a folder that holds audio files")
+    found: list[Path] = []
+    for where, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(where, name)
+            for name in names
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+        ]
+    if not found:
+        raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(sorted(AUDIO_SUFFIXES))})")
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def folder_items(folders: str | Path | Sequence[str | Path], kind: str, split: str = "train") -> list[Item]:
+    """The files of one or several folders as items of one kind and split.
+
+    The group of a file is the first folder below the one given (``voices/anna/a.wav``: ``anna``); files that lie
+    directly in the folder share the group named after that folder.
+    """
+    paths = [folders] if isinstance(folders, (str, Path)) else list(folders)
+    items: list[Item] = []
+    for folder in paths:
+        root = Path(folder).expanduser()
+        for path in audio_files(root):
+            parts = path.relative_to(root).parts
+            group = parts[0] if len(parts) > 1 else root.resolve().name
+            items.append(Item(split, kind, group, str(path)))
+    return items
+
+
+def read_manifest(path: str | Path) -> list[Item]:
+    """Reads a manifest: a CSV file with at least the columns path, split, kind and group.
+
+    Relative paths start at the manifest's own folder.
+
+    Raises:
+        DataError: no such file, a column is missing, or a line has an unknown split or kind.
+    """
+    manifest = Path(path).expanduser()
+    items: list[Item] = []
+    try:
+        with open(manifest, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = {"path", "split", "kind", "group"} - set(rows.fieldnames or ())
+            if missing:
+                raise DataError(f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group")
+            for row in rows:
+                for column, allowed in (("split", SPLITS), ("kind", KINDS)):
+                    if row[column] not in allowed:
+                        raise DataError(
+                            f"{manifest}, line {rows.line_num}: {column} is {row[column]!r}, "
+                            f"must be one of {', '.join(allowed)}"
+                        )
+                if not row["path"]:
+                    raise DataError(f"{manifest}, line {rows.line_num}: the path is empty")
+                where = manifest.parent / row["path"]
+                items.append(Item(row["split"], row["kind"], row["group"] or "unknown", str(where)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{manifest}: can't be read as a CSV manifest ({error})") from error
+    if not items:
+        raise DataError(f"{manifest}: the manifest lists no files")
+    return items
+
+
+def corpus_items(corpus: str | Path) -> list[Item]:
+    """The files of one corpus.
+
+    Args:
+        corpus: a manifest file, or a folder with ``manifest.csv``, or a folder laid out as
+            ``{train,valid,test}/{speech,noise}/<group>/...``.
+    """
+    root = Path(corpus).expanduser()
+    if root.is_file():
+        items = read_manifest(root)
+    elif (root / "manifest.csv").is_file():
+        items = read_manifest(root / "manifest.csv")
+    elif root.is_dir():
+        items = []
+        for split in SPLITS:
+            for kind in KINDS:
+                if (root / split / kind).is_dir():
+                    items += folder_items(root / split / kind, kind, split)
+        if not items:
+            raise DataError(
+                f"{root}: not a corpus; needs manifest.csv or folders such as train/speech and train/noise "
+                "(for plain folders of voices and noises use speech= and noise=)"
+            )
+    else:
+        raise DataError(f"{root}: no such corpus folder or manifest")
+    _warn_of_shared_speakers(root, items)
+    return items
+
+
+def _warn_of_shared_speakers(root: Path, items: Iterable[Item]) -> None:
+    splits: dict[str, set[str]] = {}
+    for item in items:
+        if item.kind == "speech":
+            splits.setdefault(item.group, set()).add(item.split)
+    shared = sorted(group for group, where in splits.items() if len(where) > 1)
+    if shared:
+        log.warning("%s: %d speaker(s) in more than one split: %s", root, len(shared), ", ".join(shared[:8]))
+
+
+def split_off(items: Sequence[Item], fraction: float, split: str, by: str = "group", seed: int = 0) -> list[Item]:
+    """Moves a share of the items to another split, always the same ones.
+
+    Whole groups move (``by="group"``) unless there is only one group or ``by="file"``. The order in which groups or
+    files are taken comes from a hash of their names, so adding a file doesn't reshuffle the others.
+
+    Args:
+        items: files of one kind.
+        fraction: share of the files, in [0, 1); at least one group or file moves if it is above zero.
+        split: where they move to.
+        by: ``group`` or ``file``.
+        seed: another seed, another choice.
+
+    Returns:
+        All the items, those chosen with their new split.
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise DataError(f"the fraction for {split} is {fraction}, must be at least 0 and below 1")
+    if by not in ("group", "file"):
+        raise DataError(f"split by {by!r}: must be group or file")
+    if fraction == 0.0 or not items:
+        return list(items)
+    groups = {item.group for item in items}
+
+    def unit(item: Item) -> str:
+        return item.group if by == "group" and len(groups) > 1 else f"{item.group}/{os.path.basename(item.path)}"
+
+    sizes: dict[str, int] = {}
+    for item in items:
+        sizes[unit(item)] = sizes.get(unit(item), 0) + 1
+    if len(sizes) < 2:
+        raise DataError(f"can't split {len(items)} file(s) in one {by} into two; give a folder for {split}")
+    order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    chosen: set[str] = set()
+    wanted, taken = math.ceil(fraction * len(items)), 0
+    for name in order[:-1]:  # one unit always stays behind
+        if taken >= wanted:
+            break
+        if not chosen or taken + sizes[name] <= 1.5 * wanted:
+            chosen.add(name)
+            taken += sizes[name]
+    return [replace(item, split=split) if unit(item) in chosen else item for item in items]
+
+
+def select(items: Iterable[Item], split: str, kind: str) -> list[Item]:
+    """The items of one split and kind, sorted by group and path, none twice."""
+    return sorted({item for item in items if item.split == split and item.kind == kind})

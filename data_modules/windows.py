@@ -1,0 +1,121 @@
+"""Training windows as a map-style dataset, the sampler that deals them to ranks, and a loader that can be resumed.
+
+A window is a pure function of (seed, epoch, index): the same for any number of workers, any start method and any number
+of ranks, and different in every epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from data_modules.mixing import Mixer
+
+Example = tuple[np.ndarray, np.ndarray, float, str]
+
+
+def window_rng(*key: int) -> np.random.Generator:
+    """The random generator of one window: counter-based (Philox), its stream a hash of the key."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+class MixtureWindows(Dataset[Example]):
+    """Windows mixed on the fly.
+
+    The index counts through all epochs: window ``i`` of epoch ``e`` has the index ``e * epoch_size + i``. So the worker
+    needs no word of the epoch, and persistent workers stay correct.
+
+    Args:
+        mixer: draws the windows.
+        samples: length of a window.
+        epoch_size: windows per epoch.
+        seed: another seed, other windows.
+    """
+
+    def __init__(self, mixer: Mixer, samples: int, epoch_size: int, seed: int) -> None:
+        self.mixer, self.samples, self.epoch_size, self.seed = mixer, samples, epoch_size, seed
+
+    def __len__(self) -> int:
+        return self.epoch_size
+
+    def __getitem__(self, index: int) -> Example:
+        """Returns noisy, clean (float32 [samples]), the signal-to-noise ratio in dB and a name."""
+        epoch, number = divmod(int(index), self.epoch_size)
+        mixture = self.mixer.draw(window_rng(self.seed, epoch, number), self.samples)
+        return mixture.noisy, mixture.clean, mixture.snr, f"train-{epoch:03d}-{number:06d}"
+
+
+def collate(examples: Sequence[Example]) -> dict[str, Any]:
+    """Stacks examples of one length.
+
+    Returns:
+        ``noisy`` and ``clean`` float32 [B, 1, T], ``snr`` float32 [B] in dB (NaN where there is none), ``name``.
+    """
+    noisy, clean, snr, name = zip(*examples, strict=True)
+    return {
+        "noisy": torch.from_numpy(np.stack(noisy)[:, None]),
+        "clean": torch.from_numpy(np.stack(clean)[:, None]),
+        "snr": torch.tensor(snr, dtype=torch.float32),
+        "name": list(name),
+    }
+
+
+class WindowSampler(DistributedSampler[Example]):
+    """Deals the windows of an epoch to the ranks in turn, every rank the same number of whole batches.
+
+    The windows of one training step, all ranks together, are the next ``batch_size * world_size`` of the epoch. It is a
+    `DistributedSampler` so that Lightning leaves it in place and calls `set_epoch`.
+
+    Args:
+        dataset: the windows.
+        batch_size: per rank; what doesn't fill a batch on every rank is dropped.
+        rank, world_size: of this process.
+    """
+
+    def __init__(self, dataset: MixtureWindows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
+        self.epoch_size = dataset.epoch_size
+        self.batches = self.epoch_size // (batch_size * world_size)
+        self.num_samples = self.batches * batch_size
+        self.total_size = self.num_samples * world_size
+        self.skip = 0  # windows of this rank left out at the start of the next pass
+
+    def __iter__(self) -> Iterator[int]:
+        skip, self.skip = self.skip, 0
+        first = self.epoch * self.epoch_size
+        return iter(range(first + self.rank + skip * self.num_replicas, first + self.total_size, self.num_replicas))
+
+
+class ResumableLoader(DataLoader[Example]):
+    """A loader of training windows that remembers how many batches of the epoch it has given out.
+
+    Lightning saves the state of a loader that has one in the checkpoint and gives it back on resuming, so that training
+    goes on with the batch after the last one seen. What was seen is skipped without mixing anything.
+    """
+
+    _given = 0
+    _resume: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self._epoch(), "batches": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._resume = dict(state)
+
+    def _epoch(self) -> int:
+        return int(getattr(self.sampler, "epoch", 0))
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        resume, self._resume = self._resume, None
+        self._given = 0
+        if resume and resume["epoch"] == self._epoch() and resume["batches"] < len(self):
+            if isinstance(self.sampler, WindowSampler):
+                self._given = resume["batches"]
+                self.sampler.skip = self._given * (self.batch_size or 1)
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
