@@ -22,7 +22,8 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) CONFIG=$(CONFIG) JOBS=$(JOBS)"
 
-install: $(STAMP) ## create the environment in .venv and install diffgmm with its tools (5.5 GB with CUDA builds)
+install: $(STAMP) ## create the environment in .venv and install diffgmm with its tools (6.4 GB with CUDA builds)
+	@echo "diffgmm is installed: $(BIN)/diffgmm"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -36,9 +37,10 @@ $(STAMP): pyproject.toml
 	else echo "[1/3] use the environment $(VENV)"; fi
 	@echo "[2/3] install packages, two to five minutes the first time; details in $(VENV)/install.log"
 	@'$(BIN)/python' -m pip install --disable-pip-version-check --progress-bar off -e '.[dev]' \
-	  2>'$(VENV)/install.err' | tee '$(VENV)/install.log' | while IFS= read -r line; do case "$$line" in \
-	    *Downloading*MB\)*|*"Using cached"*MB\)*) set -- $$line; shift $$(( $$# - 3 )); echo "      $$1 $$2 $$3";; \
-	    Building*wheels*|Installing\ collected*) echo "      $${line:0:60}";; \
+	  2>'$(VENV)/install.err' | tee '$(VENV)/install.log' | while read -r line; do case "$$line" in \
+	    "Downloading "*[0-9][0-9].[0-9]" MB)"|"Using cached "*[0-9][0-9].[0-9]" MB)") echo "      $$line";; \
+	    "Building wheels"*) echo "      build what comes as source";; \
+	    "Installing collected"*) echo "      unpack everything (the longest step)";; \
 	  esac; done || { tail -n 20 '$(VENV)/install.err'; echo "the installation failed: see above and $(VENV)/install.log"; exit 1; }
 	@'$(BIN)/python' -c 'import torch, lightning, diffgmm; print("[3/3] diffgmm", diffgmm.__version__, "with torch", torch.__version__)'
 	@printf '%s\n' '$(CURDIR)' > '$(STAMP)'
