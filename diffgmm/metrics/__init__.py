@@ -1,0 +1,102 @@
+"""Speech quality metrics: pure functions ``name(estimate, reference, sample_rate) -> float``.
+
+A score that does not exist is NaN and has a reason (:func:`explain`); it is counted, never averaged in. The
+classes for training loops live in :mod:`diffgmm.metrics.modules`, which needs torchmetrics; this package does
+not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+# The order is that of tables.
+from .pesq import pesq_nb, pesq_wb  # isort: skip
+from .stoi import estoi, stoi  # isort: skip
+from .si_sdr import si_sdr  # isort: skip
+from .sdr import sdr  # isort: skip
+from .snr import snr  # isort: skip
+from .segmental_snr import segmental_snr  # isort: skip
+from .lsd import lsd  # isort: skip
+from .base import METRICS, Measure, NoScore, Score
+
+#: All metrics by name.
+NAMES: tuple[str, ...] = tuple(METRICS)
+
+__all__ = [
+    "METRICS",
+    "NAMES",
+    "Measure",
+    "NoScore",
+    "Score",
+    "default_names",
+    "estoi",
+    "explain",
+    "lsd",
+    "pesq_nb",
+    "pesq_wb",
+    "score",
+    "sdr",
+    "segmental_snr",
+    "si_sdr",
+    "snr",
+    "stoi",
+]
+
+
+def default_names(sample_rate: int) -> tuple[str, ...]:
+    """The metrics to look at first: ``pesq_wb`` from 16 kHz, ``pesq_nb`` below, then STOI, ESTOI, SI-SDR."""
+    return ("pesq_wb" if sample_rate >= 16000 else "pesq_nb", "stoi", "estoi", "si_sdr")
+
+
+def explain(
+    estimate: np.ndarray,
+    reference: np.ndarray,
+    sample_rate: int,
+    names: Iterable[str] | None = None,
+    *,
+    resample: bool = False,
+) -> dict[str, Score]:
+    """Score one signal, with the reason for every score that does not exist.
+
+    Args:
+        estimate: processed speech, float ``[samples]``.
+        reference: clean speech, float ``[samples]``.
+        sample_rate: of both, in Hz.
+        names: of metrics in :data:`NAMES`; ``None`` for :func:`default_names`.
+        resample: let a metric that is not defined at ``sample_rate`` (PESQ at 48 kHz) judge resampled
+            signals.
+
+    Raises:
+        ValueError: unknown name, signals of unequal length, or a rate at which a metric is not defined.
+
+    >>> import numpy as np
+    >>> explain(np.zeros(16000), np.ones(16000), 16000, ["snr"])
+    {'snr': Score(value=nan, reason='estimate is silent')}
+    """
+    names = default_names(sample_rate) if names is None else tuple(names)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise ValueError(f"unknown metric {', '.join(unknown)}; choose from {' '.join(NAMES)}")
+    return {
+        name: METRICS[name].explain(estimate, reference, sample_rate, resample=resample) for name in names
+    }
+
+
+def score(
+    estimate: np.ndarray,
+    reference: np.ndarray,
+    sample_rate: int,
+    names: Iterable[str] | None = None,
+    *,
+    resample: bool = False,
+) -> dict[str, float]:
+    """Score one signal: the values of :func:`explain`, NaN where there is none.
+
+    >>> import numpy as np
+    >>> score(np.array([1.1, -1.1]), np.array([1.0, -1.0]), 16000, ["snr", "lsd"])["snr"].__round__(2)
+    20.0
+    """
+    found = explain(estimate, reference, sample_rate, names, resample=resample)
+    return {name: one.value for name, one in found.items()}

@@ -1,0 +1,158 @@
+"""What all metrics share: checks of the signals, the reason for a missing score, the list by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffgmm.audio import resample as resample_audio
+
+#: Peaks below this are silence: -140 dB of full scale, under one step of 24-bit audio.
+SILENCE = 1e-7
+
+
+class NoScore(Exception):
+    """The metric does not exist for these signals; the message says why."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value and, when it is not finite, the reason.
+
+    NaN stands for a score that does not exist (a silent signal, NaN in the audio, too short), an infinite
+    value for a ratio without a denominator (estimate and reference are equal). Neither belongs into an
+    average.
+    """
+
+    value: float
+    reason: str = ""
+
+    @property
+    def valid(self) -> bool:
+        return math.isfinite(self.value)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric and what is known about it.
+
+    Attributes:
+        name: as in tables and logs, for example ``pesq_wb``.
+        unit: ``"dB"``, ``"MOS"`` or empty for a plain ratio.
+        higher_is_better: direction of improvement.
+        rates: sample rates in Hz at which it is defined, empty for any; resampling goes to the highest below.
+        seconds: shortest signal it can judge.
+        function: ``(estimate, reference, sample_rate) -> float`` on checked float64 signals; may raise
+            :class:`NoScore`.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    rates: tuple[int, ...]
+    seconds: float
+    function: Callable[[np.ndarray, np.ndarray, int], float]
+
+    def explain(
+        self, estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, resample: bool = False
+    ) -> Score:
+        """Score one signal and keep the reason when that is impossible.
+
+        Args:
+            estimate: the processed signal, float ``[samples]``.
+            reference: the clean signal, float ``[samples]``, aligned with ``estimate``.
+            sample_rate: of both, in Hz.
+            resample: bring both to a rate at which the metric is defined, if theirs is none.
+
+        Raises:
+            ValueError: not two 1-D arrays of one length, or a rate at which the metric is not defined.
+        """
+        a, b = np.asarray(estimate), np.asarray(reference)
+        if a.ndim != 1 or a.shape != b.shape:
+            raise ValueError(
+                f"{self.name} compares two signals [samples] of one length, got {a.shape} and {b.shape}"
+            )
+        rate = self.rate_for(sample_rate, resample)
+        try:
+            for label, x in (("estimate", a), ("reference", b)):
+                if not x.size:
+                    raise NoScore("no samples")
+                if not np.isfinite(x).all():
+                    raise NoScore(f"{label} holds NaN or Inf")
+                if np.abs(x).max() < SILENCE:
+                    raise NoScore(f"{label} is silent")
+            if a.size < self.seconds * sample_rate:
+                raise NoScore(f"shorter than {self.seconds:g} s")
+            if rate != sample_rate:
+                a, b = (resample_audio(x, sample_rate, rate) for x in (a, b))
+            value = float(self.function(a.astype(np.float64), b.astype(np.float64), rate))
+        except NoScore as why:
+            return Score(math.nan, str(why))
+        if math.isinf(value):
+            return Score(
+                value, "no error left: estimate and reference agree" if value > 0 else "nothing in common"
+            )
+        return Score(value, "" if math.isfinite(value) else "undefined for these signals")
+
+    def rate_for(self, sample_rate: int, resample: bool = False) -> int:
+        """The rate at which signals of ``sample_rate`` are judged.
+
+        Raises:
+            ValueError: the metric is not defined at ``sample_rate`` and may not resample, or would have to
+                invent a band.
+        """
+        if not self.rates or sample_rate in self.rates:
+            return sample_rate
+        defined = " or ".join(f"{rate}" for rate in self.rates)
+        lower = [rate for rate in self.rates if rate < sample_rate]
+        if not lower:
+            instead = "; use pesq_nb" if self.name == "pesq_wb" and sample_rate >= 8000 else ""
+            raise ValueError(
+                f"{self.name} is defined at {defined} Hz, which {sample_rate} Hz cannot give{instead}"
+            )
+        if not resample:
+            raise ValueError(
+                f"{self.name} is defined at {defined} Hz, not {sample_rate}; resample the signals first"
+            )
+        return max(lower)
+
+
+#: Every metric by name, filled by :func:`metric` in the order of import.
+METRICS: dict[str, Measure] = {}
+
+
+def metric(
+    *, unit: str = "", higher_is_better: bool = True, rates: tuple[int, ...] = (), seconds: float = 0.0
+) -> Callable[
+    [Callable[[np.ndarray, np.ndarray, int], float]], Callable[[np.ndarray, np.ndarray, int], float]
+]:
+    """Register a function under its own name and wrap it in the checks of :meth:`Measure.explain`."""
+
+    def register(
+        function: Callable[[np.ndarray, np.ndarray, int], float],
+    ) -> Callable[[np.ndarray, np.ndarray, int], float]:
+        measure = Measure(function.__name__, unit, higher_is_better, rates, seconds, function)
+        METRICS[measure.name] = measure
+
+        @functools.wraps(function)
+        def checked(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+            return measure.explain(estimate, reference, sample_rate).value
+
+        return checked
+
+    return register
+
+
+def hann_frames(x: np.ndarray, length: int) -> np.ndarray:
+    """Cut ``[samples]`` into whole Hann-windowed frames ``[count, length]``, a quarter of their length apart.
+
+    A signal shorter than one frame is zero-padded to one.
+    """
+    if x.size < length:
+        x = np.pad(x, (0, length - x.size))
+    cut = np.lib.stride_tricks.sliding_window_view(x, length)[:: max(1, length // 4)]
+    return cut * np.hanning(length + 2)[1:-1]  # without the zeros at both ends, so that no sample is ignored
