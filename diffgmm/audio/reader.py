@@ -20,6 +20,7 @@ FORMATS = {
     ".aiff": "AIFF", ".aif": "AIFF", ".au": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64",
 }  # fmt: skip
 BLOCK = 1 << 16  # frames per block when streaming
+LOWEST_RATE = 100  # Hz; one second at 1 Hz would become 16000 samples in a model, the rest is damage
 # libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
 _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
@@ -75,9 +76,23 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[soundfile.SoundFile,
             raise AudioError(
                 f"{path}: truncated, {promised[2]} of {promised[1]} bytes are there; copy the file again"
             )
+        if info.format == "OGG" and _ends_inside_a_page(path):
+            raise AudioError(f"{path}: truncated, its last page is incomplete; copy the file again")
+        if info.sample_rate < LOWEST_RATE:
+            raise AudioError(f"{path}: a sample rate of {info.sample_rate} Hz is no audio; repair the header")
         if info.frames <= 0:
             raise AudioError(f"{path}: holds no audio samples")
         yield sound, info
+
+
+def _ends_inside_a_page(path: Path) -> bool:
+    """Whether an Ogg file stops in the middle of a page (RFC 3533); its header promises no length to compare."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * 65307))  # the largest page
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    segments = page[26] if len(page) > 26 else 0
+    return len(page) < 27 + segments + sum(page[27 : 27 + segments])
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:

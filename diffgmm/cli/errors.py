@@ -36,7 +36,7 @@ def complain(error: BaseException | str) -> None:
 
 
 def exit_code(error: Exception) -> int:
-    """Report an error that ended a verb, return the exit code; raise again what is not the user's to solve."""
+    """Report an error that ended a verb and return the exit code; bugs are raised again."""
     if os.environ.get(DEBUG) == "1" or not isinstance(error, (UsageError, *for_users())):
         raise error
     complain(error)
