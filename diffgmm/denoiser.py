@@ -1,0 +1,190 @@
+"""The LightningModule: trains a :class:`diffgmm.model.MixtureDenoiser` on pairs of noisy and clean windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from diffgmm import model as models
+from diffgmm.losses import LossInputs, WeightedLoss
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Process, time_grid
+from diffgmm.representation import Representation
+from diffgmm.samplers import Estimate
+
+Batch = dict[str, Any]
+
+
+class DiffGMM(L.LightningModule):
+    """Diffusion Gaussian-mixture denoiser (after Wang et al., arXiv 2406.09154).
+
+    Batches are dictionaries with ``noisy`` and ``clean`` ``[B, 1, T]``.
+
+    Args:
+        representation: waveform, magnitude or complex spectrogram.
+        network: the U-Net.
+        head: mixture head.
+        process: blend or bridge.
+        losses: weight of each loss by name (see :data:`diffgmm.losses.LOSSES`).
+        noisy_end: share of training windows at t = 1, where one-step denoising happens.
+        grid_steps: 0 draws the other times uniformly from (0, 1); N > 0 draws neighbours of the N-step grid, as the
+            ``elbo`` loss needs (it averages over the sampler's pairs).
+        nfe: network calls in validation, and by default in the saved model.
+        estimate: ``mean``, ``sample`` or ``mode``, likewise.
+        optimizer: made from the parameters.
+        lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
+        channels_last: memory format of two-axis networks (faster on most hardware).
+
+    Raises:
+        ValueError: if a part of the description contradicts another.
+    """
+
+    def __init__(
+        self,
+        representation: Representation,
+        network: UNet,
+        head: MixtureHead,
+        process: Process,
+        losses: dict[str, float],
+        noisy_end: float = 0.5,
+        grid_steps: int = 0,
+        nfe: int = 1,
+        estimate: Estimate = "mean",
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= noisy_end <= 1.0:
+            raise ValueError(f"noisy_end is a share between 0 and 1, got {noisy_end}")
+        self.loss = WeightedLoss(losses)
+        if "elbo" in self.loss.weights and grid_steps < 1:
+            raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
+        self.model = models.MixtureDenoiser(representation, network, head, process)
+        if channels_last and representation.dims == 2:
+            self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.noisy_end, self.grid_steps = noisy_end, grid_steps
+        self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
+        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+
+    def setup(self, stage: str) -> None:
+        """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
+        rate = getattr(getattr(self.trainer, "datamodule", None), "sample_rate", self.model.sample_rate)
+        if rate != self.model.sample_rate:
+            raise ValueError(
+                f"the data has {rate} Hz, the representation {self.model.sample_rate} Hz: set both to the same rate"
+            )
+
+    def _times(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Time and next (earlier) time of each window, ``[B]``."""
+        draw = torch.rand(2, batch, generator=generator)
+        at_end = draw[0] < self.noisy_end
+        if self.grid_steps:
+            grid = time_grid(self.grid_steps)
+            index = (draw[1] * self.grid_steps).long().clamp(max=self.grid_steps - 1)
+            index = torch.where(at_end, torch.zeros_like(index), index)
+            time, earlier = grid[index], grid[index + 1]
+        else:
+            time = torch.where(at_end, torch.ones(batch), draw[1].clamp(1e-3, 1.0))
+            earlier = torch.zeros(batch)
+        return time.to(self.device), earlier.to(self.device)
+
+    def _inputs(self, batch: Batch, generator: torch.Generator | None = None) -> LossInputs:
+        representation, process = self.model.representation, self.model.process
+        context = representation.context(batch["noisy"])
+        noisy = representation.encode(batch["noisy"], context)
+        clean = representation.encode(batch["clean"], context)
+        noise = noisy - clean
+        time, earlier = self._times(noisy.shape[0], generator)
+
+        def normal() -> Tensor:
+            return torch.randn(noisy.shape, generator=generator).to(noisy)
+
+        state = process.state(clean, noise, time, normal())
+        next_state = None
+        if self.grid_steps:
+            step = process.reverse(state, noisy, time, earlier)
+            next_state = step.offset + step.factor * noise + step.variance.sqrt() * normal()
+        return LossInputs(
+            self.model.answer(state, noisy, time), noise, noisy, state, next_state, time, earlier, process,
+            representation, context, batch["clean"],
+        )  # fmt: skip
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
+        total, parts = self.loss(self._inputs(batch))
+        size = batch["noisy"].shape[0]
+        self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Loss at fixed random times, and the denoised window for the callbacks."""
+        return self._evaluate(batch, batch_idx, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """As validation, logged as ``test/NAME``."""
+        return self._evaluate(batch, batch_idx, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
+        result = self.model.enhance(batch["noisy"], generator=self._generator(batch_idx), **self.sampler)
+        return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
+
+    def _generator(self, batch_idx: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(batch_idx)
+
+    def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
+        # Times and states come from the batch's number: validation losses of two epochs are then comparable.
+        total, parts = self.loss(self._inputs(batch, torch.Generator().manual_seed(batch_idx)))
+        size = batch["noisy"].shape[0]
+        named = {f"{stage}/{name}": value for name, value in parts.items()}
+        self.log_dict(named, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        result = self.model.enhance(batch["noisy"], generator=self._generator(batch_idx), **self.sampler)
+        return {"loss": total, "denoised": result.waveform, "uncertainty": result.uncertainty}
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and, if given, a scheduler that steps with every training step."""
+        optimizer = self._optimizer(self.parameters())
+        if self._lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
+        }
+
+    def description(self) -> dict[str, Any]:
+        """Plain data that rebuilds the model without Lightning (:func:`diffgmm.model.load_model`)."""
+        return {
+            "format": models.FORMAT,
+            "sample_rate": self.model.sample_rate,
+            "model": models.describe(self.model),
+            "sampler": dict(self.sampler),
+            "losses": dict(self.loss.weights),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the plain description into the checkpoint."""
+        checkpoint["diffgmm"] = self.description()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> DiffGMM:
+        """Module rebuilt from a checkpoint's own description, ready for further training or evaluation.
+
+        Raises:
+            diffgmm.model.ModelError: if the file is not a checkpoint of this class.
+        """
+        loaded, description = models.load_model(path)
+        sampler = description["sampler"]
+        module = cls(
+            loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
+            nfe=sampler["nfe"], estimate=sampler["estimate"],
+        )  # fmt: skip
+        module.model.load_state_dict(loaded.state_dict())
+        return module

@@ -1,0 +1,214 @@
+"""Training losses: each a function of the same inputs, chosen and weighted by name in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from diffgmm.mixture import GaussianMixture
+from diffgmm.process import Process
+from diffgmm.representation import Context, Representation
+
+
+@dataclass
+class LossInputs:
+    """Everything a loss may look at; waveforms are decoded once, when the first loss asks.
+
+    Encoded tensors are ``[B, C, *S]``, waveforms ``[B, 1, T]``, times ``[B]``.
+    """
+
+    mixture: GaussianMixture
+    noise: Tensor
+    noisy: Tensor
+    state: Tensor
+    next_state: Tensor | None
+    time: Tensor
+    next_time: Tensor
+    process: Process
+    representation: Representation
+    context: Context
+    clean_wave: Tensor
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Expected noise, ``[B, C, *S]``."""
+        return self.mixture.mean()
+
+    @cached_property
+    def estimate_wave(self) -> Tensor:
+        """Clean speech that subtracting the expected noise leaves, ``[B, 1, T]``."""
+        return self.representation.decode(self.noisy - self.mean, self.context)
+
+    @cached_property
+    def level(self) -> Tensor:
+        """Root mean square of the noisy window, ``[B, 1, 1]``: waveform losses are relative to it."""
+        return self.context.level
+
+    @cached_property
+    def audible(self) -> Tensor:
+        """Whether the clean window holds speech above -50 dB of the noisy level, ``[B]``."""
+        rms = self.clean_wave.square().mean(dim=(1, 2)).sqrt()
+        return rms > self.level.flatten() * 10 ** (-50 / 20)
+
+
+def nll(x: LossInputs) -> Tensor:
+    """Mixture negative log-likelihood of the true noise, nats per real dimension (Wang et al., 2406.09154)."""
+    return x.mixture.nll(x.noise).mean()
+
+
+def elbo(x: LossInputs) -> Tensor:
+    r"""ELBO step term: negative log-likelihood of the next state under the model's step, nats per real dimension.
+
+    :math:`p(x_\tau | x_t, y) = \sum_k \pi_k N(offset + factor\,\mu_k,\; factor^2 \sigma_k^2 + variance)` with the
+    process's own reverse step. The next state is drawn together with the state.
+    """
+    if x.next_state is None:
+        raise ValueError("the elbo loss needs a next state; train with states: grid")
+    step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
+    law = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
+    return law.nll(x.next_state).mean()
+
+
+def noise_l1(x: LossInputs) -> Tensor:
+    """Noise prediction, ``mean |n - E[n]|``."""
+    return (x.noise - x.mean).abs().mean()
+
+
+def noise_huber(x: LossInputs) -> Tensor:
+    """Noise prediction, Huber loss with threshold 1 in the network's scaled units (Belz, 2019)."""
+    scale = x.representation.noise_affine[0]
+    return nn.functional.huber_loss(x.mean * scale, x.noise * scale)
+
+
+def si_sdr(x: LossInputs) -> Tensor:
+    """Negative scale-invariant SDR in dB over the windows with speech (Le Roux et al., "SDR - half-baked or well done?", 2019).
+
+    Soft-limited at 30 dB, so that clean windows don't dominate.
+    """
+    target = x.clean_wave.squeeze(1)
+    estimate = x.estimate_wave.squeeze(1)
+    target = target - target.mean(dim=1, keepdim=True)
+    estimate = estimate - estimate.mean(dim=1, keepdim=True)
+    energy = target.square().sum(1, keepdim=True)
+    projection = (estimate * target).sum(1, keepdim=True) / (energy + 1e-10) * target
+    residual = (estimate - projection).square().sum(1)
+    signal = projection.square().sum(1)
+    ratio = 10.0 * torch.log10((signal + 1e-9) / (residual + 1e-3 * signal + 1e-9))
+    return _over_speech(-ratio, x.audible)
+
+
+def _over_speech(values: Tensor, audible: Tensor) -> Tensor:
+    """Mean of ``values`` ``[B]`` over the windows with speech; zero (with gradient) if there is none."""
+    weight = audible.to(values.dtype)
+    return (torch.where(audible, values, torch.zeros_like(values))).sum() / weight.sum().clamp_min(1.0)
+
+
+@lru_cache(maxsize=16)
+def _hann(size: int, device: str) -> Tensor:
+    return torch.hann_window(size, device=device)
+
+
+def _spectrum(wave: Tensor, size: int) -> Tensor:
+    taps = _hann(size, str(wave.device))
+    return torch.stft(wave.squeeze(1), size, size // 4, window=taps, return_complex=True) / taps.sum().sqrt()
+
+
+def spectrum(x: LossInputs) -> Tensor:
+    """Compressed-spectrum loss on the re-analysed waveform: 0.7 magnitude + 0.3 complex, exponent 0.3.
+
+    Braun and Tashev, "A consolidated view of loss functions for supervised deep learning-based speech
+    enhancement", 2021, eq. 6; window 512, hop 128, levels relative to the noisy window.
+    """
+    a, b = (_spectrum(w / x.level, 512) for w in (x.estimate_wave, x.clean_wave))
+    power_a, power_b = (torch.view_as_real(v).square().sum(-1).clamp_min(1e-8) for v in (a, b))
+    magnitude = (power_a.pow(0.15) - power_b.pow(0.15)).square().mean()
+    compressed = (a * power_a.pow(-0.35) - b * power_b.pow(-0.35)).abs().square().mean()
+    return 0.7 * magnitude + 0.3 * compressed
+
+
+def multi_resolution_stft(x: LossInputs) -> Tensor:
+    """Spectral convergence plus log-magnitude distance at windows of 256, 512 and 1024 samples.
+
+    Yamamoto et al., "Parallel WaveGAN", 2020, eqs. 4 to 6.
+    """
+    total = x.mean.new_zeros(())
+    for size in (256, 512, 1024):
+        a, b = (
+            torch.view_as_real(_spectrum(w / x.level, size)).square().sum(-1).clamp_min(1e-7).sqrt()
+            for w in (x.estimate_wave, x.clean_wave)
+        )
+        convergence = (a - b).square().sum().sqrt() / b.square().sum().sqrt().clamp_min(1e-3)
+        total = total + (convergence + (a.log() - b.log()).abs().mean()) / 3
+    return total
+
+
+class _Pesq:
+    """Differentiable PESQ from the package ``torch-pesq`` (ITU-T P.862 perceptual model), one per sample rate."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[int, str], nn.Module] = {}
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        key = (x.representation.sample_rate, str(x.mean.device))
+        if key not in self._models:
+            try:
+                from torch_pesq import PesqLoss
+            except (ImportError, OSError) as error:
+                raise RuntimeError(
+                    "the pesq loss needs torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
+                ) from error
+            self._models[key] = PesqLoss(1.0, sample_rate=key[0]).to(x.mean.device)
+        if not bool(x.audible.any()):
+            return x.mean.sum() * 0.0
+        keep = x.audible
+        # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
+        reference = (x.clean_wave / x.level)[keep, 0] * 0.1
+        degraded = (x.estimate_wave / x.level)[keep, 0] * 0.1
+        values = self._models[key](reference, degraded)
+        return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).mean()
+
+
+LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
+    "nll": nll,
+    "elbo": elbo,
+    "noise_l1": noise_l1,
+    "noise_huber": noise_huber,
+    "si_sdr": si_sdr,
+    "spectrum": spectrum,
+    "multi_resolution_stft": multi_resolution_stft,
+    "pesq": _Pesq(),
+}
+"""Name in the configuration to function."""
+
+
+class WeightedLoss:
+    """Sum of named losses, each times its weight; a weight of zero leaves the loss out.
+
+    Args:
+        weights: e.g. ``{"nll": 1.0, "noise_l1": 1.0}``; names from :data:`LOSSES`.
+
+    Raises:
+        ValueError: for an unknown name, or if no weight is positive.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        unknown = sorted(set(weights) - set(LOSSES))
+        if unknown:
+            raise ValueError(f"unknown loss {', '.join(unknown)}; there are {', '.join(LOSSES)}")
+        self.weights = {name: float(weight) for name, weight in weights.items() if weight > 0}
+        if not self.weights:
+            raise ValueError("at least one loss needs a positive weight")
+
+    def __call__(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total (scalar, with gradient) and each loss by name (detached, before weighting)."""
+        total, parts = inputs.mean.new_zeros(()), {}
+        with torch.autocast(inputs.mean.device.type, enabled=False):
+            for name, weight in self.weights.items():
+                value = LOSSES[name](inputs)
+                parts[name] = value.detach()
+                total = total + weight * value
+        return total, parts

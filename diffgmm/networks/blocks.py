@@ -1,0 +1,107 @@
+"""Building blocks for one axis (waveforms) and two (spectrograms) from the same description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+NORMS = ("batch", "group", "none")
+
+
+def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
+    """Convolution that keeps the size; odd kernels."""
+    padding = tuple(d * (k // 2) for k, d in zip(kernel, dilation, strict=True))
+    layer: nn.Module = _CONV[dims](inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
+    return layer
+
+
+def _overlap(stride: int) -> int:
+    """Kernel size for a stride: about twice it, with an even remainder so that sizes divide exactly."""
+    return stride + 2 * math.ceil(stride / 2)
+
+
+def downsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
+    """Strided convolution that divides each axis by its stride exactly; an axis with stride 1 gets 3 taps."""
+    kernel = [_overlap(s) for s in stride]
+    padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
+    layer: nn.Module = _CONV[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
+    return layer
+
+
+def upsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
+    """Transposed convolution that multiplies each axis by its stride exactly."""
+    kernel = [_overlap(s) if s > 1 else 1 for s in stride]
+    padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
+    layer: nn.Module = _TRANSPOSED[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
+    return layer
+
+
+def norm(kind: str, dims: int, channels: int) -> nn.Module:
+    """``batch`` (folds into the convolution at inference), ``group`` (independent of the batch) or ``none``.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if kind == "batch":
+        layer: nn.Module = _BATCH_NORM[dims](channels)
+        return layer
+    if kind == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {kind!r}")
+
+
+class TimeEmbedding(nn.Module):
+    """Process time ``[B]`` in [0, 1] to ``[B, size]``: sines of growing frequency, then two linear layers."""
+
+    def __init__(self, size: int, frequencies: int = 16) -> None:
+        super().__init__()
+        rates = math.pi * torch.logspace(-1, 2, frequencies, base=4.0)
+        self.register_buffer("rates", rates, persistent=False)
+        self.layers = nn.Sequential(nn.Linear(2 * frequencies, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
+
+    def forward(self, time: Tensor) -> Tensor:
+        """``[B]`` to ``[B, size]``."""
+        angles = time[:, None] * self.rates[None]
+        embedded: Tensor = self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
+        return embedded
+
+
+class ConvBlock(nn.Module):
+    """Residual block: convolution, norm, scale and shift by the time embedding, activation; ``[B, C, *S]``."""
+
+    def __init__(
+        self,
+        dims: int,
+        channels: int,
+        kernel: Sequence[int],
+        dilation: Sequence[int],
+        norm_kind: str,
+        embedding: int,
+        slope: float,
+    ) -> None:
+        super().__init__()
+        self.conv = conv(dims, channels, channels, kernel, dilation)
+        self.norm = norm(norm_kind, dims, channels)
+        self.modulation = nn.Linear(embedding, 2 * channels) if embedding else None
+        if self.modulation is not None:  # starts as the identity
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
+        self.act = nn.LeakyReLU(slope)
+
+    def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
+        """``[B, C, *S]`` and ``[B, embedding]`` (or None) to ``[B, C, *S]``."""
+        h = self.norm(self.conv(x))
+        if self.modulation is not None and embedded is not None:
+            scale, shift = self.modulation(embedded).to(h.dtype).chunk(2, dim=1)
+            per_axis = (..., *([None] * (h.dim() - 2)))
+            h = torch.addcmul(shift[per_axis], h, 1.0 + scale[per_axis])
+        out: Tensor = x + self.act(h)
+        return out

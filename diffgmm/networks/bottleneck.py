@@ -1,0 +1,71 @@
+"""What joins distant frames at the bottom of the U-Net: recurrence or attention over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class _OverTime(nn.Module):
+    """Flattens channels and frequency of ``[B, C, (F,) N]``, works along N, and adds the result to its input."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.into = nn.Linear(features, hidden)
+        self.out = nn.Linear(hidden, features)
+        nn.init.zeros_(self.out.bias)
+
+    def over_time(self, sequence: Tensor) -> Tensor:
+        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, *S]`` to ``[B, C, *S]``."""
+        sequence = x.movedim(-1, 1)
+        flat = sequence.flatten(2)
+        change = self.out(self.over_time(self.into(flat)))
+        return x + change.reshape(sequence.shape).movedim(1, -1)
+
+
+class Recurrence(_OverTime):
+    """Gated recurrent unit along time (causal unless ``bidirectional``): context without a fixed reach."""
+
+    def __init__(self, features: int, hidden: int, bidirectional: bool = False) -> None:
+        super().__init__(features, hidden)
+        width = hidden // 2 if bidirectional else hidden
+        self.gru = nn.GRU(hidden, width, batch_first=True, bidirectional=bidirectional)
+
+    def over_time(self, sequence: Tensor) -> Tensor:
+        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
+        # In float32: rounding a recurrent state to bfloat16 at every step adds up.
+        with torch.autocast(sequence.device.type, enabled=False):
+            return self.gru(sequence.float())[0]
+
+
+class Attention(_OverTime):
+    """Self-attention along time; ``hidden`` is divisible by ``heads``."""
+
+    def __init__(self, features: int, hidden: int, heads: int = 4) -> None:
+        super().__init__(features, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.attention = nn.MultiheadAttention(hidden, heads, batch_first=True)
+
+    def over_time(self, sequence: Tensor) -> Tensor:
+        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
+        normed = self.norm(sequence)
+        return sequence + self.attention(normed, normed, normed, need_weights=False)[0]
+
+
+def make_bottleneck(kind: str, features: int, hidden: int) -> nn.Module:
+    """``none``, ``gru``, ``bigru`` or ``attention``.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if kind == "none":
+        return nn.Identity()
+    if kind in ("gru", "bigru"):
+        return Recurrence(features, hidden, bidirectional=kind == "bigru")
+    if kind == "attention":
+        return Attention(features, hidden)
+    raise ValueError(f"bottleneck must be one of none, gru, bigru, attention, got {kind!r}")

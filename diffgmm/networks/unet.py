@@ -1,0 +1,157 @@
+"""One U-Net for waveforms (1 axis) and spectrograms (2 axes: frequency, time)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, downsample, norm, upsample
+from diffgmm.networks.bottleneck import make_bottleneck
+
+
+class _Level(nn.Module):
+    """A resampling layer, its norm and activation, an optional skip, then blocks at the new resolution."""
+
+    def __init__(self, resample: nn.Module, normed: nn.Module, slope: float, blocks: list[ConvBlock]) -> None:
+        super().__init__()
+        self.resample, self.norm, self.act = resample, normed, nn.LeakyReLU(slope)
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, embedded: Tensor | None, skip: Tensor | None = None) -> Tensor:
+        x = self.act(self.norm(self.resample(x)))
+        if skip is not None:
+            x = x + skip
+        for block in self.blocks:
+            x = block(x, embedded)
+        return x
+
+
+class UNet(nn.Module):
+    """U-Net with skip connections, time conditioning and an optional recurrent or attentive bottleneck.
+
+    Args:
+        channels: channels of each level, top to bottom.
+        strides: per level the stride of its downsampling, one number per axis (frequency, time for two axes).
+        features: channels of the output at full resolution.
+        blocks: residual convolution blocks per level, on the way down and again on the way up.
+        kernel: taps per axis of those blocks, odd.
+        dilations: dilation in time of further blocks at the bottom, one block each.
+        bottleneck: ``none``, ``gru``, ``bigru`` or ``attention``, over time, after the dilated blocks.
+        hidden: width of that bottleneck.
+        bins: frequency bins of the input; needed by a bottleneck on spectrograms, which flattens frequency.
+        embedding: width of the time embedding; 0 leaves process time out.
+        position: give the network the frequency of each bin as an input channel (two axes only).
+        norm_kind: ``batch``, ``group`` or ``none``.
+        slope: of LeakyReLU.
+
+    The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
+    of their total stride and cut back.
+
+    Raises:
+        ValueError: if the description contradicts itself.
+
+    Example:
+        >>> net = UNet([8, 16], [[4, 1], [2, 1]], features=8, bottleneck="none")
+        >>> net.attach(4)
+        >>> net(torch.zeros(1, 4, 256, 33), torch.ones(1)).shape
+        torch.Size([1, 8, 256, 33])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 48, 64, 96),
+        strides: Sequence[Sequence[int]] = ((4, 1), (2, 1), (2, 1), (2, 1)),
+        features: int = 24,
+        blocks: int = 1,
+        kernel: Sequence[int] = (3, 3),
+        dilations: Sequence[int] = (),
+        bottleneck: str = "none",
+        hidden: int = 256,
+        bins: int | None = None,
+        embedding: int = 64,
+        position: bool = True,
+        norm_kind: str = "batch",
+        slope: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.dims = len(kernel)
+        if self.dims not in (1, 2) or any(len(s) != self.dims for s in strides):
+            raise ValueError(f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}")
+        if len(channels) != len(strides) or not channels:
+            raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
+        if any(k % 2 == 0 for k in kernel):
+            raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
+        self.init_args = {
+            "channels": list(channels), "strides": [list(s) for s in strides], "features": features,
+            "blocks": blocks, "kernel": list(kernel), "dilations": list(dilations), "bottleneck": bottleneck,
+            "hidden": hidden, "bins": bins, "embedding": embedding, "position": position,
+            "norm_kind": norm_kind, "slope": slope,
+        }  # fmt: skip
+        self.features, self.slope, self.kernel = features, slope, tuple(kernel)
+        self.strides = [tuple(s) for s in strides]
+        self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
+        self.position = position and self.dims == 2
+        self.embed = TimeEmbedding(embedding) if embedding else None
+
+        def block(width: int, dilation: int = 1) -> ConvBlock:
+            spread = [1] * (self.dims - 1) + [dilation]
+            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope)
+
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        self._first, self._norm_kind = channels[0], norm_kind
+        for level, width in enumerate(channels):
+            stack = [block(width) for _ in range(blocks)]
+            # The first convolution is made by attach(), which knows how many channels come in.
+            resample = downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
+            self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack))
+        self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
+        flat = channels[-1]
+        if self.dims == 2 and bottleneck != "none":
+            if bins is None:
+                raise ValueError("a bottleneck on spectrograms needs bins, the number of frequency bins")
+            flat *= math.ceil(bins / self.totals[0])
+        self.bottleneck = make_bottleneck(bottleneck, flat, hidden)
+        for level in range(len(channels) - 1, 0, -1):
+            width = channels[level - 1]
+            resample = upsample(self.dims, channels[level], width, strides[level])
+            stack = [block(width) for _ in range(blocks)]
+            self.up.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack))
+        final = upsample(self.dims, channels[0], features, strides[0])
+        self.up.append(_Level(final, norm(norm_kind, self.dims, features), slope, []))
+
+    def attach(self, inputs: int) -> None:
+        """Create the first convolution for ``inputs`` channels; called once by the model."""
+        first = self.down[0]
+        assert isinstance(first, _Level)
+        if isinstance(first.resample, nn.Identity):
+            first.resample = downsample(self.dims, inputs + self.position, self._first, self.strides[0])
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """``[B, C, *S]`` and process time ``[B]`` to features ``[B, features, *S]``."""
+        shape = x.shape[2:]
+        if self.position:
+            ramp = torch.linspace(-1.0, 1.0, shape[0], dtype=x.dtype, device=x.device)
+            x = torch.cat([x, ramp[None, None, :, None].expand(x.shape[0], 1, *shape)], dim=1)
+        padding = [-n % total for n, total in zip(shape, self.totals, strict=True)]
+        if any(padding):
+            x = nn.functional.pad(x, [v for p in reversed(padding) for v in (0, p)])
+        if self.dims == 2:
+            x = x.contiguous(memory_format=torch.channels_last)
+        embedded = self.embed(time) if self.embed is not None else None
+        skips = []
+        for level in self.down:
+            x = level(x, embedded)
+            skips.append(x)
+        for layer in self.dilated:
+            x = layer(x, embedded)
+        x = self.bottleneck(x)
+        skips.pop()
+        for level in self.up:
+            x = level(x, embedded, skips.pop() if skips else None)
+        return x[(..., *(slice(0, n) for n in shape))]
+
+

@@ -1,0 +1,129 @@
+r"""Diffusion between clean and noisy speech: states, their marginals, and the reverse step.
+
+A state is :math:`x_t = s + t\,n + \sigma_t\,\epsilon = y - (1 - t)\,n + \sigma_t\,\epsilon` with clean speech s,
+noise n = y - s, noisy speech y; t = 1 is the noisy end and t = 0 the clean one.
+
+* :class:`Blend`: :math:`\sigma_t = 0`. A reverse step subtracts a part of the noise (Wang et al.,
+  arXiv 2406.09154). Since noisy speech beside a state would give the noise away, its answer is
+  conditioned on the state alone.
+* :class:`Bridge`: :math:`\sigma_t^2 = c^2 t (1 - t)`, the Brownian bridge from s to y. A state is an
+  observation of n with precision :math:`(1 - t) / (c^2 t)`: a hint, not the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ReverseStep(NamedTuple):
+    """The law of the next state given the noise: ``x_tau = offset + factor * n + sqrt(variance) * eps``."""
+
+    offset: Tensor
+    factor: Tensor
+    variance: Tensor
+
+
+def _like(time: Tensor, state: Tensor) -> Tensor:
+    """``time`` ``[B]`` (or a scalar tensor) shaped to broadcast over ``state`` ``[B, ...]``."""
+    return time.reshape(-1, *([1] * (state.dim() - 1))).to(state.dtype)
+
+
+def _check_order(time: Tensor, earlier: Tensor) -> None:
+    if not bool(((earlier >= 0) & (earlier < time) & (time <= 1)).all()):
+        raise ValueError(f"a reverse step goes from time to an earlier time in [0, 1), got {time} to {earlier}")
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Deterministic blend of clean and noisy: ``x_t = s + t n``. See the module's text."""
+
+    conditions_on_noisy = False
+
+    def spread(self, time: Tensor) -> Tensor:
+        """Standard deviation of the state at ``time``: zero everywhere."""
+        return torch.zeros_like(time)
+
+    def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
+        """State at ``time`` ``[B]`` for ``clean`` and ``noise`` ``[B, C, *S]``; ``eps`` has no effect here."""
+        return clean + _like(time, clean) * noise
+
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        """Step to ``earlier`` that subtracts the share ``time - earlier`` of the noise from the state.
+
+        The form with ``noisy`` is not used: it would throw away what earlier steps have subtracted.
+        """
+        _check_order(time, earlier)
+        gap = _like(time - earlier, state)
+        return ReverseStep(state, -gap, torch.zeros_like(gap))
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Brownian bridge from clean to noisy: ``x_t = s + t n + c sqrt(t (1 - t)) eps``.
+
+    Args:
+        c: diffusion coefficient, in units of the representation; positive.
+
+    Raises:
+        ValueError: if ``c`` is not positive.
+    """
+
+    c: float = 0.5
+    conditions_on_noisy = True
+
+    def __post_init__(self) -> None:
+        if not self.c > 0:
+            raise ValueError(f"bridge: c must be positive, got {self.c} (for no spread use the blend process)")
+
+    def spread(self, time: Tensor) -> Tensor:
+        """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""
+        return self.c * torch.sqrt((time * (1.0 - time)).clamp_min(0.0))
+
+    def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
+        """State at ``time`` ``[B]`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
+        return clean + _like(time, clean) * noise + _like(self.spread(time), clean) * eps
+
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        r"""Law of the state at ``earlier`` given the state at ``time``, the noisy end and the noise.
+
+        :math:`x_\tau | x_t, n, y \sim N(s + (\tau/t)(x_t - s),\; c^2 \tau (t - \tau) / t)` with s = y - n:
+        the bridge is Markov, and between 0 and t it is a bridge from s to :math:`x_t`.
+        """
+        _check_order(time, earlier)
+        share = _like((time - earlier) / time, state)
+        variance = self.c**2 * earlier * (time - earlier) / time
+        return ReverseStep((1.0 - share) * state + share * noisy, -share, _like(variance, state))
+
+    def observation(self, state: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        r"""What the state tells of the noise: precision :math:`(1-t)/(c^2 t)`, information :math:`(y-x_t)/(c^2 t)`.
+
+        As a function of n, ``log N(x_t; y - (1 - t) n, sigma_t^2)`` is
+        ``information * n - precision * n^2 / 2`` up to a constant; both vanish at t = 1.
+        Their difference between two times carries a mixture from one to the other
+        (``GaussianMixture.tilt``).
+        """
+        denominator = self.c**2 * _like(time, state)
+        precision = (1.0 - _like(time, state)) / denominator
+        return precision.squeeze(1), (noisy - state) / denominator
+
+
+Process = Blend | Bridge
+
+
+def time_grid(nfe: int, power: float = 1.0) -> Tensor:
+    """Decreasing times from 1 to 0 for ``nfe`` reverse steps: ``(1 - i / nfe) ** power``, shape ``[nfe + 1]``.
+
+    ``power`` above 1 puts more steps near the clean end.
+
+    Raises:
+        ValueError: if ``nfe`` is below 1 or ``power`` not positive.
+    """
+    if nfe < 1:
+        raise ValueError(f"nfe must be at least 1, got {nfe}")
+    if not power > 0:
+        raise ValueError(f"the power of the time grid must be positive, got {power}")
+    return (1.0 - torch.arange(nfe + 1, dtype=torch.float64) / nfe).pow(power).float()

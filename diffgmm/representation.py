@@ -1,0 +1,265 @@
+"""What the process runs on: waveform, magnitude or complex spectrogram; encode, decode and level.
+
+Every representation normalises a window by a statistic of the *noisy* input alone (``context``), and undoes it in
+``decode``. Shapes: waveforms ``[B, 1, T]``, encoded signals ``[B, C, *S]`` with ``S = (T,)`` or ``(F, N)``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SILENCE_RMS = 1e-6
+"""Below this root mean square (-120 dBFS) a window counts as silent and is left at its level."""
+
+
+class Context(NamedTuple):
+    """What decoding needs beside the encoded signal, all taken from the noisy window."""
+
+    level: Tensor  # [B, 1, 1]: the noisy window is divided by it
+    length: int  # samples
+    phase: Tensor | None = None  # [B, F, N], unit modulus, complex
+
+
+def _rms_level(noisy: Tensor) -> Tensor:
+    rms = noisy.float().square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return torch.where(rms > SILENCE_RMS, rms, torch.ones_like(rms))
+
+
+class Representation(nn.Module):
+    """Base class. ``channels`` is C, ``dims`` the number of axes in S, ``linear`` tells whether n is the true noise.
+
+    ``state_affine`` and ``noise_affine`` are ``(factor, offset)``: the network sees ``factor * x + offset`` and
+    answers noise as ``(n + offset) * factor`` in its own scaled units.
+    """
+
+    channels: int
+    dims: int
+    linear: bool
+    state_affine: tuple[float, float] = (1.0, 0.0)
+    noise_affine: tuple[float, float] = (1.0, 0.0)
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        if sample_rate <= 0:
+            raise ValueError(f"sample_rate must be positive, got {sample_rate}")
+        self.sample_rate = sample_rate
+
+    def context(self, noisy: Tensor) -> Context:
+        """Level, length (and phase) of ``noisy`` ``[B, 1, T]``, needed by :meth:`encode` and :meth:`decode`."""
+        return Context(_rms_level(noisy), noisy.shape[-1])
+
+    def encode(self, wave: Tensor, context: Context) -> Tensor:
+        """``[B, 1, T]`` in [-1, 1] to ``[B, C, *S]``."""
+        raise NotImplementedError
+
+    def decode(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, C, *S]`` back to ``[B, 1, T]`` at the original level and length."""
+        raise NotImplementedError
+
+
+class Waveform(Representation):
+    """The level-normalised waveform itself, ``[B, 1, T]``."""
+
+    channels, dims, linear = 1, 1, True
+
+    def __init__(self, sample_rate: int = 16000) -> None:
+        super().__init__(sample_rate)
+        self.init_args = {"sample_rate": sample_rate}
+
+    def encode(self, wave: Tensor, context: Context) -> Tensor:
+        """Divide by the noisy level."""
+        return wave.float() / context.level
+
+    def decode(self, encoded: Tensor, context: Context) -> Tensor:
+        """Multiply by the noisy level."""
+        return encoded.float() * context.level
+
+
+class _Spectral(Representation):
+    """Short-time Fourier transform shared by the spectral representations, scaled to keep white noise at its level."""
+
+    window: Tensor
+
+    def __init__(self, sample_rate: int, n_fft: int, hop: int, window: str) -> None:
+        super().__init__(sample_rate)
+        if not 0 < hop <= n_fft // 2 + 1:
+            raise ValueError(f"hop must be in 1..{n_fft // 2 + 1} for n_fft {n_fft}, got {hop}")
+        shapes = {"hann": 1.0, "sqrt_hann": 0.5}
+        if window not in shapes:
+            raise ValueError(f"window must be one of {', '.join(shapes)}, got {window!r}")
+        self.n_fft, self.hop = n_fft, hop
+        taps = torch.hann_window(n_fft, dtype=torch.float64).pow(shapes[window])
+        self.register_buffer("window", taps.float(), persistent=False)
+        self._scale = 1.0 / math.sqrt(float(taps.square().sum()))
+
+    @property
+    def bins(self) -> int:
+        """Number of frequency bins, F."""
+        return self.n_fft // 2 + 1
+
+    def _stft(self, wave: Tensor) -> Tensor:
+        wave = wave.float().squeeze(1)
+        # Zero padding, unlike reflection, works for any length and keeps a piece independent of its end.
+        spectrum = torch.stft(
+            wave, self.n_fft, self.hop, window=self.window, center=True, pad_mode="constant", return_complex=True
+        )
+        return spectrum * self._scale
+
+    def _istft(self, spectrum: Tensor, length: int) -> Tensor:
+        wave = torch.istft(
+            spectrum / self._scale, self.n_fft, self.hop, window=self.window, center=True, length=length
+        )
+        return wave.unsqueeze(1)
+
+    def _padded(self, wave: Tensor) -> Tensor:
+        """``wave`` lengthened by zeros so that the frames cover its last sample with full overlap."""
+        return nn.functional.pad(wave, (0, -wave.shape[-1] % self.hop))
+
+
+class Complex(_Spectral):
+    r"""Amplitude-compressed complex spectrogram, ``[B, 2, F, N]`` (real, imaginary).
+
+    :math:`\tilde X = \beta |X|^\alpha e^{i \angle X}`, as in score-based speech enhancement (Richter et al.,
+    "Speech enhancement and dereverberation with diffusion-based generative models", 2023, eq. 19), after division
+    by the noisy window's root mean square.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: samples; 510 gives 256 bins.
+        hop: samples.
+        window: ``hann`` or ``sqrt_hann`` (the latter reconstructs exactly with a hop of half of n_fft).
+        alpha: compression exponent in (0, 1].
+        beta: factor that brings values to about unit size.
+
+    Raises:
+        ValueError: for values outside these ranges.
+    """
+
+    channels, dims = 2, 2
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 510,
+        hop: int = 128,
+        window: str = "hann",
+        alpha: float = 0.5,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(sample_rate, n_fft, hop, window)
+        if not 0.0 < alpha <= 1.0 or not beta > 0.0:
+            raise ValueError(f"alpha must be in (0, 1] and beta positive, got {alpha} and {beta}")
+        self.alpha, self.beta = alpha, beta
+        self.linear = alpha == 1.0
+        self.init_args = {
+            "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "alpha": alpha, "beta": beta,
+        }  # fmt: skip
+
+    _FLOOR = 1e-12  # of the squared magnitude: below it the map is linear, so gradients stay finite at zero
+
+    def encode(self, wave: Tensor, context: Context) -> Tensor:
+        """``[B, 1, T]`` to ``[B, 2, F, N]``."""
+        parts = torch.view_as_real(self._stft(self._padded(wave) / context.level)).permute(0, 3, 1, 2)
+        power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR)
+        return self.beta * parts * power.pow(0.5 * (self.alpha - 1.0))
+
+    def decode(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, 2, F, N]`` to ``[B, 1, T]``."""
+        parts = encoded.float() / self.beta
+        power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR**self.alpha)
+        parts = parts * power.pow(0.5 * (1.0 / self.alpha - 1.0))
+        spectrum = torch.view_as_complex(parts.permute(0, 2, 3, 1).contiguous())
+        return self._istft(spectrum, context.length) * context.level
+
+
+class Magnitude(_Spectral):
+    """Magnitude spectrogram in dB or power-compressed, ``[B, 1, F, N]``; the noisy phase returns at decode.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: samples; 255 gives 128 bins.
+        hop: samples.
+        window: ``hann`` or ``sqrt_hann``.
+        scaling: ``db`` (20 log10, relative to the largest bin of the noisy window, floored at ``-top_db``) or
+            ``power`` (magnitude to the power 0.3, of the window at unit root mean square).
+        top_db: range kept below the noisy window's largest bin, dB.
+        belz: run the network on ``(x + 46) / 50`` and the noise on ``(n - 6) / 82`` (V. Belz,
+            "Speech-enhancement", 2019); the process itself stays in dB.
+
+    Raises:
+        ValueError: for an unknown scaling, or ``belz`` with another one than ``db``.
+    """
+
+    channels, dims, linear = 1, 2, False
+    _EXPONENT = 0.3
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 510,
+        hop: int = 128,
+        window: str = "hann",
+        scaling: str = "db",
+        top_db: float = 80.0,
+        belz: bool = False,
+    ) -> None:
+        super().__init__(sample_rate, n_fft, hop, window)
+        if scaling not in ("db", "power") or (belz and scaling != "db"):
+            raise ValueError(f"scaling must be db or power (belz needs db), got {scaling!r}")
+        self.scaling, self.top_db = scaling, top_db
+        if belz:
+            self.state_affine, self.noise_affine = (1.0 / 50.0, 46.0 / 50.0), (1.0 / 82.0, -6.0)
+        elif scaling == "db":
+            self.state_affine, self.noise_affine = (2.0 / top_db, 1.0), (2.0 / top_db, 0.0)
+        self.init_args = {
+            "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "scaling": scaling,
+            "top_db": top_db, "belz": belz,
+        }  # fmt: skip
+
+    def context(self, noisy: Tensor) -> Context:
+        """Level (largest bin for dB, root mean square for power), length and unit phase of the noisy window."""
+        spectrum = self._stft(self._padded(noisy))
+        magnitude = spectrum.abs()
+        phase = torch.where(magnitude > 0, spectrum / magnitude.clamp_min(1e-20), torch.ones_like(spectrum))
+        if self.scaling == "db":
+            peak = magnitude.amax(dim=(1, 2)).reshape(-1, 1, 1)
+            level = torch.where(peak > SILENCE_RMS, peak, torch.ones_like(peak))
+        else:
+            level = _rms_level(noisy)
+        return Context(level, noisy.shape[-1], phase)
+
+    def encode(self, wave: Tensor, context: Context) -> Tensor:
+        """``[B, 1, T]`` to ``[B, 1, F, N]``; values below the floor are raised to it."""
+        magnitude = self._stft(self._padded(wave) / context.level).abs().unsqueeze(1)
+        if self.scaling == "power":
+            return magnitude.clamp_min(1e-8).pow(self._EXPONENT)
+        return 20.0 * torch.log10(magnitude.clamp_min(10.0 ** (-self.top_db / 20.0)))
+
+    def decode(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, 1, F, N]`` to ``[B, 1, T]`` with the noisy phase; bins at or below the floor become silent."""
+        encoded = encoded.float()
+        if self.scaling == "power":
+            floor = 1e-8**self._EXPONENT
+            magnitude = encoded.clamp_min(floor).pow(1.0 / self._EXPONENT) * (encoded > floor)
+        else:
+            magnitude = torch.pow(10.0, encoded.clamp(max=60.0) / 20.0) * (encoded > -self.top_db)
+        assert context.phase is not None
+        return self._istft(magnitude.squeeze(1) * context.phase, context.length) * context.level
+
+
+def belz_magnitude() -> Magnitude:
+    """Belz's setting: 8 kHz, n_fft 255, hop 63; windows of 8064 samples give 128 x 128 dB spectrograms."""
+    return Magnitude(sample_rate=8000, n_fft=255, hop=63, scaling="db", belz=True)
+
+
+def complex_16k() -> Complex:
+    """The 16 kHz default: n_fft 510, hop 128; windows of 16384 samples give 256 x 129."""
+    return Complex()
+
+
+PRESETS = {"belz": (belz_magnitude, 8064), "complex_16k": (complex_16k, 16384)}
+"""Name to (constructor, window in samples)."""
