@@ -86,7 +86,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[soundfile.SoundFile,
 
 
 def _ends_inside_a_page(path: Path) -> bool:
-    """Whether an Ogg file stops in the middle of a page (RFC 3533); its header promises no length to compare."""
+    """Whether an Ogg file stops in the middle of a page (RFC 3533): no header tells its length."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2 * 65307))  # the largest page
         tail = file.read()
