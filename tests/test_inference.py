@@ -7,6 +7,7 @@ model where sampling matters.
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,15 @@ from diffgmm.model import Enhanced, MixtureDenoiser, ModelError, load_model, sav
 from diffgmm.networks import UNet
 from diffgmm.representation import Complex
 from diffgmm.samplers import Estimate
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These models are too small to share out; threads that wait for each other only slow the tests down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class WienerGate(nn.Module):
