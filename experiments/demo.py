@@ -1,4 +1,4 @@
-"""The demo behind `make demo`: denoise, look, listen and score, then train a small model, with public commands.
+"""The demo behind `make demo`: denoise, look, listen, score, then train a small model, with public commands.
 
 Everything lands in one folder:
 
