@@ -30,15 +30,17 @@ def resolve_corpus(name: str) -> Path:
     prepared = home() / "corpora" / name
     if prepared.exists():
         return prepared
-    raise DataError(f"{name}: no such corpus; give a folder, a manifest, mini, or a name in {home() / 'corpora'}")
+    raise DataError(
+        f"{name}: no such corpus; give a folder, a manifest, mini, or a name in {home() / 'corpora'}"
+    )
 
 
 @dataclass(frozen=True)
 class Collection:
     """Where the files of each split come from.
 
-    Either `corpus`, or `speech` and `noise` folders, or both together. Folders hold training files; validation and test
-    files come from folders of their own or are split off.
+    Either `corpus`, or `speech` and `noise` folders, or both together. Folders hold training files;
+    validation and test files come from folders of their own or are split off.
 
     Args:
         corpus: one or several corpora: ``mini``, a name, a folder or a manifest.
@@ -112,5 +114,7 @@ class Collection:
         items = select(self.items(), split, kind)
         if not items:
             where = self.corpus or f"the {kind} folders"
-            raise DataError(f"{where}: no {kind} for {split}; give {split}_{kind} folders or a {split}_fraction")
+            raise DataError(
+                f"{where}: no {kind} for {split}; give {split}_{kind} folders or a {split}_fraction"
+            )
         return open_pool(items, sample_rate, cache, title=f"{split} {kind}", strict=strict, quiet=quiet)

@@ -11,13 +11,13 @@ ACTIVE_RANGE_DB = 40.0
 
 
 def frame_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean square of each 20 ms frame, [frames]; a rest shorter than a frame is left out unless it is all there is."""
+    """Mean square of each 20 ms frame, [frames]; a rest at the end is left out unless it is all there is."""
     size = max(1, round(FRAME_SECONDS * sample_rate))
     frames = len(samples) // size
     if frames == 0:
         size, frames = max(1, len(samples)), min(1, len(samples))
     cut = samples[: frames * size].reshape(frames, size)
-    return np.einsum("ij,ij->i", cut, cut) / size
+    return np.matmul(cut[:, None, :], cut[:, :, None])[:, 0, 0] / size  # faster than squaring and summing
 
 
 def active_power(samples: np.ndarray, sample_rate: int) -> float:
@@ -30,10 +30,11 @@ def active_power(samples: np.ndarray, sample_rate: int) -> float:
     powers = frame_powers(samples, sample_rate)
     if len(powers) == 0:
         return 0.0
-    top = powers.max()
+    top = float(powers.max())
     if not top > 0.0:
         return 0.0
-    return float(powers[powers >= top * 10.0 ** (-ACTIVE_RANGE_DB / 10.0)].mean())
+    active = powers >= top * 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
+    return float(np.dot(powers, active)) / int(np.count_nonzero(active))
 
 
 def active_level(samples: np.ndarray, sample_rate: int) -> float:

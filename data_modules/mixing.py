@@ -1,11 +1,11 @@
 """The mixture of voice and noises: what is drawn, how loud, and in which order the augmentations come.
 
-One window is a pure function of the random generator it is given. The parts are related by ``noisy = clean + noise``
-until an augmentation of the stage ``noisy`` (clipping, a codec) damages the noisy signal itself.
+One window is a pure function of the random generator it is given. The parts are related by ``noisy = clean +
+noise`` until an augmentation of the stage ``noisy`` (clipping, a codec) damages the noisy signal itself.
 
-Levels are active levels (`data_modules.levels`): the signal-to-noise ratio is the active level of the clean speech minus
-that of the background noise, in this window, after band limits and all filters. Late reverberation belongs to the noise
-to be removed but not to the ratio.
+Levels are active levels (`data_modules.levels`): the signal-to-noise ratio is the active level of the clean
+speech minus that of the background noise, in this window, after band limits and all filters. Late
+reverberation belongs to the noise to be removed but not to the ratio.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Mixing:
 
     Args:
         snr: lowest and highest signal-to-noise ratio in dB, uniform between.
-        level: lowest and highest active level of the speech in dBFS, uniform between (lowered where the noisy signal
-            would pass full scale).
+        level: lowest and highest active level of the speech in dBFS, uniform between (lowered where the noisy
+            signal would pass full scale).
         noises: probabilities of one, two, three ... noises at once; they need not sum to one.
         spread: a second or third noise is up to this many dB below the first.
         babble: probability that a noise is three to six other speakers of the same split.
@@ -45,7 +45,8 @@ class Mixing:
         envelope_depth: by how many dB at most in either direction.
         noise_only: probability of a window without speech (clean is silence).
         clean_only: probability of a window without noise.
-        join: probability that a window holds the end of an utterance, a pause, and the start of the speaker's next.
+        join: probability that a window holds the end of an utterance, a pause, and the start of the speaker's
+            next.
         pause: shortest and longest pause between utterances in seconds.
     """
 
@@ -68,7 +69,9 @@ class Mixing:
         for name in ("snr", "level", "voices", "pause"):
             low, high = getattr(self, name)
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-                raise DataError(f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first")
+                raise DataError(
+                    f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first"
+                )
         for name in ("babble", "coloured", "events", "envelope", "noise_only", "clean_only", "join"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise DataError(f"mixing.{name} is {getattr(self, name)}: a probability lies between 0 and 1")
@@ -103,14 +106,21 @@ class Mixer:
     Args:
         speech, noise: pools of the same sample rate.
         mixing: what to draw.
-        augmentations: applied in the order of their stages (voice, scene, noisy), within a stage in this order.
+        augmentations: applied in the order of their stages (voice, scene, noisy), within a stage in this
+            order.
     """
 
     def __init__(
-        self, speech: Pool, noise: Pool, mixing: Mixing | None = None, augmentations: Sequence[Augmentation] = ()
+        self,
+        speech: Pool,
+        noise: Pool,
+        mixing: Mixing | None = None,
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
         if speech.sample_rate != noise.sample_rate:
-            raise DataError(f"speech at {speech.sample_rate} Hz and noise at {noise.sample_rate} Hz can't be mixed")
+            raise DataError(
+                f"speech at {speech.sample_rate} Hz and noise at {noise.sample_rate} Hz can't be mixed"
+            )
         self.speech, self.noise = speech, noise
         self.mixing = mixing or Mixing()
         self.sample_rate = speech.sample_rate
@@ -127,11 +137,9 @@ class Mixer:
         with_speech = kind >= mixing.noise_only
         with_noise = kind < 1.0 - mixing.clean_only
         group = self.speech.draw_group(rng)
-        if with_speech:
-            speech = self._voice(rng, samples, group)
-        else:
-            speech = np.zeros(samples, dtype=np.float32)
-        noise = self._noises(rng, samples, group) if with_noise else np.zeros(samples, dtype=np.float32)
+        silence = np.zeros(samples, dtype=np.float32)
+        speech = self._voice(rng, samples, group) if with_speech else silence
+        noise = self._noises(rng, samples, group) if with_noise else silence
         scene = Scene(self.sample_rate, speech, noise)
         for augmentation in self.scene_stage:
             if rng.random() < augmentation.probability:
@@ -162,7 +170,9 @@ class Mixer:
             one = self._one_noise(rng, samples, group)
             if rng.random() < self.mixing.envelope:
                 one = one * sounds.envelope(samples, rng, self.mixing.envelope_depth)
-            total += sounds.to_level(one, self.sample_rate, -rng.uniform(0.0, self.mixing.spread) if number else 0.0)
+            total += sounds.to_level(
+                one, self.sample_rate, -rng.uniform(0.0, self.mixing.spread) if number else 0.0
+            )
         return total
 
     def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
@@ -210,8 +220,8 @@ def at_snr(
         late: late reverberation of the speech, scaled with it and added to the noise.
 
     Returns:
-        clean, noise (float32 [samples]) and the ratio reached (NaN if either is silence; more than asked for if the
-        noise is too weak to be raised that much).
+        clean, noise (float32 [samples]) and the ratio reached (NaN if either is silence; more than asked for
+        if the noise is too weak to be raised that much).
     """
     target = 10.0 ** (level / 20.0)
     voice_power, noise_power = active_power(speech, sample_rate), active_power(noise, sample_rate)
@@ -232,7 +242,8 @@ def at_snr(
             noise = np.zeros_like(noise)
         if late is not None:
             noise = noise + late * factor
-    peak = max(float(np.max(np.abs(clean + noise))), float(np.max(np.abs(clean))))
+    noisy = clean + noise
+    peak = float(max(noisy.max(), -noisy.min(), clean.max(), -clean.min()))
     if peak > PEAK:
         lower = np.float32(PEAK / peak)
         clean, noise = clean * lower, noise * lower

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from data_modules.augment import Augmentation
+from data_modules.base import PooledDataModule
 from data_modules.collection import Collection
 from data_modules.errors import DataError
 from data_modules.mixing import Mixer, Mixing
 from data_modules.pairs import FixedPairs, choose_pairs
 from data_modules.pool import Pool
-from data_modules.windows import MixtureWindows, ResumableLoader, WindowSampler, collate
-
-_SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
+from data_modules.windows import MixtureWindows, ResumableLoader
 
 
-class NoisySpeech(LightningDataModule):
+class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
     """Windows of noisy speech for training, fixed pairs for validation and test.
 
-    Batches are dicts: ``noisy`` and ``clean`` float32 [B, 1, T] in [-1, 1], ``snr`` float32 [B] in dB (NaN for windows
+    Batches are dicts: ``noisy`` and ``clean`` float32 [B, 1, T] in [-1, 1], ``snr`` float32 [B] in dB (NaN
+        for windows
     without speech or without noise), ``name`` list of B names.
 
-    Training windows are a function of (seed, epoch, index): the same for any `num_workers` and start method; the ranks
-    of a distributed run share them out. Validation and test pairs are the same in every run; `seed` doesn't change them.
+    Training windows are a function of (seed, epoch, index): the same for any `num_workers` and start method;
+    the ranks of a distributed run share them out. Validation and test pairs are the same in every run; `seed`
+    doesn't change them.
 
     Args:
-        corpus: ``mini`` (embedded), the name of a prepared corpus, a corpus folder or a manifest (CSV with columns path,
-            split, kind, group), or a list of these.
-        speech, noise: folders of voices and noises for training, any layout and rate (``speaker/file.wav`` keeps
-            speakers apart); alone or beside a corpus.
+        corpus: ``mini`` (embedded), the name of a prepared corpus, a corpus folder or a manifest (CSV with
+            columns path, split, kind, group), or a list of these.
+        speech, noise: folders of voices and noises for training, any layout and rate (``speaker/file.wav``
+            keeps speakers apart); alone or beside a corpus.
         valid_speech, valid_noise, test_speech, test_noise: folders for the other splits.
         valid_fraction, test_fraction: share of `speech` and `noise` set aside where there is no such folder.
         split_by: what is set aside: whole first-level folders (``group``) or single files (``file``).
@@ -93,12 +92,24 @@ class NoisySpeech(LightningDataModule):
         strict: bool = False,
         start_method: str | None = None,
     ) -> None:
-        super().__init__()
-        for name in ("sample_rate", "window", "batch_size", "epoch_size", "valid_batch_size", "valid_pairs"):
-            if locals()[name] < 1:
-                raise DataError(f"data.{name} is {locals()[name]}, must be at least 1")
-        if num_workers < 0 or test_pairs < 0 or seed < 0 or pairs_seed < 0 or not valid_seconds > 0.0:
-            raise DataError("data: num_workers, test_pairs and seeds must not be negative, valid_seconds above zero")
+        super().__init__(
+            sample_rate=sample_rate,
+            window=window,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            start_method=start_method,
+        )
+        for name, value, least in (
+            ("epoch_size", epoch_size, 1),
+            ("valid_pairs", valid_pairs, 1),
+            ("test_pairs", test_pairs, 1),
+            ("valid_batch_size", valid_batch_size, 1),
+            ("pairs_seed", pairs_seed, 0),
+            ("valid_seconds", valid_seconds, 0.1),
+        ):
+            if not value >= least:
+                raise DataError(f"data.{name} is {value}, must be at least {least}")
         self.collection = Collection(
             corpus=corpus,
             speech=speech,
@@ -111,63 +122,24 @@ class NoisySpeech(LightningDataModule):
             test_fraction=test_fraction,
             split_by=split_by,
         )
-        self.sample_rate, self.window = sample_rate, window
-        self.batch_size, self.valid_batch_size, self.epoch_size = batch_size, valid_batch_size, epoch_size
-        self.num_workers, self.start_method = num_workers, start_method
-        self.seed, self.pairs_seed = seed, pairs_seed
+        self.epoch_size, self.valid_batch_size, self.pairs_seed = epoch_size, valid_batch_size, pairs_seed
         self.mixing, self.augmentations = mixing, tuple(augmentations or ())
         self.pair_counts = {"valid": valid_pairs, "test": test_pairs}
         self.pair_samples = round(valid_seconds * sample_rate)
         self.snrs = tuple(valid_snrs)
         self.cache, self.strict = cache, strict
-        self.pools: dict[str, tuple[Pool, Pool]] = {}
 
-    def prepare_data(self) -> None:
-        """Builds the pools of all splits that have files, on one process of each machine."""
-        for split in ("train", "valid", "test"):
-            if {item.kind for item in self.collection.items() if item.split == split} == {"speech", "noise"}:
-                self._open(split, quiet=True)
-
-    def setup(self, stage: str | None = None) -> None:
-        """Opens the pools that a stage needs (``fit``, ``validate``, ``test``, ``predict``; None: fit)."""
-        for split in _SPLITS[stage or "fit"]:
-            if split not in self.pools:
-                self.pools[split] = self._open(split, quiet=self._ranks()[0] > 0)
-
-    def _open(self, split: str, quiet: bool) -> tuple[Pool, Pool]:
-        return (
-            self.collection.open(split, "speech", self.sample_rate, self.cache, strict=self.strict, quiet=quiet),
-            self.collection.open(split, "noise", self.sample_rate, self.cache, strict=self.strict, quiet=quiet),
+    def open_split(self, split: str, quiet: bool) -> tuple[Pool, Pool]:
+        """The speech and the noise pool of ``train``, ``valid`` or ``test``."""
+        speech, noise = (
+            self.collection.open(split, kind, self.sample_rate, self.cache, strict=self.strict, quiet=quiet)
+            for kind in ("speech", "noise")
         )
+        return speech, noise
 
-    def _ranks(self) -> tuple[int, int]:
-        """This process's rank and how many there are."""
-        if self.trainer is not None:
-            return self.trainer.global_rank, self.trainer.world_size
-        return 0, 1
-
-    def _workers(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "multiprocessing_context": self.start_method if self.num_workers > 0 else None,
-            "collate_fn": collate,
-            "pin_memory": torch.cuda.is_available(),
-        }
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        rank, world_size = self._ranks()
-        if self.epoch_size < self.batch_size * world_size:
-            raise DataError(
-                f"data.epoch_size is {self.epoch_size}: less than one batch ({self.batch_size} windows on each of "
-                f"{world_size} rank(s))"
-            )
+    def train_dataloader(self) -> ResumableLoader:
         mixer = Mixer(*self.pools["train"], self.mixing, self.augmentations)
-        windows = MixtureWindows(mixer, self.window, self.epoch_size, self.seed)
-        sampler = WindowSampler(windows, self.batch_size, rank, world_size)
-        return ResumableLoader(
-            windows, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._workers()
-        )
+        return self.windows_loader(MixtureWindows(mixer, self.window, self.epoch_size, self.seed))
 
     def pairs(self, split: str) -> FixedPairs:
         """The fixed pairs of ``valid`` or ``test`` (after `setup`)."""
@@ -176,10 +148,10 @@ class NoisySpeech(LightningDataModule):
         return FixedPairs(speech, noise, chosen, self.pair_samples)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.pairs("valid"), batch_size=self.valid_batch_size, **self._workers())
+        return self.pairs_loader(self.pairs("valid"), self.valid_batch_size)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.pairs("test"), batch_size=self.valid_batch_size, **self._workers())
+        return self.pairs_loader(self.pairs("test"), self.valid_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         return self.test_dataloader()

@@ -1,4 +1,4 @@
-"""Fixed pairs for validation and test: a list that depends on the corpus and the seed alone, and pairs as WAV files."""
+"""Fixed pairs for validation and test, which depend on the corpus and the seed alone; also as WAV files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,11 @@ def choose_pairs(speech: Pool, noise: Pool, count: int, snrs: Sequence[float], s
 
     def turns(size: int) -> np.ndarray:
         rounds = -(-count // size)
-        return np.concatenate([rng.permutation(size) for _ in range(rounds)])[:count] if count else np.zeros(0, int)
+        return (
+            np.concatenate([rng.permutation(size) for _ in range(rounds)])[:count]
+            if count
+            else np.zeros(0, int)
+        )
 
     pairs = []
     for number, (speaker, category, ratio) in enumerate(
@@ -141,7 +145,8 @@ def write_pairs(
 ) -> list[str]:
     """Writes pairs as 16-bit WAV files of the same name to ``folder/clean`` and ``folder/noisy``.
 
-    ``folder/pairs.csv`` lists name, speaker, noise file and ratio. The folder appears only when it is complete.
+    ``folder/pairs.csv`` lists name, speaker, noise file and ratio. The folder appears only when it is
+    complete.
 
     Args:
         folder: where to; must be new or empty unless `overwrite`.
@@ -171,6 +176,7 @@ def write_pairs(
     collection = Collection(corpus=str(corpus))
     speech, noise = (collection.open(split, kind, sample_rate, cache) for kind in ("speech", "noise"))
     pairs = choose_pairs(speech, noise, n, snrs, seed)
+    noise_files = noise.names()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -183,9 +189,13 @@ def write_pairs(
                 table.writerow(("name", "speaker", "noise", "snr"))
                 for pair in pairs:
                     clean, noisy = render_pair(speech, noise, pair, round(seconds * sample_rate))
-                    audio.write(part / "clean" / f"{pair.name}.wav", clean[None], sample_rate, subtype="PCM_16")
-                    audio.write(part / "noisy" / f"{pair.name}.wav", noisy[None], sample_rate, subtype="PCM_16")
-                    noise_file = Path(noise.name(pair.clip))
+                    audio.write(
+                        part / "clean" / f"{pair.name}.wav", clean[None], sample_rate, subtype="PCM_16"
+                    )
+                    audio.write(
+                        part / "noisy" / f"{pair.name}.wav", noisy[None], sample_rate, subtype="PCM_16"
+                    )
+                    noise_file = Path(noise_files[pair.clip])
                     source = f"{noise_file.parent.name}/{noise_file.name}"
                     table.writerow((pair.name, speech.groups[pair.speaker], source, f"{pair.snr:g}"))
             if target.exists():

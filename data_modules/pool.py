@@ -1,8 +1,8 @@
 """Audio decoded once into one memory-mapped int16 file, with an index of its clips.
 
-A pool holds the clips of one split and kind at one sample rate. It is built the first time, kept under a name made from
-the file list, sizes, times and rate, and opened in an instant from then on. Each clip is stored at full scale together
-with its gain, so that quiet recordings keep their resolution.
+A pool holds the clips of one split and kind at one sample rate. It is built the first time, kept under a name
+made from the file list, sizes, times and rate, and opened in an instant from then on. Each clip is stored at
+full scale together with its gain, so that quiet recordings keep their resolution.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _RELEASE_AFTER = 32 * 2**20
 class Pool:
     """Clips of one kind, read from a memory map.
 
-    The clips of a group lie next to each other, in order of group and path. Pickling carries the path alone, so a
-    worker started by ``spawn`` opens its own map and one started by ``fork`` shares the parent's.
+    The clips of a group lie next to each other, in order of group and path. Pickling carries the path alone,
+    so a worker started by ``spawn`` opens its own map and one started by ``fork`` shares the parent's.
 
     Args:
         folder: what `data_modules.pool_build.build_pool` returned.
@@ -58,7 +58,9 @@ class Pool:
             with open(self.folder / AUDIO, "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{self.folder}: not a complete pool ({error}); delete the folder to build it anew") from None
+            raise DataError(
+                f"{self.folder}: not a complete pool ({error}); delete the folder to build it anew"
+            ) from None
         self._samples = np.frombuffer(self._map, dtype="<i2")
         self._since_release = 0
         self.sample_rate: int = info["sample_rate"]
@@ -69,7 +71,7 @@ class Pool:
         self._prepare_draws()
 
     def _prepare_draws(self) -> None:
-        """Cumulative durations: a group is drawn by the square root of its duration, a clip in it by its duration."""
+        """A group is drawn by the square root of its duration, a clip in it by its duration: cumulative sums."""
         self._ends = np.concatenate(([0], np.cumsum(self.length)))
         bounds = np.searchsorted(self.group, np.arange(len(self.groups) + 1))
         self._first, self._last = bounds[:-1], bounds[1:]
@@ -87,7 +89,8 @@ class Pool:
         return len(self.offset)
 
     def __repr__(self) -> str:
-        return f"Pool({len(self)} clips, {len(self.groups)} groups, {self.seconds / 60:.1f} min, {self.sample_rate} Hz)"
+        size = f"{len(self)} clips, {len(self.groups)} groups, {self.seconds / 60:.1f} min"
+        return f"Pool({size}, {self.sample_rate} Hz)"
 
     @property
     def seconds(self) -> float:
@@ -103,9 +106,9 @@ class Pool:
         """Clip numbers of a group."""
         return range(int(self._first[group]), int(self._last[group]))
 
-    def name(self, clip: int) -> str:
-        """Path of the file that a clip came from."""
-        return (self.folder / NAMES).read_text(encoding="utf-8").split("\n")[clip]
+    def names(self) -> list[str]:
+        """Paths of the files that the clips came from (read from disk at each call)."""
+        return (self.folder / NAMES).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
 
     def read(self, clip: int, start: int = 0, samples: int | None = None) -> np.ndarray:
         """A stretch of a clip at its own level, float32 [samples] (shorter where the clip ends)."""
@@ -113,7 +116,8 @@ class Pool:
         stop = length if samples is None else min(length, start + samples)
         first = int(self.offset[clip])
         stored = self._samples[first + start : first + stop]
-        out = np.multiply(stored, np.float32(self.gain[clip] / 32768.0), dtype=np.float32)
+        out = stored.astype(np.float32)
+        out *= np.float32(self.gain[clip] / 32768.0)
         self._since_release += len(out)
         if self._since_release > _RELEASE_AFTER:
             self._since_release = 0
@@ -122,9 +126,11 @@ class Pool:
         return out
 
     def draw_group(self, rng: np.random.Generator, exclude: int | None = None) -> int:
-        """A random group, likelier the longer it is (square root of its duration); never `exclude` if others exist."""
+        """A random group, by the square root of its duration; never `exclude` if there are others."""
         for _ in range(64):
-            group = min(int(np.searchsorted(self._group_ends, rng.random(), side="right")), len(self.groups) - 1)
+            group = min(
+                int(np.searchsorted(self._group_ends, rng.random(), side="right")), len(self.groups) - 1
+            )
             if group != exclude:
                 return group
         others = [group for group in range(len(self.groups)) if group != exclude]

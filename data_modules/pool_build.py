@@ -1,4 +1,4 @@
-"""Building a pool: decode, resample and mix to mono every file once, safely against crashes and against each other."""
+"""Building a pool: every file decoded, resampled and mixed to mono once, safe against crashes and races."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_modules.errors import DataError
-from data_modules.levels import active_power
+from data_modules.levels import active_level
 from data_modules.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
 from data_modules.sources import Item
 from diffgmm.audio import AudioError, read
@@ -37,6 +37,7 @@ def open_pool(
     title: str = "audio",
     strict: bool = False,
     quiet: bool = False,
+    keep_silent: bool = False,
 ) -> Pool:
     """Opens the pool of these files, building it first if it is not in the cache.
 
@@ -48,6 +49,7 @@ def open_pool(
         cache: folder for pools; None: ``pools`` in `data_modules.home()`.
         title: what the files are, for the progress bar and messages (``train speech``).
         strict: raise if any file can't be used, instead of leaving it out with a warning.
+        keep_silent: silent files are kept instead of left out.
         quiet: no warning about files left out (other ranks have said it already).
 
     Raises:
@@ -59,7 +61,7 @@ def open_pool(
         from data_modules import home
 
         cache = home() / "pools"
-    folder = build_pool(items, sample_rate, Path(cache).expanduser(), title=title)
+    folder = build_pool(items, sample_rate, Path(cache).expanduser(), title=title, keep_silent=keep_silent)
     pool = Pool(folder)
     if pool.skipped:
         message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: " + _named(pool.skipped)
@@ -75,26 +77,31 @@ def _named(skipped: Sequence[Sequence[str]], most: int = 5) -> str:
     return text if len(skipped) <= most else f"{text}; and {len(skipped) - most} more"
 
 
-def pool_key(items: Sequence[Item], sample_rate: int) -> str:
-    """Name of a pool: a hash of its file list with sizes and times, groups and rate."""
-    digest = hashlib.sha256(f"pool {VERSION} {sample_rate}\n".encode())
+def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False) -> str:
+    """Name of a pool: a hash of its file list with sizes and times, groups, rate and what is left out."""
+    digest = hashlib.sha256(f"pool {VERSION} {sample_rate} {keep_silent}\n".encode())
     for item in items:
         try:
             status = os.stat(item.path)
             what = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             what = "missing"
-        digest.update(f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n".encode("utf-8", "surrogateescape")
+        )
     return digest.hexdigest()[:24]
 
 
-def build_pool(items: Sequence[Item], sample_rate: int, cache: Path, *, title: str = "audio") -> Path:
+def build_pool(
+    items: Sequence[Item], sample_rate: int, cache: Path, *, title: str = "audio", keep_silent: bool = False
+) -> Path:
     """Builds the pool of these files unless it is there, and returns its folder.
 
-    The pool is written under a temporary name and renamed when complete; a lock keeps other processes waiting.
+    The pool is written under a temporary name and renamed when complete; a lock keeps other processes
+    waiting.
     """
     items = sorted(items, key=lambda item: (item.group, item.path))
-    key = pool_key(items, sample_rate)
+    key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
     if folder_is_pool(folder):
         return folder
@@ -108,55 +115,63 @@ def build_pool(items: Sequence[Item], sample_rate: int, cache: Path, *, title: s
             shutil.rmtree(folder, ignore_errors=True)
             part.mkdir()
             try:
-                _write(part, items, sample_rate, title)
+                _write(part, items, sample_rate, title, keep_silent)
                 os.replace(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise DataError(f"{cache}: the pool of {title} can't be written ({error.strerror or error})") from error
+        raise DataError(
+            f"{cache}: the pool of {title} can't be written ({error.strerror or error})"
+        ) from error
     return folder
 
 
-def _decode(item: Item, sample_rate: int) -> np.ndarray | str:
+def _decode(item: Item, sample_rate: int, keep_silent: bool) -> np.ndarray | str:
     """Mono samples at the pool's rate, or the reason why there are none."""
     try:
         samples = read(item.path, sample_rate=sample_rate, mono=True)[0][0]
     except AudioError as error:
-        return str(error).removeprefix(item.path).lstrip(": ") or "can't be read"
+        return str(error).removeprefix(f"{item.path}: ")
     if len(samples) < MIN_SECONDS * sample_rate:
         return f"shorter than {MIN_SECONDS} s"
-    if float(np.max(np.abs(samples))) < SILENT_PEAK:
+    if not keep_silent and float(np.max(np.abs(samples))) < SILENT_PEAK:
         return "silent"
     return samples
 
 
-def _decoded(items: Sequence[Item], sample_rate: int, title: str) -> Iterator[tuple[Item, np.ndarray | str]]:
+def _decoded(
+    items: Sequence[Item], sample_rate: int, title: str, keep_silent: bool
+) -> Iterator[tuple[Item, np.ndarray | str]]:
     """Files in order, decoded by a few threads (the decoders release the interpreter lock), a chunk ahead."""
     workers = max(1, min(4, os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers) as threads, tqdm(total=len(items), desc=f"Reading {title}", unit="file", mininterval=0.5) as bar:
+    with (
+        ThreadPoolExecutor(workers) as threads,
+        tqdm(total=len(items), desc=f"Reading {title}", unit="file", mininterval=0.5) as bar,
+    ):
         for first in range(0, len(items), _CHUNK):
             chunk = items[first : first + _CHUNK]
-            for item, result in zip(chunk, threads.map(lambda it: _decode(it, sample_rate), chunk), strict=True):
+            results = threads.map(lambda item: _decode(item, sample_rate, keep_silent), chunk)
+            for item, result in zip(chunk, results, strict=True):
                 yield item, result
                 bar.update()
 
 
-def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str) -> None:
+def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep_silent: bool) -> None:
     lengths: list[int] = []
     gains: list[float] = []
     levels: list[float] = []
     kept: list[Item] = []
     skipped: list[list[str]] = []
     with open(part / AUDIO, "wb") as audio:
-        for item, samples in _decoded(items, sample_rate, title):
+        for item, samples in _decoded(items, sample_rate, title, keep_silent):
             if isinstance(samples, str):
                 skipped.append([item.path, samples])
                 continue
-            peak = float(np.max(np.abs(samples)))
+            peak = max(float(np.max(np.abs(samples))), SILENT_PEAK)
             audio.write(np.rint(samples * (_FULL_SCALE / peak)).astype("<i2").tobytes())
             lengths.append(len(samples))
             gains.append(peak * 32768.0 / _FULL_SCALE)
-            levels.append(10.0 * float(np.log10(active_power(samples, sample_rate))))
+            levels.append(active_level(samples, sample_rate))
             kept.append(item)
     if not kept:
         raise DataError(f"{title}: none of the {len(items)} files can be used: {_named(skipped)}")

@@ -1,4 +1,5 @@
-"""The sounds a mixture is made of: a speaker's utterances with pauses, looped noises, babble and coloured noise.
+"""The sounds a mixture is made of: a speaker's utterances with pauses, looped noises, babble and coloured
+noise.
 
 Every function draws from the generator it is given and from nothing else.
 """
@@ -41,8 +42,8 @@ def draw_voice(
         group: the speaker.
         samples: how long.
         rng: where randomness comes from.
-        join: probability that a long utterance is cut at its end and followed by a pause and another one; utterances
-            shorter than the stretch always are.
+        join: probability that a long utterance is cut at its end and followed by a pause and another one;
+            utterances shorter than the stretch always are.
         pause: shortest and longest pause in seconds.
 
     Returns:
@@ -62,7 +63,7 @@ def draw_voice(
         position = 0
         piece = pool.read(clip, length - keep)
     else:
-        # A short utterance starts anywhere from cut-off at the left to pushed to the right, so all positions occur.
+        # A short utterance may be cut off at the left or start late, so that all positions occur.
         position = int(rng.integers(-(length // 2), samples - length + 1))
         if position > silence():
             position = silence()
@@ -99,7 +100,9 @@ def loop(clip: np.ndarray, samples: int, start: int, fade: int) -> np.ndarray:
     return np.tile(body, repeats)[start : start + samples]
 
 
-def repeat_event(clip: np.ndarray, samples: int, rng: np.random.Generator, gap: tuple[int, int]) -> np.ndarray:
+def repeat_event(
+    clip: np.ndarray, samples: int, rng: np.random.Generator, gap: tuple[int, int]
+) -> np.ndarray:
     """A short event (a bark, a knock) that occurs now and then, with random gaps between."""
     out = np.zeros(samples, dtype=np.float32)
     position = int(rng.integers(-(len(clip) // 2), max(1, samples - len(clip) // 2)))
@@ -110,15 +113,19 @@ def repeat_event(clip: np.ndarray, samples: int, rng: np.random.Generator, gap: 
     return out
 
 
-def noise_stretch(pool: Pool, clip: int, samples: int, rng: np.random.Generator, events: float = 0.0) -> np.ndarray:
-    """A recorded noise of a given length: a random stretch of a long clip, a short one looped or as repeated events.
+def noise_stretch(
+    pool: Pool, clip: int, samples: int, rng: np.random.Generator, events: float = 0.0
+) -> np.ndarray:
+    """A recorded noise of a given length: a random stretch of a long clip, a short one looped or as repeated
+    events.
 
     Args:
         pool: of noise.
         clip: which.
         samples: how long.
         rng: where randomness comes from.
-        events: probability that a clip shorter than the window recurs with gaps of 0.1 to 1.5 s instead of in a loop.
+        events: probability that a clip shorter than the window recurs with gaps of 0.1 to 1.5 s instead of in
+            a loop.
 
     Returns:
         float32 [samples]
@@ -183,8 +190,13 @@ def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: np.rand
 
 
 def envelope(samples: int, rng: np.random.Generator, depth: float) -> np.ndarray:
-    """A gain that wanders by up to `depth` dB in either direction over two to six points, float32 [samples]."""
+    """A gain that wanders by up to `depth` dB up and down over two to six points, float32 [samples]."""
     points = int(rng.integers(2, 7))
-    gains = rng.uniform(-depth, depth, points)
-    at = np.interp(np.linspace(0.0, points - 1.0, samples), np.arange(points), gains)
-    return np.exp2(at * (np.log2(10.0) / 20.0)).astype(np.float32)
+    steps = 64  # straight lines between so many points of the curve in dB are close enough to it, and quick
+    curve = np.interp(
+        np.linspace(0.0, points - 1.0, steps + 1), np.arange(points), rng.uniform(-depth, depth, points)
+    )
+    gain = (10.0 ** (curve / 20.0)).astype(np.float32)
+    size = -(-samples // steps)
+    slope = np.arange(size, dtype=np.float32) / np.float32(size)
+    return (gain[:-1, None] + np.diff(gain)[:, None] * slope).reshape(-1)[:samples]

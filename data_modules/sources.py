@@ -1,7 +1,8 @@
-"""Which audio files there are: corpora with a manifest or a folder layout, and plain folders of voices and noises.
+"""Which audio files there are: corpora with a manifest or a folder layout, and plain folders of voices and
+noises.
 
-Nothing is decoded here. The result is a list of `Item`: a file, its split, whether it is speech or noise, and its
-group (the speaker, or the category of noise), in a fixed order.
+Nothing is decoded here. The result is a list of `Item`: a file, its split, whether it is speech or noise, and
+its group (the speaker, or the category of noise), in a fixed order.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_modules.errors import DataError
+from diffgmm.audio import FORMATS, is_audio
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 KINDS = ("speech", "noise")
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"})
 
 
 @dataclass(frozen=True, order=True)
@@ -50,21 +51,17 @@ def audio_files(folder: str | Path) -> list[Path]:
     found: list[Path] = []
     for where, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(where, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-        ]
+        found += [Path(where, name) for name in names if not name.startswith(".") and is_audio(name)]
     if not found:
-        raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(sorted(AUDIO_SUFFIXES))})")
+        raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(FORMATS)})")
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
 def folder_items(folders: str | Path | Sequence[str | Path], kind: str, split: str = "train") -> list[Item]:
     """The files of one or several folders as items of one kind and split.
 
-    The group of a file is the first folder below the one given (``voices/anna/a.wav``: ``anna``); files that lie
-    directly in the folder share the group named after that folder.
+    The group of a file is the first folder below the one given (``voices/anna/a.wav``: ``anna``); files that
+    lie directly in the folder share the group named after that folder.
     """
     paths = [folders] if isinstance(folders, (str, Path)) else list(folders)
     items: list[Item] = []
@@ -92,7 +89,9 @@ def read_manifest(path: str | Path) -> list[Item]:
             rows = csv.DictReader(file)
             missing = {"path", "split", "kind", "group"} - set(rows.fieldnames or ())
             if missing:
-                raise DataError(f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group")
+                raise DataError(
+                    f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group"
+                )
             for row in rows:
                 for column, allowed in (("split", SPLITS), ("kind", KINDS)):
                     if row[column] not in allowed:
@@ -150,11 +149,13 @@ def _warn_of_shared_speakers(root: Path, items: Iterable[Item]) -> None:
         log.warning("%s: %d speaker(s) in more than one split: %s", root, len(shared), ", ".join(shared[:8]))
 
 
-def split_off(items: Sequence[Item], fraction: float, split: str, by: str = "group", seed: int = 0) -> list[Item]:
+def split_off(
+    items: Sequence[Item], fraction: float, split: str, by: str = "group", seed: int = 0
+) -> list[Item]:
     """Moves a share of the items to another split, always the same ones.
 
-    Whole groups move (``by="group"``) unless there is only one group or ``by="file"``. The order in which groups or
-    files are taken comes from a hash of their names, so adding a file doesn't reshuffle the others.
+    Whole groups move (``by="group"``) unless there is only one group or ``by="file"``. The order in which
+    groups or files are taken comes from a hash of their names, so adding a file doesn't reshuffle the others.
 
     Args:
         items: files of one kind.
@@ -175,7 +176,9 @@ def split_off(items: Sequence[Item], fraction: float, split: str, by: str = "gro
     groups = {item.group for item in items}
 
     def unit(item: Item) -> str:
-        return item.group if by == "group" and len(groups) > 1 else f"{item.group}/{os.path.basename(item.path)}"
+        return (
+            item.group if by == "group" and len(groups) > 1 else f"{item.group}/{os.path.basename(item.path)}"
+        )
 
     sizes: dict[str, int] = {}
     for item in items:

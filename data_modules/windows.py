@@ -1,7 +1,8 @@
-"""Training windows as a map-style dataset, the sampler that deals them to ranks, and a loader that can be resumed.
+"""Training windows as a map-style dataset, the sampler that deals them to ranks, and a loader that can be
+resumed.
 
-A window is a pure function of (seed, epoch, index): the same for any number of workers, any start method and any number
-of ranks, and different in every epoch.
+A window is a pure function of (seed, epoch, index): the same for any number of workers, any start method and
+any number of ranks, and different in every epoch.
 """
 
 from __future__ import annotations
@@ -23,28 +24,48 @@ def window_rng(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-class MixtureWindows(Dataset[Example]):
-    """Windows mixed on the fly.
+class EpochWindows(Dataset[Example]):
+    """Training windows of an endless sequence of epochs.
 
-    The index counts through all epochs: window ``i`` of epoch ``e`` has the index ``e * epoch_size + i``. So the worker
+    The index counts through all epochs: window ``i`` of epoch ``e`` has the index ``e * epoch_size + i``. So
+        a worker
     needs no word of the epoch, and persistent workers stay correct.
 
     Args:
-        mixer: draws the windows.
         samples: length of a window.
         epoch_size: windows per epoch.
         seed: another seed, other windows.
     """
 
-    def __init__(self, mixer: Mixer, samples: int, epoch_size: int, seed: int) -> None:
-        self.mixer, self.samples, self.epoch_size, self.seed = mixer, samples, epoch_size, seed
+    def __init__(self, samples: int, epoch_size: int, seed: int) -> None:
+        self.samples, self.epoch_size, self.seed = samples, epoch_size, seed
 
     def __len__(self) -> int:
         return self.epoch_size
 
     def __getitem__(self, index: int) -> Example:
         """Returns noisy, clean (float32 [samples]), the signal-to-noise ratio in dB and a name."""
-        epoch, number = divmod(int(index), self.epoch_size)
+        return self.window(*divmod(int(index), self.epoch_size))
+
+    def window(self, epoch: int, number: int) -> Example:
+        """The window of an epoch with a certain number."""
+        raise NotImplementedError
+
+
+class MixtureWindows(EpochWindows):
+    """Windows mixed on the fly.
+
+    Args:
+        mixer: draws the windows.
+        samples, epoch_size, seed: see `EpochWindows`.
+    """
+
+    def __init__(self, mixer: Mixer, samples: int, epoch_size: int, seed: int) -> None:
+        super().__init__(samples, epoch_size, seed)
+        self.mixer = mixer
+
+    def window(self, epoch: int, number: int) -> Example:
+        """The window of an epoch with a certain number."""
         mixture = self.mixer.draw(window_rng(self.seed, epoch, number), self.samples)
         return mixture.noisy, mixture.clean, mixture.snr, f"train-{epoch:03d}-{number:06d}"
 
@@ -53,7 +74,8 @@ def collate(examples: Sequence[Example]) -> dict[str, Any]:
     """Stacks examples of one length.
 
     Returns:
-        ``noisy`` and ``clean`` float32 [B, 1, T], ``snr`` float32 [B] in dB (NaN where there is none), ``name``.
+        ``noisy`` and ``clean`` float32 [B, 1, T], ``snr`` float32 [B] in dB (NaN where there is none),
+        ``name``.
     """
     noisy, clean, snr, name = zip(*examples, strict=True)
     return {
@@ -64,11 +86,11 @@ def collate(examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-class WindowSampler(DistributedSampler[Example]):
+class WindowSampler(DistributedSampler[int]):
     """Deals the windows of an epoch to the ranks in turn, every rank the same number of whole batches.
 
-    The windows of one training step, all ranks together, are the next ``batch_size * world_size`` of the epoch. It is a
-    `DistributedSampler` so that Lightning leaves it in place and calls `set_epoch`.
+    The windows of one training step, all ranks together, are the next ``batch_size * world_size`` of the
+    epoch. It is a `DistributedSampler` so that Lightning leaves it in place and calls `set_epoch`.
 
     Args:
         dataset: the windows.
@@ -76,7 +98,7 @@ class WindowSampler(DistributedSampler[Example]):
         rank, world_size: of this process.
     """
 
-    def __init__(self, dataset: MixtureWindows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, dataset: EpochWindows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         self.epoch_size = dataset.epoch_size
         self.batches = self.epoch_size // (batch_size * world_size)
@@ -87,14 +109,17 @@ class WindowSampler(DistributedSampler[Example]):
     def __iter__(self) -> Iterator[int]:
         skip, self.skip = self.skip, 0
         first = self.epoch * self.epoch_size
-        return iter(range(first + self.rank + skip * self.num_replicas, first + self.total_size, self.num_replicas))
+        return iter(
+            range(first + self.rank + skip * self.num_replicas, first + self.total_size, self.num_replicas)
+        )
 
 
 class ResumableLoader(DataLoader[Example]):
     """A loader of training windows that remembers how many batches of the epoch it has given out.
 
-    Lightning saves the state of a loader that has one in the checkpoint and gives it back on resuming, so that training
-    goes on with the batch after the last one seen. What was seen is skipped without mixing anything.
+    Lightning saves the state of a loader that has one in the checkpoint and gives it back on resuming, so
+    that training goes on with the batch after the last one seen. What was seen is skipped without mixing
+    anything.
     """
 
     _given = 0
@@ -111,11 +136,10 @@ class ResumableLoader(DataLoader[Example]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         resume, self._resume = self._resume, None
-        self._given = 0
-        if resume and resume["epoch"] == self._epoch() and resume["batches"] < len(self):
-            if isinstance(self.sampler, WindowSampler):
-                self._given = resume["batches"]
-                self.sampler.skip = self._given * (self.batch_size or 1)
+        sampler, self._given = self.sampler, 0
+        if resume and isinstance(sampler, WindowSampler) and resume["epoch"] == sampler.epoch:
+            self._given = resume["batches"] if resume["batches"] < len(self) else 0
+            sampler.skip = self._given * (self.batch_size or 1)
         for batch in super().__iter__():
             self._given += 1
             yield batch

@@ -1,0 +1,68 @@
+"""What an augmentation is, and what it works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from data_modules.errors import DataError
+
+
+@dataclass
+class Scene:
+    """The parts of a window before they are added up; augmentations replace them.
+
+    Args:
+        sample_rate: in Hz.
+        speech: what will be the clean target, float32 [samples].
+        noise: the background, float32 [samples].
+        late: late reverberation of the speech, float32 [samples], or None.
+    """
+
+    sample_rate: int
+    speech: np.ndarray
+    noise: np.ndarray
+    late: np.ndarray | None = None
+
+
+class Augmentation:
+    """Base of all augmentations. A subclass names its stage and overrides the method of that stage.
+
+    Attributes:
+        probability: how often it is applied, in [0, 1].
+        stage: ``voice`` (`reshape`), ``scene`` (`apply`) or ``noisy`` (`damage`).
+        stretch: for ``voice``: how many times as many samples it may consume as it returns.
+    """
+
+    stage: ClassVar[str]
+    probability: float
+
+    @property
+    def stretch(self) -> float:
+        return 1.0
+
+    def reshape(self, voice: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Returns the changed voice: at least as long as the input divided by `stretch`."""
+        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not voice")
+
+    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+        """Changes the scene in place."""
+        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not scene")
+
+    def damage(self, noisy: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the damaged noisy signal, float32 [samples]."""
+        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not noisy")
+
+    def _check(self, *ranges: str) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise DataError(
+                f"{type(self).__name__}: probability is {self.probability}, must lie between 0 and 1"
+            )
+        for name in ranges:
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise DataError(
+                    f"{type(self).__name__}: {name} is ({low}, {high}), the lower number comes first"
+                )

@@ -1,0 +1,105 @@
+"""What the DataModules share: pools per split, opened when needed, and reproducible loaders."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from data_modules.errors import DataError
+from data_modules.windows import EpochWindows, Example, ResumableLoader, WindowSampler, collate
+
+_SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
+_START_METHODS = (None, "fork", "spawn", "forkserver")
+PoolsT = TypeVar("PoolsT")
+
+
+class PooledDataModule(LightningDataModule, Generic[PoolsT]):
+    """A DataModule over pools of decoded audio. A subclass says how to open those of one split.
+
+    Args:
+        sample_rate: in Hz.
+        window: samples in a training window.
+        batch_size: training windows per batch and rank.
+        num_workers: processes that load; 0: in the training process.
+        seed: of the training windows.
+        start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
+
+    Attributes:
+        pools: what `open_split` returned, by split.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        window: int,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        start_method: str | None,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("sample_rate", sample_rate, 1000),
+            ("window", window, 2),
+            ("batch_size", batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise DataError(f"data.{name} is {value}, must be at least {least}")
+        if start_method not in _START_METHODS:
+            raise DataError(f"data.start_method is {start_method!r}, must be fork, spawn, forkserver or null")
+        self.sample_rate, self.window, self.batch_size, self.seed = sample_rate, window, batch_size, seed
+        self.num_workers, self.start_method = num_workers, start_method
+        self.pools: dict[str, PoolsT] = {}
+
+    def open_split(self, split: str, quiet: bool) -> PoolsT:
+        """The pools of ``train``, ``valid`` or ``test``, built if need be; `quiet`: without warnings."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Builds the pools that the run needs, on one process of each machine."""
+        running = self.trainer.state.fn if self.trainer is not None else None
+        for split in _SPLITS.get(running.value if running is not None else "fit", ()):
+            self.open_split(split, quiet=True)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens the pools that a stage needs (``fit``, ``validate``, ``test``, ``predict``; None: fit)."""
+        for split in _SPLITS[stage or "fit"]:
+            if split not in self.pools:
+                self.pools[split] = self.open_split(split, quiet=self.ranks()[0] > 0)
+
+    def ranks(self) -> tuple[int, int]:
+        """This process's rank and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def windows_loader(self, windows: EpochWindows) -> ResumableLoader:
+        """Loader of this rank's share of the training windows."""
+        rank, world_size = self.ranks()
+        if len(windows) < self.batch_size * world_size:
+            raise DataError(
+                f"data: an epoch of {len(windows)} windows is less than one batch "
+                f"({self.batch_size} windows on each of {world_size} rank(s)); "
+                "raise epoch_size or lower batch_size"
+            )
+        sampler = WindowSampler(windows, self.batch_size, rank, world_size)
+        return ResumableLoader(
+            windows, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._workers()
+        )
+
+    def pairs_loader(self, pairs: Dataset[Example], batch_size: int) -> DataLoader[Any]:
+        """Loader of validation or test pairs, in order."""
+        return DataLoader(pairs, batch_size=batch_size, **self._workers())
+
+    def _workers(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "multiprocessing_context": self.start_method if self.num_workers > 0 else None,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+        }

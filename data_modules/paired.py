@@ -1,0 +1,136 @@
+"""The DataModule over folders of clean and noisy recordings of the same names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from data_modules.base import PooledDataModule
+from data_modules.errors import DataError
+from data_modules.matching import PairedFile, match_folders
+from data_modules.paired_windows import PairedPools, PairWindows, WholePairs
+from data_modules.sources import Item, split_off
+from data_modules.windows import ResumableLoader
+
+
+class PairedFolders(PooledDataModule[PairedPools]):
+    """Pairs of clean and noisy recordings matched by name: random windows for training, whole files for the
+    rest.
+
+    Batches are as in `data_modules.noisy_speech.NoisySpeech`, with ``snr`` NaN. Validation and test have one
+    file a batch.
+
+    Args:
+        clean, noisy: folders for training.
+        valid_clean, valid_noisy: folders for validation; None: a share of the training pairs.
+        test_clean, test_noisy: folders for test and predict.
+        valid_fraction: that share.
+        split_by: what is set aside: whole first-level folders (``group``) or single files (``file``).
+        sample_rate: in Hz; everything is resampled to it once.
+        window: samples in a training window.
+        batch_size: windows per batch and rank.
+        epoch_size: windows per epoch, all ranks together; None: as many as there are pairs.
+        num_workers: processes that load; 0: in the training process.
+        seed: of the training windows.
+        cache: folder for pools of decoded audio; None: ``pools`` in ``$DIFFGMM_HOME``.
+        strict: fail if a file has no partner or can't be used, instead of leaving it out with a warning.
+        start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
+
+    Raises:
+        DataError: at construction for values out of range, at `setup` for missing files.
+    """
+
+    def __init__(
+        self,
+        clean: str | None = None,
+        noisy: str | None = None,
+        valid_clean: str | None = None,
+        valid_noisy: str | None = None,
+        test_clean: str | None = None,
+        test_noisy: str | None = None,
+        valid_fraction: float = 0.1,
+        split_by: str = "file",
+        sample_rate: int = 16000,
+        window: int = 16384,
+        batch_size: int = 16,
+        epoch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache: str | None = None,
+        strict: bool = False,
+        start_method: str | None = None,
+    ) -> None:
+        super().__init__(
+            sample_rate=sample_rate,
+            window=window,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            start_method=start_method,
+        )
+        if epoch_size is not None and epoch_size < 1:
+            raise DataError(f"data.epoch_size is {epoch_size}, must be at least 1")
+        self.folders = {
+            "train": (clean, noisy),
+            "valid": (valid_clean, valid_noisy),
+            "test": (test_clean, test_noisy),
+        }
+        for split, both in self.folders.items():
+            if (both[0] is None) != (both[1] is None):
+                raise DataError(f"data: {split} needs folders of both clean and noisy recordings")
+        if not any(both[0] for both in self.folders.values()):
+            raise DataError("data: no folders; give clean and noisy, or those of another split")
+        self.valid_fraction, self.split_by, self.epoch_size = valid_fraction, split_by, epoch_size
+        self.cache, self.strict = cache, strict
+
+    def pairs(self, split: str, quiet: bool = False) -> list[PairedFile]:
+        """The matched files of ``train``, ``valid`` or ``test``."""
+        clean, noisy = self.folders[split]
+        if clean is not None and noisy is not None:
+            found = match_folders(clean, noisy, self.strict, quiet)
+            return self._share(found, split) if split == "train" and self._splits_off() else found
+        clean, noisy = self.folders["train"]
+        if split != "valid" or clean is None or noisy is None:
+            raise DataError(
+                f"data: no folders for {split}; give {_prefix(split)}clean and {_prefix(split)}noisy"
+            )
+        if not self._splits_off():
+            raise DataError(
+                "data: no validation files; give valid_clean and valid_noisy, or a valid_fraction"
+            )
+        return self._share(match_folders(clean, noisy, self.strict, quiet=True), split)
+
+    def _splits_off(self) -> bool:
+        return self.folders["valid"][0] is None and self.valid_fraction > 0.0
+
+    def _share(self, pairs: list[PairedFile], split: str) -> list[PairedFile]:
+        """What is left for training, or set aside for validation, by a hash of the names."""
+        items = [
+            Item("train", "speech", pair.name.split("/")[0] if "/" in pair.name else "", pair.name)
+            for pair in pairs
+        ]
+        moved = split_off(items, self.valid_fraction, "valid", self.split_by)
+        return [pair for pair, item in zip(pairs, moved, strict=True) if item.split == split]
+
+    def open_split(self, split: str, quiet: bool) -> PairedPools:
+        """The clean and noisy pools of ``train``, ``valid`` or ``test``."""
+        return PairedPools(self.pairs(split, quiet), self.sample_rate, self.cache, split, self.strict, quiet)
+
+    def train_dataloader(self) -> ResumableLoader:
+        pools = self.pools["train"]
+        size = self.epoch_size or len(pools.names)
+        return self.windows_loader(PairWindows(pools, self.window, size, self.seed))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.pairs_loader(WholePairs(self.pools["valid"]), 1)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.pairs_loader(WholePairs(self.pools["test"]), 1)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self.test_dataloader()
+
+
+def _prefix(split: str) -> str:
+    return "" if split == "train" else f"{split}_"
