@@ -1,0 +1,1 @@
+"""Lightning callbacks: quality, examples and the run's record."""
