@@ -67,15 +67,11 @@ def _names_a_file(output: str, paths: list[Path]) -> bool:
     several = len(paths) > 1 or paths[0].is_dir()
     if path.is_dir():
         return False
-    if path.exists():
-        if several:
-            raise UsageError(f"-o {output}: is a file, several inputs need a folder")
-        return True
-    if output.endswith(("/", os.sep)) or not path.suffix:
-        return False
     if several:
-        if is_audio(path):
-            raise UsageError(f"-o {output}: looks like a file, several inputs need a folder")
+        if path.exists() or (is_audio(path) and not output.endswith(("/", os.sep))):
+            raise UsageError(f"-o {output}: several inputs need a folder to write into, not a file")
+        return False
+    if not path.exists() and (output.endswith(("/", os.sep)) or not path.suffix):
         return False
     if not is_audio(path) and path.suffix.lower() != paths[0].suffix.lower():
         raise UsageError(f"-o {output}: {path.suffix} is no audio format; use one of {' '.join(FORMATS)}")
