@@ -1,0 +1,133 @@
+"""One clip: decode, mix down, resample, refuse what is silent, clipped or too short, trim, encode.
+
+Runs in worker processes: takes and returns plain values, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from diffgmm.audio import AudioError, read, resample
+
+__all__ = ["SAMPLE_RATE", "Prepared", "Refused", "clean", "decode", "file_stem", "prepare"]
+
+SAMPLE_RATE = 16000
+MIN_SECONDS = {"speech": 0.5, "noise": 0.2}
+SILENT_DB = -55.0
+"""Below this level (loudest 10 ms, dB of full scale) a clip counts as silent."""
+CLIPPED_FRACTION = 1e-3
+"""A clip with a larger share of its samples at full scale counts as clipped."""
+TRIM_DB = 50.0
+"""Noise is trimmed where it stays this far below its loudest 10 ms."""
+QUIET_PEAK = 0.1
+"""Noise with a lower peak is raised to it: its absolute level says nothing, mixing sets the level anyway."""
+_FRAME = SAMPLE_RATE // 100
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A clip on disk: length in seconds, SHA256 of the file and of the samples."""
+
+    seconds: float
+    sha256: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a clip was left out: undecodable, silent, clipped or short."""
+
+    reason: str
+
+
+def decode(path: Path) -> tuple[np.ndarray, int]:
+    """Samples [channels, samples] (float32) and rate in Hz; raw G.722 by PyAV, the rest by soundfile.
+
+    Raises:
+        AudioError: the file cannot be decoded.
+    """
+    if path.suffix != ".g722":
+        x, info = read(path)
+        return x, info.sample_rate
+    import av  # only this format needs it
+
+    try:
+        with av.open(str(path), format="g722") as container:
+            pieces = [frame.to_ndarray().reshape(1, -1) for frame in container.decode(audio=0)]
+    except av.FFmpegError as error:
+        raise AudioError(f"{path}: not G.722 audio") from error
+    if not pieces:
+        raise AudioError(f"{path}: holds no audio")
+    return np.concatenate(pieces, axis=1).astype(np.float32) / 32768.0, SAMPLE_RATE
+
+
+def _frame_levels(x: np.ndarray) -> np.ndarray:
+    """RMS in dB of full scale of each 10 ms of a mono signal [samples] at 16 kHz."""
+    padded = np.pad(x, (0, -len(x) % _FRAME)).reshape(-1, _FRAME)
+    return 10.0 * np.log10(np.mean(np.square(padded, dtype=np.float64), axis=1) + 1e-12)
+
+
+def clean(x: np.ndarray, rate: int, kind: str) -> np.ndarray | Refused:
+    """Mono clip [samples] at 16 kHz, ready to encode, or why the corpus refuses it.
+
+    Args:
+        x: samples [channels, samples].
+        rate: their rate in Hz.
+        kind: "speech" (kept as it is) or "noise" (trimmed at both ends; long recordings stay whole).
+    """
+    if x.shape[-1] < rate * MIN_SECONDS[kind]:
+        return Refused("short")
+    if np.mean(np.abs(x) >= 0.999) > CLIPPED_FRACTION:
+        return Refused("clipped")
+    mono = resample(x.mean(axis=0, dtype=np.float32), rate, SAMPLE_RATE)
+    mono = mono - np.float32(mono.mean())
+    levels = _frame_levels(mono)
+    if levels.max() < SILENT_DB:
+        return Refused("silent")
+    if kind == "noise":
+        loud = np.flatnonzero(levels > levels.max() - TRIM_DB)
+        mono = mono[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME]
+    if len(mono) < SAMPLE_RATE * MIN_SECONDS[kind]:
+        return Refused("short")
+    peak = float(np.abs(mono).max())
+    if kind == "noise" and peak < QUIET_PEAK:  # a game plays it quietly; 16 bits should still resolve it
+        return mono * np.float32(QUIET_PEAK / peak)
+    return mono * np.float32(0.99 / peak) if peak > 0.99 else mono
+
+
+def file_stem(package: str, member: str) -> str:
+    """File name (without suffix) for a clip: readable, portable, and unique by a short hash of its origin.
+
+    >>> file_stem("0ad-data", "audio/ambient/weather/rain_11.ogg")
+    '0ad-data_rain_11_6c57ee'
+    """
+    name = member.split('"')[1] if member.startswith("opensfx.cat/") and '"' in member else Path(member).stem
+    readable = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40] or "clip"
+    unique = hashlib.sha256(f"{package}/{member}".encode()).hexdigest()[:6]
+    return f"{package}_{readable}_{unique}"
+
+
+def prepare(source: str, target: str, kind: str) -> Prepared | Refused:
+    """Turn the file `source` into the FLAC file `target` (16 kHz, mono, 16 bit), or say why not."""
+    try:
+        samples, rate = decode(Path(source))
+    except AudioError:
+        return Refused("undecodable")
+    x = clean(samples, rate, kind)
+    if isinstance(x, Refused):
+        return x
+    pcm = np.round(x * 32767.0).astype(np.int16)
+    path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return Prepared(
+        len(pcm) / SAMPLE_RATE,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        hashlib.sha256(pcm.tobytes()).hexdigest(),
+    )
