@@ -18,7 +18,8 @@ from diffgmm.samplers import ESTIMATES, Estimate
 
 PRETRAINED = Path(__file__).with_name("pretrained")
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
-ROWS = 4  # windows given to the model at once: more gain nothing on a CPU and cost memory
+ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
+ROWS_ELSEWHERE = 16
 
 
 class Enhancer(Protocol):
@@ -98,6 +99,7 @@ class Denoiser:
         self.model = model.to(self.device).eval() if isinstance(model, torch.nn.Module) else model
         self.sample_rate = model.sample_rate
         self.description: dict[str, Any] = dict(description or {})
+        self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
         self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
 
     @classmethod
@@ -209,7 +211,7 @@ class Denoiser:
             return np.concatenate(outputs)
 
         shortest = round(SHORTEST_SECONDS * self.sample_rate)
-        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, ROWS)
+        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows)
         checked = (_checked(block, channels) for block in blocks)
         for x, y in through_rate(checked, sample_rate, self.sample_rate, channels, grid):
             yield y if strength == 1.0 else x + np.float32(strength) * (y - x)
