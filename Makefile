@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= experiments/mini.yaml
+CORPORA ?= $(or $(DIFFGMM_HOME),$(HOME)/.cache/diffgmm)/corpora
 JOBS ?= 2
 
 BIN := $(VENV)/bin
@@ -65,7 +66,7 @@ format: install ## lay out the code and apply ruff's safe fixes
 	@'$(BIN)/ruff' format .
 
 data: install ## build the light corpus of speech and noise out of Debian packages (0.9 GB to fetch)
-	@'$(BIN)/python' -m data_modules.corpora.debian_speech_noise
+	@'$(BIN)/python' -m data_modules.corpora.debian_speech_noise --variant light --root '$(CORPORA)'
 
 train: install ## train CONFIG=experiments/mini.yaml
 	@'$(BIN)/diffgmm' fit --config '$(CONFIG)'

@@ -115,16 +115,9 @@ def demo(folder: Path, pairs: int, minutes: float) -> None:
         seconds = round(60 * minutes)
         limit = f"00:{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
         run = folder / "run"
-        diffgmm(
-            "fit",
-            "--config",
-            "experiments/mini.yaml",
-            "--trainer.default_root_dir",
-            run,
-            "--trainer.max_time",
-            limit,
-        )
-        checkpoint = run / "checkpoints" / "last.ckpt"
+        logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", run)
+        diffgmm("fit", "--config", "experiments/mini.yaml", "--trainer.max_time", limit, *logger)
+        checkpoint = max(run.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
         denoise_and_score(folder, "-run", f"After {minutes:g} minutes of training", "--model", checkpoint)
 
 

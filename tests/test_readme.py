@@ -107,7 +107,7 @@ def test_section(section, workspace):
         ],
         "Python": ["clean.wav"],
         "Evaluate": ["scores.csv"],
-        "Train": ["noisy.denoised.wav", "runs/mini/checkpoints/last.ckpt"],
+        "Train": ["noisy.denoised.wav", "runs/mini/version_0/checkpoints/last.ckpt"],
     }
     missing = [name for name in wanted[section] if not (workspace / name).exists()]
     assert missing == []
