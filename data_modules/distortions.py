@@ -66,9 +66,9 @@ class Codec(Augmentation):
         return np.rint(noisy * steps) / steps
 
 
-def mu_law(samples: np.ndarray, levels: int = 256) -> np.ndarray:
-    """Compresses by the mu-law of ITU-T G.711 (continuous form), rounds to an odd count of levels, expands."""
-    mu = np.float32(levels - 1)
-    half = np.float32(levels // 2 - 1)
+def mu_law(samples: np.ndarray) -> np.ndarray:
+    """Compresses by the mu-law of ITU-T G.711 (continuous form), rounds to 255 levels, expands again."""
+    mu = np.float32(255)
+    half = np.float32(127)
     packed = np.rint(np.copysign(np.log1p(mu * np.abs(samples)) / np.log1p(mu), samples) * half) / half
     return np.copysign(np.expm1(np.abs(packed) * np.log1p(mu)) / mu, packed)

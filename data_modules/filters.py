@@ -5,6 +5,7 @@ Filters work on the whole window at once by FFT with zero phase, so that nothing
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -24,12 +25,23 @@ def filter_by(samples: np.ndarray, response: np.ndarray, size: int) -> np.ndarra
     return fft.irfft(fft.rfft(samples, size) * response, size)[..., : samples.shape[-1]]
 
 
-@lru_cache(maxsize=4096)
-def _quick_size(most: int) -> int:
-    """The largest quick FFT size that is not above `most`."""
-    while fft.next_fast_len(most, real=True) != most:
-        most -= 1
-    return most
+@lru_cache(maxsize=1)
+def _quick_sizes() -> list[int]:
+    """Quick FFT sizes in order: products of powers of 2, 3 and 5."""
+    top = 2**24
+    sizes = [2**a * 3**b * 5**c for a in range(25) for b in range(16) for c in range(11)]
+    return sorted(size for size in sizes if size <= top)
+
+
+def _sizes_in_ratio(least: int, ratio: float) -> tuple[int, int]:
+    """Two quick FFT sizes almost in a ratio (second to first), not above it; the first is at least `least`."""
+    sizes = _quick_sizes()
+    first = bisect.bisect_left(sizes, least)
+    best = (0.0, 0, 0)
+    for size in sizes[first : first + 6]:
+        other = sizes[bisect.bisect_right(sizes, size * ratio) - 1]
+        best = max(best, (other / size, size, other))
+    return best[1], best[2]
 
 
 def _fft_size(samples: int) -> int:
@@ -60,11 +72,10 @@ class Speed(Augmentation):
 
     def reshape(self, voice: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         out_samples = int(len(voice) / self.stretch + 1e-6)
-        size = _fft_size(out_samples)
-        # By FFT, its two sizes in the ratio of the speed: the nearest size below that is quick will do.
-        longer = _quick_size(round(size * rng.uniform(*self.factor)))
-        spectrum = fft.rfft(voice[: min(len(voice), longer)], longer)
-        return fft.irfft(spectrum, size)[:out_samples] * np.float32(size / longer)
+        # By FFT: the spectrum of more (or fewer) samples is turned back into a signal of another length.
+        size, source = _sizes_in_ratio(out_samples + _PAD, rng.uniform(*self.factor))
+        spectrum = fft.rfft(voice[:source], source)
+        return fft.irfft(spectrum, size)[:out_samples] * np.float32(size / source)
 
 
 @lru_cache(maxsize=32)

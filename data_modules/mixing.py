@@ -24,7 +24,7 @@ from data_modules.pool import Pool
 
 PEAK = 0.99
 _SILENCE = 1e-18  # mean square of what is taken for silence after filters (-180 dB)
-_MOST_GAIN = 10.0 ** (60.0 / 20.0)  # a noise that a filter removed is not blown up beyond this
+_FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,9 @@ class Mixer:
     def _at_levels(self, scene: Scene, rng: np.random.Generator, group: int) -> Mixture:
         """Sets the ratio and the level, adds up, and lets the noisy-stage augmentations have the sum."""
         snr, level = rng.uniform(*self.mixing.snr), rng.uniform(*self.mixing.level)
-        clean, noise, snr = at_snr(scene.speech, scene.noise, self.sample_rate, snr, level, scene.late)
+        clean, noise, snr = at_snr(
+            scene.speech, scene.noise, self.sample_rate, snr, level, scene.late, _FILTERED
+        )
         noisy = clean + noise
         for augmentation in self.noisy_stage:
             if rng.random() < augmentation.probability:
@@ -207,6 +209,7 @@ def at_snr(
     snr: float,
     level: float,
     late: np.ndarray | None = None,
+    floor: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Scales speech to an active level and noise to a signal-to-noise ratio below it.
 
@@ -218,28 +221,28 @@ def at_snr(
         snr: wanted ratio of active levels in dB.
         level: wanted active level of the speech in dBFS.
         late: late reverberation of the speech, scaled with it and added to the noise.
+        floor: the noise is scaled as if its active power were at least this.
 
     Returns:
         clean, noise (float32 [samples]) and the ratio reached (NaN if either is silence; more than asked for
-        if the noise is too weak to be raised that much).
+        if the noise lies below the floor).
     """
     target = 10.0 ** (level / 20.0)
     voice_power, noise_power = active_power(speech, sample_rate), active_power(noise, sample_rate)
     reached = math.nan
+    if noise_power > _SILENCE:
+        raised_from = max(noise_power, floor)
+        ratio = snr if voice_power > _SILENCE else 0.0
+        noise = noise * np.float32(target / math.sqrt(raised_from) * 10.0 ** (-ratio / 20.0))
+    else:
+        noise = np.zeros_like(noise)
     if voice_power <= _SILENCE:
         clean = np.zeros_like(speech)
-        gain = target / math.sqrt(noise_power) if noise_power > _SILENCE else 0.0
-        noise = noise * np.float32(min(gain, _MOST_GAIN))
     else:
         factor = np.float32(target / math.sqrt(voice_power))
         clean = speech * factor
         if noise_power > _SILENCE:
-            wanted = target / math.sqrt(noise_power) * 10.0 ** (-snr / 20.0)
-            gain = min(wanted, _MOST_GAIN)
-            reached = snr + 20.0 * math.log10(wanted / gain)
-            noise = noise * np.float32(gain)
-        else:
-            noise = np.zeros_like(noise)
+            reached = snr + 10.0 * math.log10(raised_from / noise_power)
         if late is not None:
             noise = noise + late * factor
     noisy = clean + noise

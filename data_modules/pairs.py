@@ -24,6 +24,7 @@ from diffgmm import audio
 
 LEVEL = -26.0  # active level of the speech in dBFS, as in ITU-T P.56 and P.800 practice
 _JOIN = 0.3
+_EVENT_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def choose_pairs(speech: Pool, noise: Pool, count: int, snrs: Sequence[float], s
 def render_pair(speech: Pool, noise: Pool, pair: Pair, samples: int) -> tuple[np.ndarray, np.ndarray]:
     """The clean and the noisy signal of a pair, float32 [samples] each; noisy = clean + noise.
 
-    Utterances shorter than the pair are continued with others of the same speaker; noises are looped.
+    Utterances shorter than the pair are continued with others of the same speaker; noises are looped,
+    those of less than 1.5 s recur with gaps.
     """
     rng = window_rng(*pair.key)
     rate = speech.sample_rate
@@ -103,7 +105,8 @@ def render_pair(speech: Pool, noise: Pool, pair: Pair, samples: int) -> tuple[np
             best, voice = share, candidate
         if share >= 0.5:
             break
-    background = sounds.noise_stretch(noise, pair.clip, samples, rng)
+    short = noise.length[pair.clip] < _EVENT_SECONDS * rate  # in a loop it would be a rattle
+    background = sounds.noise_stretch(noise, pair.clip, samples, rng, events=1.0 if short else 0.0)
     clean, rest, _ = at_snr(voice, background, rate, pair.snr, LEVEL)
     return clean, clean + rest
 

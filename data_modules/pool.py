@@ -63,6 +63,7 @@ class Pool:
             ) from None
         self._samples = np.frombuffer(self._map, dtype="<i2")
         self._since_release = 0
+        self._advise("MADV_RANDOM")
         self.sample_rate: int = info["sample_rate"]
         self.groups: list[str] = info["groups"]
         self.skipped: list[list[str]] = info["skipped"]
@@ -70,8 +71,13 @@ class Pool:
             raise DataError(f"{self.folder}: the pool is cut short; delete the folder to build it anew")
         self._prepare_draws()
 
+    def _advise(self, advice: str, *stretch: int) -> None:
+        """Tells the kernel how the map is used, where it takes advice."""
+        if hasattr(mmap, advice):
+            self._map.madvise(getattr(mmap, advice), *stretch)
+
     def _prepare_draws(self) -> None:
-        """A group is drawn by the square root of its duration, a clip in it by its duration: cumulative sums."""
+        """Cumulative sums: groups are drawn by the square root of their duration, clips by theirs."""
         self._ends = np.concatenate(([0], np.cumsum(self.length)))
         bounds = np.searchsorted(self.group, np.arange(len(self.groups) + 1))
         self._first, self._last = bounds[:-1], bounds[1:]
@@ -115,14 +121,16 @@ class Pool:
         length = int(self.length[clip])
         stop = length if samples is None else min(length, start + samples)
         first = int(self.offset[clip])
+        # Windows lie anywhere, so the kernel shall read this stretch and nothing around it.
+        page = 2 * (first + start) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._advise("MADV_WILLNEED", page, max(1, 2 * (first + stop) - page))
         stored = self._samples[first + start : first + stop]
         out = stored.astype(np.float32)
         out *= np.float32(self.gain[clip] / 32768.0)
         self._since_release += len(out)
         if self._since_release > _RELEASE_AFTER:
             self._since_release = 0
-            if hasattr(mmap, "MADV_DONTNEED"):
-                self._map.madvise(mmap.MADV_DONTNEED)
+            self._advise("MADV_DONTNEED")
         return out
 
     def draw_group(self, rng: np.random.Generator, exclude: int | None = None) -> int:

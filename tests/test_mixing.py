@@ -1,0 +1,181 @@
+"""The mixture of voice and noises: levels are what was asked for, and noisy = clean + noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from data_corpus import RATE, hiss, pools, real_or_made, voice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_modules import sounds
+from data_modules.errors import DataError
+from data_modules.levels import active_level
+from data_modules.mixing import Mixer, Mixing, at_snr
+from data_modules.pool import Pool
+from data_modules.windows import window_rng
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pool, Pool]:
+    folder = tmp_path_factory.mktemp("mixing")
+    return pools(real_or_made(folder / "corpus"), "train", folder / "cache")
+
+
+def test_active_level_leaves_pauses_out() -> None:
+    tone = np.sin(np.arange(RATE) * 0.3).astype(np.float32) * 0.1
+    paused = np.concatenate([tone, np.zeros(3 * RATE, np.float32)])
+    assert active_level(tone, RATE) == pytest.approx(-20 - 3.01, abs=0.05)
+    assert active_level(paused, RATE) == pytest.approx(active_level(tone, RATE), abs=0.01)
+    assert active_level(np.zeros(RATE, np.float32), RATE) == -math.inf
+    assert active_level(np.zeros(0, np.float32), RATE) == -math.inf
+    assert math.isfinite(active_level(tone[:7], RATE))
+
+
+@given(
+    snr=st.floats(-20, 40),
+    level=st.floats(-60, -1),
+    seed=st.integers(0, 50),
+    gain=st.floats(1e-4, 10),
+)
+@settings(max_examples=60, deadline=None)
+def test_ratio_and_level_are_as_asked(snr: float, level: float, seed: int, gain: float) -> None:
+    speech, noise = voice(seed, 0.6), hiss(seed, 0.6) * np.float32(gain)
+    clean, scaled, reached = at_snr(speech, noise, RATE, snr, level)
+    assert reached == pytest.approx(snr, abs=1e-6)
+    assert active_level(clean, RATE) - active_level(scaled, RATE) == pytest.approx(snr, abs=0.1)
+    assert max(np.max(np.abs(clean + scaled)), np.max(np.abs(clean))) <= 0.9901
+    got = active_level(clean, RATE)
+    assert got <= level + 0.1
+    if np.max(np.abs(clean + scaled)) < 0.98:
+        assert got == pytest.approx(level, abs=0.1)
+
+
+def test_silence_in_either_part() -> None:
+    silence = np.zeros(RATE, np.float32)
+    clean, noise, snr = at_snr(silence, hiss(1, 1.0), RATE, 5.0, -30.0)
+    assert not clean.any()
+    assert active_level(noise, RATE) == pytest.approx(-30.0, abs=0.1)
+    assert math.isnan(snr)
+    clean, noise, snr = at_snr(voice(1, 1.0), silence, RATE, 5.0, -30.0)
+    assert not noise.any()
+    assert active_level(clean, RATE) == pytest.approx(-30.0, abs=0.1)
+    assert math.isnan(snr)
+    for part in at_snr(silence, silence, RATE, 5.0, -30.0)[:2]:
+        assert not part.any()
+
+
+def test_windows_hold_what_they_promise(train: tuple[Pool, Pool]) -> None:
+    mixing = Mixing(noise_only=0.1, clean_only=0.1, babble=0.2, coloured=0.2, noises=(0.4, 0.3, 0.3))
+    mixer = Mixer(*train, mixing)
+    ratios, silent, pure = [], 0, 0
+    for number in range(300):
+        mixture = mixer.draw(window_rng(1, number), 16384)
+        for part in (mixture.noisy, mixture.clean, mixture.noise):
+            assert part.dtype == np.float32
+            assert part.shape == (16384,)
+            assert np.isfinite(part).all()
+            assert np.max(np.abs(part)) <= 1.6
+        assert np.max(np.abs(mixture.noisy)) <= 0.9901
+        assert np.allclose(mixture.noisy - mixture.clean, mixture.noise, atol=1e-6)
+        silent += not mixture.clean.any()
+        pure += not mixture.noise.any()
+        assert (mixture.group == -1) == (not mixture.clean.any())
+        if math.isnan(mixture.snr):
+            assert not mixture.clean.any() or not mixture.noise.any()
+        else:
+            got = active_level(mixture.clean, RATE) - active_level(mixture.noise, RATE)
+            assert got == pytest.approx(mixture.snr, abs=0.1)
+            ratios.append(mixture.snr)
+    assert 10 <= silent <= 60
+    assert 10 <= pure <= 60
+    assert -5.0 <= min(ratios) < 0.0
+    assert 15.0 < max(ratios) <= 20.0
+
+
+def test_same_generator_same_window(train: tuple[Pool, Pool]) -> None:
+    one, two = (Mixer(*train).draw(window_rng(3, 4, 5), 16384) for _ in range(2))
+    assert np.array_equal(one.noisy, two.noisy)
+    assert np.array_equal(one.clean, two.clean)
+    assert not np.array_equal(one.noisy, Mixer(*train).draw(window_rng(3, 4, 6), 16384).noisy)
+
+
+@given(
+    length=st.integers(2, 900),
+    samples=st.integers(1, 5000),
+    start=st.integers(0, 5000),
+    fade=st.integers(0, 400),
+)
+@settings(max_examples=80, deadline=None)
+def test_loop_has_the_length_and_no_click(length: int, samples: int, start: int, fade: int) -> None:
+    clip = np.sin(np.arange(length, dtype=np.float32) * np.float32(0.05))
+    out = sounds.loop(clip, samples, start, fade)
+    assert out.shape == (samples,)
+    assert out.dtype == np.float32
+    assert np.max(np.abs(out)) <= 1.42
+    if min(fade, length // 2) >= 50:
+        assert np.max(np.abs(np.diff(out)), initial=0.0) < 0.12
+
+
+def test_babble_leaves_the_target_out(train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch) -> None:
+    speech, _ = train
+    heard: list[int] = []
+    real = sounds.draw_voice
+
+    def listen(
+        pool: Pool, group: int, samples: int, rng: np.random.Generator, **options: object
+    ) -> np.ndarray:
+        heard.append(group)
+        return real(pool, group, samples, rng)
+
+    monkeypatch.setattr(sounds, "draw_voice", listen)
+    for number in range(30):
+        before = len(heard)
+        assert sounds.draw_babble(speech, 16384, window_rng(number), (3, 6), exclude=1) is not None
+        assert 3 <= len(heard) - before <= 6
+    assert 1 not in heard
+    assert len(set(heard)) == len(speech.groups) - 1
+
+
+@pytest.mark.parametrize(("exponent", "drop"), [(0.0, 0.0), (-1.0, 3.01), (-2.0, 6.02), (1.0, -3.01)])
+def test_coloured_noise_has_its_slope(exponent: float, drop: float) -> None:
+    noise = sounds.coloured_noise(2**18, RATE, exponent, window_rng(1))
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    frequency = np.fft.rfftfreq(len(noise), 1 / RATE)
+    octaves = [
+        10 * np.log10(power[(frequency >= low) & (frequency < 2 * low)].mean())
+        for low in (250, 500, 1000, 2000)
+    ]
+    assert np.allclose(-np.diff(octaves), drop, atol=0.4)
+    assert np.mean(noise**2) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_pauses_join_utterances(train: tuple[Pool, Pool]) -> None:
+    speech, _ = train
+    paused = [
+        sounds.draw_voice(speech, 0, 32000, window_rng(number), join=1.0, pause=(0.2, 0.4))
+        for number in range(30)
+    ]
+    gaps = [
+        np.flatnonzero(np.convolve(one == 0.0, np.ones(2400), mode="valid") == 2400).size > 0
+        for one in paused
+    ]
+    assert np.mean(gaps) > 0.6
+    assert all(one.any() for one in paused)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"snr": (20.0, -5.0)}, "mixing.snr"),
+        ({"babble": 1.5}, "mixing.babble"),
+        ({"babble": 0.7, "coloured": 0.7}, "babble"),
+        ({"noises": ()}, "mixing.noises"),
+        ({"level": (math.nan, 0.0)}, "mixing.level"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, object], part: str) -> None:
+    with pytest.raises(DataError, match=part):
+        Mixing(**change)  # type: ignore[arg-type]
