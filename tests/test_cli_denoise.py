@@ -230,6 +230,8 @@ BAD_USAGE = {
     "a.wav -o notes.txt/out/": "cannot write there",
     "mute": "no audio files",
     "a.wav --model nosuch": "unknown model 'nosuch'",
+    "a.wav --model nosuch.ckpt": "nosuch.ckpt: no such model file",
+    "a.wav --model notes.txt": "unknown model 'notes.txt'",
     "a.wav --device tpu": "unknown device 'tpu'",
     "a.wav --device cuda:99": "torch sees",
     "a.wav --nfe 0": "whole number from 1",
@@ -302,16 +304,22 @@ def test_the_command_itself(tmp_path: Path, model: str) -> None:
     assert facts(tmp_path / "a.denoised.wav") == facts(tmp_path / "a.wav")
 
 
-def test_interrupted_leaves_nothing(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [(signal.SIGINT, 130, "diffgmm: error: interrupted\n"), (signal.SIGTERM, 143, "")],
+)
+def test_interrupted_leaves_nothing(
+    tmp_path: Path, model: str, number: signal.Signals, code: int, message: str
+) -> None:
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).uniform(-1, 1, 16000 * 1800), 16000)
-    process = run("long.wav", "--model", model, "--samples", "50", "--nfe", "4", cwd=tmp_path)
+    process = run("long.wav", "--model", model, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while len(names(tmp_path)) == 1 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(names(tmp_path)) == 2, "the file being written"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err == "diffgmm: error: interrupted\n"
+    assert process.returncode == code and err == message
     assert names(tmp_path) == ["long.wav"]
 
 

@@ -83,8 +83,10 @@ class Writer:
             )
             if self.subtype not in FLOAT_SUBTYPES:
                 self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 26, dir=str(self.path.parent))  # noqa: SIM115
-        except (soundfile.SoundFileError, ValueError, OSError) as error:
+        except BaseException as error:
             self.abort()
+            if not isinstance(error, (soundfile.SoundFileError, ValueError, OSError)):
+                raise
             if not os.access(self.path.parent, os.W_OK):
                 raise AudioError(f"{self.path.parent}: no permission to write into this folder") from error
             what = f"{channels} channel(s) at {sample_rate} Hz as {format}/{self.subtype}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from diffgmm.audio import AudioInfo
+    from diffgmm.cli.interrupt import Interrupts
     from diffgmm.cli.jobs import Job
     from diffgmm.inference import Denoiser
 
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
     from tqdm import tqdm
 
+    from diffgmm.cli.interrupt import Interrupts
     from diffgmm.cli.jobs import plan
 
     jobs, skipped = plan(
@@ -111,12 +113,13 @@ def run(args: argparse.Namespace) -> int:
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
     )  # fmt: skip
-    with bar:
+    with bar, Interrupts() as interrupts:
         for job, info in sound:
+            interrupts.check()
             bar.set_description(job.source.name, refresh=False)
             start = time.perf_counter()
             try:
-                gain = _one(job, info, denoiser, args, bar)
+                gain = _one(job, info, denoiser, args, bar, interrupts)
             except for_users() as error:
                 bar.clear()
                 complain(error)
@@ -149,13 +152,13 @@ def _readable(jobs: list[Job]) -> list[tuple[Job, AudioInfo]]:
 def _denoiser(name: str, device: str, threads: int | None) -> Denoiser:
     import torch
 
-    from diffgmm.inference import Denoiser, available_models
+    from diffgmm.inference import Denoiser, model_path
+    from diffgmm.model import ModelError
 
-    if name not in available_models() and not Path(name).exists():
-        known = ", ".join(available_models()) or "none"
-        raise UsageError(
-            f"unknown model {name!r}; shipped: {known}; or give a .ckpt, .json or .safetensors file"
-        )
+    try:
+        path = model_path(name)
+    except ModelError as error:  # no such name or file: nothing was tried yet
+        raise UsageError(str(error)) from error
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
@@ -166,15 +169,23 @@ def _denoiser(name: str, device: str, threads: int | None) -> Denoiser:
         raise UsageError(f"unknown device {device!r}; use cpu, cuda, cuda:N or auto")
     if kind == "cuda" and int(number or 0) >= gpus:
         raise UsageError(f"device {device!r}: torch sees {gpus} GPU(s) here; use --device cpu")
-    return Denoiser.from_pretrained(name, device)
+    return Denoiser.from_pretrained(path, device)
 
 
-def _one(job: Job, info: AudioInfo, denoiser: Denoiser, args: argparse.Namespace, bar: tqdm[Any]) -> float:
+def _one(
+    job: Job,
+    info: AudioInfo,
+    denoiser: Denoiser,
+    args: argparse.Namespace,
+    bar: tqdm[Any],
+    interrupts: Interrupts,
+) -> float:
     """Denoise one file block by block; returns the gain that kept it from clipping."""
     from diffgmm.audio import Writer, choose_format, read_blocks
 
     def counted() -> Iterator[np.ndarray]:
         for block in read_blocks(job.source):
+            interrupts.check()
             yield block
             bar.update(block.shape[1] / info.sample_rate)
 
@@ -189,6 +200,7 @@ def _one(job: Job, info: AudioInfo, denoiser: Denoiser, args: argparse.Namespace
             nfe=args.nfe, estimate=args.estimate, samples=args.samples,
             seed=args.seed, strength=args.strength,
         ):  # fmt: skip
+            interrupts.check()
             writer.write(block)
     if job.picture:
         from diffgmm.pictures import before_after

@@ -1,0 +1,43 @@
+"""Stopping long work between two steps, so that nothing is left half-written."""
+
+from __future__ import annotations
+
+import signal
+import types
+from typing import Any
+
+
+class Interrupts:
+    """Context in which Ctrl-C and SIGTERM take effect at the next :meth:`check`, and a second one at once.
+
+    An exception that a signal raises wherever the program happens to be can get lost (a library's bare
+    ``except``) or strike between creating a file and the code that would remove it.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt``, or ``SystemExit(143)`` after SIGTERM, if one was received."""
+        if self._received == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        if self._received is not None:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        again, self._received = self._received is not None, number
+        if again:
+            self.check()
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread: whoever called us deals with signals
+                break
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
