@@ -161,7 +161,8 @@ def build(
 ) -> Path:
     """Build the corpus and return its folder, `<root>/debian-speech-noise`.
 
-    The folder appears whole, at the end, or not at all.
+    The folder appears whole, at the end, or not at all. Scripts that call this keep it behind
+    `if __name__ == "__main__":`, because the work is shared out to fresh processes.
 
     Args:
         root: folder that gets the corpus.
@@ -231,6 +232,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, OSError) as error:
         print(f"debian_speech_noise: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("debian_speech_noise: interrupted, no corpus was written", file=sys.stderr)
+        return 130
     print(minutes_table(read_manifest(corpus)))
     print(f"corpus: {corpus}")
     return 0

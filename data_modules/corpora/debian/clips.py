@@ -15,7 +15,16 @@ import soundfile
 
 from diffgmm.audio import AudioError, read, resample
 
-__all__ = ["SAMPLE_RATE", "Prepared", "Refused", "clean", "decode", "file_stem", "prepare"]
+__all__ = [
+    "SAMPLE_RATE",
+    "Prepared",
+    "Refused",
+    "clean",
+    "decode",
+    "file_stem",
+    "prepare",
+    "speech_to_floor_db",
+]
 
 SAMPLE_RATE = 16000
 MIN_SECONDS = {"speech": 0.5, "noise": 0.2}
@@ -25,6 +34,8 @@ CLIPPED_FRACTION = 1e-3
 """A clip with a larger share of its samples at full scale counts as clipped."""
 TRIM_DB = 50.0
 """Noise is trimmed where it stays this far below its loudest 10 ms."""
+NOISY_DB = 20.0
+"""Speech whose quietest twentieth is less than this below its active level is no clean target."""
 QUIET_PEAK = 0.1
 """Noise with a lower peak is raised to it: its absolute level says nothing, mixing sets the level anyway."""
 _FRAME = SAMPLE_RATE // 100
@@ -41,7 +52,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a clip was left out: undecodable, silent, clipped or short."""
+    """Why a clip was left out: undecodable, short, clipped, silent or noisy."""
 
     reason: str
 
@@ -73,6 +84,19 @@ def _frame_levels(x: np.ndarray) -> np.ndarray:
     return 10.0 * np.log10(np.mean(np.square(padded, dtype=np.float64), axis=1) + 1e-12)
 
 
+def speech_to_floor_db(levels: np.ndarray) -> float:
+    """Active level minus the mean level of the quietest 5 % of the frames, in dB.
+
+    Active are the frames within 35 dB of the loudest one.
+
+    Args:
+        levels: level of each frame in dB [frames].
+    """
+    active = levels[levels > levels.max() - 35.0]
+    quiet = np.sort(levels)[: max(1, len(levels) // 20)]
+    return float(10.0 * np.log10(np.mean(10.0 ** (active / 10.0))) - quiet.mean())
+
+
 def clean(x: np.ndarray, rate: int, kind: str) -> np.ndarray | Refused:
     """Mono clip [samples] at 16 kHz, ready to encode, or why the corpus refuses it.
 
@@ -90,6 +114,8 @@ def clean(x: np.ndarray, rate: int, kind: str) -> np.ndarray | Refused:
     levels = _frame_levels(mono)
     if levels.max() < SILENT_DB:
         return Refused("silent")
+    if kind == "speech" and speech_to_floor_db(levels) < NOISY_DB:
+        return Refused("noisy")
     if kind == "noise":
         loud = np.flatnonzero(levels > levels.max() - TRIM_DB)
         mono = mono[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME]

@@ -27,6 +27,7 @@ _FLIGHTGEAR: Rules = [
 
 _WIDELANDS: Rules = [
     (r"data/music|/click|message|lobby|military|create_construction|under_attack", None),
+    (r"tree_falling|fisher_pull_net", None),  # recordings that packages of test and train have too
     (r"(bird\d|duck)", "birds"),
     (r"(crickets)", "night_insects"),
     (r"sound/animals/frog", "frog"),
@@ -36,12 +37,12 @@ _WIDELANDS: Rules = [
     (r"(sawing|benchsaw|sawmill)", "saw"),
     (r"(taverns/)", "tavern"),
     (r"beerbubble|winebubble", "bubbles"),
-    (r"(fisher_)", "splash"),
+    (r"fisher_", "splash"),
     (r"(hammering|smiths|sharpening|ping|geologist)", "hammer"),
     (r"metal/(furnace|fizzle)", "fire"),
     (r"(mill_turning|weav|goldspin|mortar|stonegrind|blackwood)", "machinery"),
     (r"(stonecut|stonemason|cutting/stone)", "stone_cutting"),
-    (r"woodcutting|tree_falling", "axe"),
+    (r"woodcutting", "axe"),
     (r"falling_tools", "metal_clatter"),
 ]
 

@@ -39,9 +39,9 @@ _WHOLE_PACKAGE: dict[str, tuple[str, Speaker]] = {
 }
 # Tux Paint's spoken descriptions: Spanish is clipped, French would cross a split, the rest is thin.
 _TUXPAINT_SPLITS = {"bg": "train", "ca": "train", "ro": "train", "ru": "train", "be": "train", "el": "valid"}
-# KLettres: clipped or noisy. KTuberling: a synthetic voice.
-_KLETTRES_REJECTED = frozenset({"tn", "hu", "ml"})
-_KTUBERLING_REJECTED = frozenset({"nn"})
+# Clipped or noisy, but for KTuberling's `nn`, which is a synthetic voice.
+_KLETTRES_REJECTED = frozenset({"tn", "hu", "ml", "nds"})
+_KTUBERLING_REJECTED = frozenset({"nn", "de", "en", "gl", "nl", "ru", "sl"})
 _FILLETS_LANGUAGES = {"fillets-ng-data-nl": ("nl", "train"), "fillets-ng-data-cs": ("cs", "test")}
 _FILLETS_ROLES = {"m": "small_fish", "v": "big_fish"}
 

@@ -91,7 +91,9 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
     nested = _NESTED.get(pin.name)
     if shutil.which("dpkg-deb") is None:
         raise DataError(f"{package}: unpacking needs the program dpkg-deb; install the package dpkg")
-    process = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert process.stdout is not None  # asked for above; keeps the type checker informed
     try:
         with tarfile.open(fileobj=process.stdout, mode="r|") as bundle:
@@ -108,6 +110,9 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
                     yield from _from_container(content.read(), wanted, shelf)
                 elif _AUDIO.search(name) and wanted(name):
                     yield shelf.put(name, content)
+        process.stdout.read()  # what pads the archive's end; a closed pipe would look like a failure
+        if process.wait() != 0:
+            raise DataError(f"{package}: dpkg-deb cannot read it; download it again")
     except tarfile.TarError as error:
         raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
     finally:
