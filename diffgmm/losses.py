@@ -146,6 +146,16 @@ def multi_resolution_stft(x: LossInputs) -> Tensor:
     return total
 
 
+def _finite_rows(gradient: Tensor) -> Tensor:
+    """``gradient`` ``[B, T]`` with zeros in rows that are not finite.
+
+    About one window in 150 of real data (frames that are silent to the perceptual model) has an infinite
+    derivative of the disturbance; without this a single one would end a training run.
+    """
+    good = torch.isfinite(gradient).all(dim=1, keepdim=True)
+    return torch.where(good, gradient, torch.zeros_like(gradient))
+
+
 class _Pesq:
     """Differentiable PESQ from the package ``torch-pesq`` (ITU-T P.862 perceptual model), one per sample rate."""
 
@@ -168,6 +178,8 @@ class _Pesq:
         # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
         reference = (x.clean_wave / x.level)[keep, 0] * 0.1
         degraded = (x.estimate_wave / x.level)[keep, 0] * 0.1
+        if degraded.requires_grad:
+            degraded.register_hook(_finite_rows)
         values = self._models[key](reference, degraded)
         return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).mean()
 
