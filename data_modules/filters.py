@@ -34,7 +34,7 @@ def _quick_sizes() -> list[int]:
 
 
 def _sizes_in_ratio(least: int, ratio: float) -> tuple[int, int]:
-    """Two quick FFT sizes almost in a ratio (second to first), not above it; the first is at least `least`."""
+    """Two quick FFT sizes almost in a ratio (second to first), not above it; the first at least `least`."""
     sizes = _quick_sizes()
     first = bisect.bisect_left(sizes, least)
     best = (0.0, 0, 0)

@@ -1,4 +1,4 @@
-"""Active level: the level of a sound while it lasts, not counting the pauses."""
+"""Active level, the level of a sound while it lasts, not counting the pauses; mixing to a ratio of levels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 FRAME_SECONDS = 0.02
 ACTIVE_RANGE_DB = 40.0
+PEAK = 0.99
+_SILENCE = 1e-18  # mean square of what is taken for silence after filters (-180 dB)
 
 
 def frame_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -45,3 +47,54 @@ def active_level(samples: np.ndarray, sample_rate: int) -> float:
     """
     power = active_power(samples, sample_rate)
     return 10.0 * math.log10(power) if power > 0.0 else -math.inf
+
+
+def at_snr(
+    speech: np.ndarray,
+    noise: np.ndarray,
+    sample_rate: int,
+    snr: float,
+    level: float,
+    late: np.ndarray | None = None,
+    floor: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Scales speech to an active level and noise to a signal-to-noise ratio below it.
+
+    Without speech the noise gets the level. Where the sum would pass full scale everything is lowered.
+
+    Args:
+        speech, noise: float32 [samples]; either may be silence.
+        sample_rate: in Hz.
+        snr: wanted ratio of active levels in dB.
+        level: wanted active level of the speech in dBFS.
+        late: late reverberation of the speech, scaled with it and added to the noise.
+        floor: the noise is scaled as if its active power were at least this.
+
+    Returns:
+        clean, noise (float32 [samples]) and the ratio reached (NaN if either is silence; more than asked for
+        if the noise lies below the floor).
+    """
+    target = 10.0 ** (level / 20.0)
+    voice_power, noise_power = active_power(speech, sample_rate), active_power(noise, sample_rate)
+    reached = math.nan
+    if noise_power > _SILENCE:
+        raised_from = max(noise_power, floor)
+        ratio = snr if voice_power > _SILENCE else 0.0
+        noise = noise * np.float32(target / math.sqrt(raised_from) * 10.0 ** (-ratio / 20.0))
+    else:
+        noise = np.zeros_like(noise)
+    if voice_power <= _SILENCE:
+        clean = np.zeros_like(speech)
+    else:
+        factor = np.float32(target / math.sqrt(voice_power))
+        clean = speech * factor
+        if noise_power > _SILENCE:
+            reached = snr + 10.0 * math.log10(raised_from / noise_power)
+        if late is not None:
+            noise = noise + late * factor
+    noisy = clean + noise
+    peak = float(max(noisy.max(), -noisy.min(), clean.max(), -clean.min()))
+    if peak > PEAK:
+        lower = np.float32(PEAK / peak)
+        clean, noise = clean * lower, noise * lower
+    return clean, noise, reached

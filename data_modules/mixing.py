@@ -19,11 +19,9 @@ import numpy as np
 from data_modules import sounds
 from data_modules.augment import Augmentation, Scene
 from data_modules.errors import DataError
-from data_modules.levels import active_power
+from data_modules.levels import active_power, at_snr
 from data_modules.pool import Pool
 
-PEAK = 0.99
-_SILENCE = 1e-18  # mean square of what is taken for silence after filters (-180 dB)
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 
 
@@ -200,54 +198,3 @@ class Mixer:
             if rng.random() < augmentation.probability:
                 noisy = augmentation.damage(noisy, self.sample_rate, rng)
         return Mixture(noisy, clean, noise, snr, group if clean.any() else -1)
-
-
-def at_snr(
-    speech: np.ndarray,
-    noise: np.ndarray,
-    sample_rate: int,
-    snr: float,
-    level: float,
-    late: np.ndarray | None = None,
-    floor: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Scales speech to an active level and noise to a signal-to-noise ratio below it.
-
-    Without speech the noise gets the level. Where the sum would pass full scale everything is lowered.
-
-    Args:
-        speech, noise: float32 [samples]; either may be silence.
-        sample_rate: in Hz.
-        snr: wanted ratio of active levels in dB.
-        level: wanted active level of the speech in dBFS.
-        late: late reverberation of the speech, scaled with it and added to the noise.
-        floor: the noise is scaled as if its active power were at least this.
-
-    Returns:
-        clean, noise (float32 [samples]) and the ratio reached (NaN if either is silence; more than asked for
-        if the noise lies below the floor).
-    """
-    target = 10.0 ** (level / 20.0)
-    voice_power, noise_power = active_power(speech, sample_rate), active_power(noise, sample_rate)
-    reached = math.nan
-    if noise_power > _SILENCE:
-        raised_from = max(noise_power, floor)
-        ratio = snr if voice_power > _SILENCE else 0.0
-        noise = noise * np.float32(target / math.sqrt(raised_from) * 10.0 ** (-ratio / 20.0))
-    else:
-        noise = np.zeros_like(noise)
-    if voice_power <= _SILENCE:
-        clean = np.zeros_like(speech)
-    else:
-        factor = np.float32(target / math.sqrt(voice_power))
-        clean = speech * factor
-        if noise_power > _SILENCE:
-            reached = snr + 10.0 * math.log10(raised_from / noise_power)
-        if late is not None:
-            noise = noise + late * factor
-    noisy = clean + noise
-    peak = float(max(noisy.max(), -noisy.min(), clean.max(), -clean.min()))
-    if peak > PEAK:
-        lower = np.float32(PEAK / peak)
-        clean, noise = clean * lower, noise * lower
-    return clean, noise, reached

@@ -16,8 +16,7 @@ from torch.utils.data import Dataset
 
 from data_modules import sounds
 from data_modules.errors import DataError
-from data_modules.levels import active_power, frame_powers
-from data_modules.mixing import at_snr
+from data_modules.levels import active_power, at_snr, frame_powers
 from data_modules.pool import Pool
 from data_modules.windows import Example, window_rng
 from diffgmm import audio

@@ -21,6 +21,8 @@ VERSION = 2
 AUDIO, INDEX, INFO, NAMES = "audio.i16", "index.npz", "info.json", "names.txt"
 # Touched pages of the map count as this process's memory; they are given back after so many samples read.
 _RELEASE_AFTER = 32 * 2**20
+# A pool of more bytes won't stay in the page cache; read-ahead would then fetch megabytes for each window.
+_LARGE = 2 * 2**30
 
 
 class Pool:
@@ -63,7 +65,8 @@ class Pool:
             ) from None
         self._samples = np.frombuffer(self._map, dtype="<i2")
         self._since_release = 0
-        self._advise("MADV_RANDOM")
+        if len(self._map) > _LARGE:
+            self._advise("MADV_RANDOM")
         self.sample_rate: int = info["sample_rate"]
         self.groups: list[str] = info["groups"]
         self.skipped: list[list[str]] = info["skipped"]
@@ -121,14 +124,14 @@ class Pool:
         length = int(self.length[clip])
         stop = length if samples is None else min(length, start + samples)
         first = int(self.offset[clip])
-        # Windows lie anywhere, so the kernel shall read this stretch and nothing around it.
-        page = 2 * (first + start) // mmap.PAGESIZE * mmap.PAGESIZE
-        self._advise("MADV_WILLNEED", page, max(1, 2 * (first + stop) - page))
+        if len(self._map) > _LARGE:
+            page = 2 * (first + start) // mmap.PAGESIZE * mmap.PAGESIZE
+            self._advise("MADV_WILLNEED", page, max(1, 2 * (first + stop) - page))
         stored = self._samples[first + start : first + stop]
         out = stored.astype(np.float32)
         out *= np.float32(self.gain[clip] / 32768.0)
         self._since_release += len(out)
-        if self._since_release > _RELEASE_AFTER:
+        if self._since_release > _RELEASE_AFTER < len(self._samples):
             self._since_release = 0
             self._advise("MADV_DONTNEED")
         return out

@@ -1,4 +1,4 @@
-"""A corpus for the tests of the data modules: the mini corpus if it is there, and speech-like sounds made up here."""
+"""A corpus for the tests of the data modules: the mini corpus, or speech-like sounds made up here."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def voice(seed: int, seconds: float, pitch: float = 140.0, rate: int = RATE) -> 
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate)
     time = np.arange(samples) / rate
-    phase = (
-        2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * 0.7 * time + rng.uniform(0, 6)))) / rate
-    )
+    glide = 1 + 0.1 * np.sin(2 * np.pi * 0.7 * time + rng.uniform(0, 6))
+    phase = 2 * np.pi * np.cumsum(pitch * glide) / rate
     out = np.zeros(samples)
     formants = rng.uniform((300, 900, 2200), (800, 1800, 3200))
     for harmonic in range(1, int(0.45 * rate / pitch)):
@@ -41,7 +40,7 @@ def hiss(seed: int, seconds: float, rate: int = RATE) -> np.ndarray:
 
 
 def make_corpus(root: Path) -> Path:
-    """A corpus in the folder layout: 4 + 2 + 2 speakers, 3 + 2 + 2 kinds of noise, several rates and formats."""
+    """A corpus in the folder layout: 4 + 2 + 2 speakers, 3 kinds of noise, several rates and formats."""
     speakers = {"train": "abcd", "valid": "ef", "test": "gh"}
     for split, names in speakers.items():
         for number, name in enumerate(names):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data_modules import sounds
 from data_modules.errors import DataError
-from data_modules.levels import active_level
-from data_modules.mixing import Mixer, Mixing, at_snr
+from data_modules.levels import active_level, at_snr
+from data_modules.mixing import Mixer, Mixing
 from data_modules.pool import Pool
 from data_modules.windows import window_rng
 

@@ -1,4 +1,4 @@
-"""Finding files and pooling them: any layout and rate, bad files counted, one builder at a time, flat memory."""
+"""Finding files and pooling them: any layout and rate, bad files counted, one builder, flat memory."""
 
 from __future__ import annotations
 
