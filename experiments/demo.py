@@ -71,11 +71,9 @@ def table(scores: list[dict[str, str]], snr_of: dict[str, float]) -> str:
 
     Args:
         scores: rows of ``diffgmm evaluate``.
-        snr_of: ratio in dB of each file name without its ending.
+        snr_of: ratio in dB of each pair.
     """
-    groups = [
-        (f"{snr:g} dB", [row for row in scores if snr_of[Path(row["name"]).stem] == snr]) for snr in SNRS
-    ]
+    groups = [(f"{snr:g} dB", [row for row in scores if snr_of[row["name"]] == snr]) for snr in SNRS]
     lines = ["  SNR    pairs" + "".join(f"{name:>22}" for name in SCORES)]
     lines.append(" " * 14 + "".join(f"{'noisy -> denoised':>22}" for _ in SCORES))
     for label, rows in [*groups, ("all", scores)]:
@@ -85,6 +83,11 @@ def table(scores: list[dict[str, str]], snr_of: dict[str, float]) -> str:
             after = mean(float(row[name]) for row in rows)
             cells.append(f"{before:.{digits}f} -> {after:.{digits}f}".rjust(22))
         lines.append(f"  {label:<6} {len(rows):>5}" + "".join(cells))
+    changes = {row["name"]: float(row["si_sdr"]) - float(row["noisy_si_sdr"]) for row in scores}
+    there = {name: change for name, change in changes.items() if not math.isnan(change)}
+    if there:
+        worst = min(there, key=lambda name: there[name])
+        lines.append(f"  least change of si_sdr in a pair: {there[worst]:+.1f} dB ({worst})")
     return "\n".join(lines)
 
 
