@@ -1,0 +1,140 @@
+"""The reverse process with analytic answers must reproduce the analytic posterior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffgmm.mixture import GaussianMixture
+from diffgmm.process import Blend, Bridge, time_grid
+from diffgmm.samplers import noise_estimate, reverse
+
+RUNS = 40000
+
+
+def posterior(noisy: Tensor) -> GaussianMixture:
+    """p(n | y) for y = s + n with s and n from known mixtures; ``noisy`` ``[B, 1, 1]``.
+
+    A product of Gaussians in n, N(n; m, v) N(y - n; u, w), is N(y; m + u, v + w) times a Gaussian in n.
+    """
+    weights_n, means_n, var_n = (torch.tensor(v) for v in ([0.7, 0.3], [-1.0, 2.0], [0.09, 0.25]))
+    weights_s, means_s, var_s = (torch.tensor(v) for v in ([0.4, 0.6], [0.0, 1.5], [0.5, 0.04]))
+    total = var_n[:, None] + var_s[None, :]
+    gap = noisy[..., None] - means_n[:, None] - means_s[None, :]  # [B, 1, 2, 2]
+    logits = (weights_n[:, None] * weights_s[None, :]).log() - 0.5 * (gap**2 / total + total.log())
+    precision = 1 / var_n[:, None] + 1 / var_s[None, :]
+    information = means_n[:, None] / var_n[:, None] + (noisy[..., None] - means_s[None, :]) / var_s[None, :]
+    b = noisy.shape[0]
+    return GaussianMixture(
+        logits.reshape(b, 4, 1),
+        (information / precision).reshape(b, 4, 1, 1),
+        -0.5 * precision.log().reshape(1, 4, 1).expand(b, 4, 1),
+    )
+
+
+@pytest.mark.parametrize("nfe", [1, 2, 8])
+@pytest.mark.parametrize("c", [0.3, 1.5])
+def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None:
+    process = Bridge(c)
+    noisy = torch.full((RUNS, 1, 1), 1.2)
+    prior = posterior(noisy)
+
+    def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+        precision, information = process.observation(state, y, time)
+        return prior.tilt(precision, information)
+
+    result = reverse(
+        answer, noisy, process, time_grid(nfe), estimate="sample", generator=torch.Generator().manual_seed(nfe)
+    )
+    noise = (noisy - result.clean).flatten()
+    mean, variance = prior.mean()[0].item(), prior.variance()[0].item()
+    error = (variance / RUNS) ** 0.5
+    assert noise.mean().item() == pytest.approx(mean, abs=4 * error)
+    assert noise.var().item() == pytest.approx(variance, rel=0.03)
+    for level in (-1.0, 0.0, 1.0):  # the whole law, not only its moments
+        cdf = (prior.weights * 0.5 * (1 + torch.erf((level - prior.means[:, :, 0]) / (prior.scales * 2**0.5)))).sum(1)
+        assert (noise < level).float().mean().item() == pytest.approx(cdf[0].item(), abs=0.012)
+
+
+def _agreement(answer_is_joint: bool, nfe: int) -> float:
+    """Share of runs in which two bins, which the truth ties together, choose the same sign of the noise."""
+    process, spread = Bridge(1.0), 0.1
+    y = torch.zeros(4000, 2, 1) if answer_is_joint else torch.zeros(4000, 1, 2)
+
+    def answer(state: Tensor, noisy: Tensor, time: Tensor) -> GaussianMixture:
+        precision, information = process.observation(state, noisy, time)
+        both = information.flatten(1)  # [B, 2]: n is +-(1, 1) plus a little, given two observed bins
+        joint = GaussianMixture(
+            torch.zeros(4000, 2, 1),
+            torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(4000, 2, 2, 1),
+            torch.full((4000, 2, 1), spread).log(),
+        ).tilt(precision[..., :1], both.unsqueeze(-1))
+        if answer_is_joint:
+            return joint
+        return GaussianMixture(
+            joint.logits.expand(-1, -1, 2), joint.means.squeeze(-1).unsqueeze(2), joint.log_scales.expand(-1, -1, 2)
+        )
+
+    run = reverse(
+        answer, y, process, time_grid(nfe), estimate="sample", generator=torch.Generator().manual_seed(0)
+    )
+    n = -run.clean.flatten(1)
+    return (n[:, 0].sign() == n[:, 1].sign()).float().mean().item()
+
+
+def test_joint_answers_are_exact_on_any_grid_and_marginal_ones_as_it_is_refined() -> None:
+    assert _agreement(True, 1) > 0.999
+    assert _agreement(True, 4) > 0.999
+    shares = [_agreement(False, nfe) for nfe in (1, 4, 64)]
+    assert shares[0] == pytest.approx(0.5, abs=0.03)
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.95
+
+
+def test_one_mean_step_is_the_mmse_estimate() -> None:
+    noisy = torch.full((1, 1, 1), 1.2)
+    prior = posterior(noisy)
+    for process in (Bridge(), Blend()):
+        run = reverse(lambda *_: prior, noisy, process, time_grid(1))
+        torch.testing.assert_close(run.clean, noisy - prior.mean())
+
+
+@pytest.mark.parametrize("process", [Blend(), Bridge()])
+@pytest.mark.parametrize("nfe", [1, 3, 7])
+def test_the_true_noise_as_answer_leads_to_clean_speech(process: Blend | Bridge, nfe: int) -> None:
+    clean, noise = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
+    sure = GaussianMixture(torch.zeros(2, 1, 3, 4), noise.unsqueeze(1), torch.full((2, 1, 3, 4), -20.0))
+    for estimate in ("mean", "sample", "mode"):
+        run = reverse(lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, trajectory=True)
+        torch.testing.assert_close(run.clean, clean, atol=1e-5, rtol=1e-5)
+        assert run.trajectory is not None and len(run.trajectory) == nfe + 1
+
+
+def test_the_generator_decides_the_result() -> None:
+    noisy = torch.zeros(1, 1, 50)
+    wide = GaussianMixture(torch.zeros(1, 2, 50), torch.randn(1, 2, 1, 50), torch.zeros(1, 2, 50))
+
+    def run(seed: int) -> Tensor:
+        g = torch.Generator().manual_seed(seed)
+        return reverse(lambda *_: wide, noisy, Bridge(), time_grid(3), estimate="sample", generator=g).clean
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+
+
+def test_step_noise_is_a_choice_of_its_own() -> None:
+    noisy = torch.zeros(1, 1, 50)
+    flat = GaussianMixture(torch.zeros(1, 1, 50), torch.ones(1, 1, 1, 50), torch.zeros(1, 1, 50))
+    states = reverse(lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=True, trajectory=True).trajectory
+    assert states is not None and states[1].std() > 0.1
+    quiet = reverse(lambda *_: flat, noisy, Bridge(), time_grid(2), trajectory=True).trajectory
+    assert quiet is not None and quiet[1].std() == 0.0
+
+
+def test_bad_calls_are_refused() -> None:
+    q = GaussianMixture(torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2))
+    with pytest.raises(ValueError, match="estimate must be one of mean, sample, mode"):
+        noise_estimate(q, "median", None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="grid must run from 1 to 0"):
+        reverse(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor([1.0, 0.5]))
