@@ -1,0 +1,233 @@
+"""``diffgmm evaluate``: exact counts with every kind of bad file, one table from any number of processes."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffgmm import evaluation, metrics, scores
+from diffgmm.cli.main import main
+from diffgmm.metrics.workers import Workers
+
+RATE = 16000
+PairOfSignals = tuple[np.ndarray, np.ndarray]
+
+
+def put(path: Path, x: np.ndarray, rate: int = RATE, subtype: str = "FLOAT") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, x, rate, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path, pair: PairOfSignals) -> Path:
+    """Folders clean, noisy and enhanced: 3 good pairs, 7 with a fault, 3 files without counterpart."""
+    clean, noisy = pair
+    better = clean + 0.3 * (noisy - clean)
+    names = [
+        "good",
+        "sub/other.take2",
+        "short",
+        "silent",
+        "nan",
+        "rate",
+        "channels",
+        "longer",
+        "text",
+        "mute",
+    ]
+    for name in names:
+        put(tmp_path / "clean" / f"{name}.wav", clean)
+        put(tmp_path / "noisy" / f"{name}.wav", noisy)
+        put(tmp_path / "enhanced" / f"{name}.wav", better)
+    (tmp_path / "enhanced" / "good.wav").unlink()  # the ending may differ
+    put(tmp_path / "enhanced" / "good.flac", better, subtype="PCM_24")
+    put(tmp_path / "clean" / "short.wav", clean[:3000])
+    put(tmp_path / "noisy" / "short.wav", noisy[:3000])
+    put(tmp_path / "enhanced" / "short.wav", better[:3000])
+    put(tmp_path / "clean" / "silent.wav", 0 * clean)
+    put(tmp_path / "enhanced" / "mute.wav", 0 * clean)
+    put(tmp_path / "enhanced" / "nan.wav", np.where(np.arange(clean.size) == 5, np.nan, better))
+    put(tmp_path / "enhanced" / "rate.wav", better, 8000)
+    put(tmp_path / "enhanced" / "channels.wav", np.stack([better, better], 1))
+    put(tmp_path / "enhanced" / "longer.wav", np.r_[better, np.zeros(100)])
+    (tmp_path / "enhanced" / "text.wav").write_text("not audio")
+    put(tmp_path / "clean" / "never_enhanced.wav", clean)
+    put(tmp_path / "enhanced" / "no_clean.wav", better)
+    (tmp_path / "noisy" / "sub" / "other.take2.wav").unlink()
+    (tmp_path / "clean" / "CREDITS.txt").write_text("not audio, not looked at")
+    put(tmp_path / "clean" / ".hidden.wav", clean)
+    return tmp_path
+
+
+def run(folder: Path, *options: str, noisy: bool = True) -> int:
+    noisy_options = ["--noisy", str(folder / "noisy")] if noisy else []
+    paths = ["--clean", str(folder / "clean"), "--enhanced", str(folder / "enhanced"), *noisy_options]
+    return main(["evaluate", *paths, "-o", str(folder / "scores.csv"), *options])
+
+
+def table(path: Path) -> dict[str, dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_exact_counts_with_every_kind_of_bad_file(
+    folders: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folders, "--jobs", "1") == 1
+    out, err = capsys.readouterr()
+    # Ten pairs. No score at all: nan, rate, channels, text (errors), silent, mute (silence); short: no PESQ,
+    # no STOI.
+    counts = dict(re.findall(r"^(\w+) .* (\d+/\d+)", out, re.MULTILINE))
+    assert counts == {"pesq_wb": "3/10", "stoi": "3/10", "estoi": "3/10", "si_sdr": "4/10"}
+    assert re.search(r"^pesq_wb .* 3/10 \(noisy 3, both 2\)$", out, re.MULTILINE)
+    assert "1 of 10 pairs differ in length (most: longer, +100 samples); the common part was scored" in out
+    assert "6 of 10 pairs scored, 4 with errors" in out
+    assert "  short: pesq_wb, noisy pesq_wb: shorter than 0.25 s" in out
+    assert "  mute: pesq_wb, stoi, estoi, si_sdr: estimate is silent" in out
+    assert "reference is silent" in out
+
+    errors = [line.removeprefix("diffgmm: error: ") for line in err.splitlines()]
+    for path, why in [
+        ("enhanced/channels.wav", "2 channels against 1"),
+        ("enhanced/nan.wav", "holds NaN at sample 5"),
+        ("enhanced/rate.wav", "8000 Hz against 16000 Hz of the clean file; use --resample"),
+        ("enhanced/text.wav", "not a"),
+        ("clean/never_enhanced.wav", f"no file of this name in {folders / 'enhanced'}"),
+        ("enhanced/no_clean.wav", f"no file of this name in {folders / 'clean'}"),
+        ("clean/sub/other.take2.wav", f"no file of this name in {folders / 'noisy'}"),
+    ]:
+        found = [line for line in errors if line.startswith(f"{folders / path}: ")]
+        assert len(found) == 1 and why in found[0], path
+    assert len(errors) == 7
+
+    rows = table(folders / "scores.csv")
+    assert len(rows) == 10 and rows["longer"]["length_difference"] == "100"
+    clean, noisy = pair
+    expected = metrics.pesq_wb(clean + 0.3 * (noisy - clean), clean, RATE)
+    assert float(rows["longer"]["pesq_wb"]) == pytest.approx(expected, abs=1e-3)
+    gain = float(rows["good"]["pesq_wb"]) - float(rows["good"]["noisy_pesq_wb"])
+    assert float(rows["good"]["improvement_pesq_wb"]) == pytest.approx(gain) and gain > 0
+    assert rows["nan"]["pesq_wb"] == "nan" and "NaN" in rows["nan"]["error"]
+    assert rows["sub/other.take2"]["noisy_si_sdr"] == "nan" and not rows["sub/other.take2"]["error"]
+
+
+def test_serial_and_parallel_agree_bit_for_bit(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folders, "--jobs", "1", "--metrics", *metrics.NAMES) == 1
+    serial, shown = (folders / "scores.csv").read_bytes(), capsys.readouterr()
+    assert run(folders, "--jobs", "2", "--overwrite", "--metrics", "all") == 1
+    assert (folders / "scores.csv").read_bytes() == serial
+    assert capsys.readouterr() == shown
+
+
+def test_resample_is_asked_for(folders: Path, pair: PairOfSignals) -> None:
+    for name in ("rate", "good"):
+        (folders / "a" / f"{name}.wav").parent.mkdir(exist_ok=True)
+        put(folders / "a" / f"{name}.wav", np.stack([pair[0]] * 2, 1), 48000)
+        put(folders / "b" / f"{name}.wav", np.stack([pair[1]] * 2, 1), 48000 if name == "good" else 44100)
+    arguments = ["evaluate", "--clean", str(folders / "a"), "--enhanced", str(folders / "b"), "--jobs", "1"]
+    assert main([*arguments, "-o", str(folders / "1.csv")]) == 1
+    one = table(folders / "1.csv")
+    assert "pesq_wb is defined at 16000 Hz, not 48000" in one["good"]["error"]
+    assert math.isfinite(float(one["good"]["stoi"])) and math.isnan(float(one["rate"]["stoi"]))
+    assert main([*arguments, "-o", str(folders / "2.csv"), "--resample"]) == 0
+    two = table(folders / "2.csv")
+    assert all(math.isfinite(float(row["pesq_wb"])) and not row["error"] for row in two.values())
+    # 44.1 kHz holds the same samples played slower: the common part is judged, the difference told.
+    assert int(two["rate"]["length_difference"]) > 0
+
+
+def test_channels_are_averaged(tmp_path: Path, pair: PairOfSignals) -> None:
+    clean, noisy = pair
+    put(tmp_path / "c.wav", np.stack([clean, clean], 1))
+    put(tmp_path / "e.wav", np.stack([noisy, clean + 0.5 * (noisy - clean)], 1))
+    row = evaluation.evaluate_pair(evaluation.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
+    assert row.scores["snr"].value == pytest.approx(5.0 + 10 * math.log10(4) / 2, abs=1e-3)
+    put(tmp_path / "e.wav", np.stack([noisy, 0 * clean], 1))
+    row = evaluation.evaluate_pair(evaluation.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
+    assert math.isnan(row.scores["snr"].value) and row.scores["snr"].reason == "channel 2: estimate is silent"
+
+
+def test_narrow_band_files_get_narrow_band_pesq(tmp_path: Path, pair: PairOfSignals) -> None:
+    put(tmp_path / "clean" / "a.wav", pair[0], 8000)
+    put(tmp_path / "enhanced" / "a.wav", pair[1], 8000)
+    assert run(tmp_path, noisy=False) == 0
+    assert list(table(tmp_path / "scores.csv")["a"])[4:8] == ["pesq_nb", "stoi", "estoi", "si_sdr"]
+
+
+def test_two_files(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = put(tmp_path / "a.wav", pair[0]), put(tmp_path / "b.wav", pair[1])
+    assert main(["evaluate", "--clean", str(a), "--enhanced", str(b), "--metrics", "snr"]) == 0
+    assert re.search(r"snr +dB +5\.00 +1/1", capsys.readouterr().out)
+
+
+def test_usage_errors(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / "clean" / "a.wav", pair[0])
+    put(tmp_path / "enhanced" / "a.wav", pair[1])
+    put(tmp_path / "else" / "b.wav", pair[1])
+    (tmp_path / "empty").mkdir()
+
+    def says(*arguments: str) -> str:
+        assert main(["evaluate", *arguments]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        return err
+
+    clean, enhanced = f"--clean={tmp_path}/clean", f"--enhanced={tmp_path}/enhanced"
+    assert "no such folder" in says(clean, f"--enhanced={tmp_path}/missing")
+    assert "no audio files" in says(clean, f"--enhanced={tmp_path}/empty")
+    assert "is a file, give a folder" in says(clean, f"--enhanced={tmp_path}/enhanced/a.wav")
+    assert "has the name of one in" in says(clean, f"--enhanced={tmp_path}/else")
+    assert "unknown metric 'mos'; choose from" in says(clean, enhanced, "--metrics", "snr", "mos")
+    assert "--jobs must be at least 1" in says(clean, enhanced, "--jobs", "0")
+    assert "no such folder to write into" in says(clean, enhanced, "-o", f"{tmp_path}/no/scores.csv")
+    assert "is a directory" in says(clean, enhanced, "-o", str(tmp_path))
+    assert "--clean" in says(enhanced)
+    (tmp_path / "scores.csv").write_text("mine")
+    assert "exists already" in says(clean, enhanced, "-o", f"{tmp_path}/scores.csv")
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clean", "else", "empty", "enhanced", "scores.csv"]
+
+
+def test_one_name_twice_is_told(
+    tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "clean" / "a.wav", pair[0])
+    put(tmp_path / "clean" / "a.flac", pair[0], subtype="PCM_16")
+    put(tmp_path / "enhanced" / "a.wav", pair[1])
+    assert run(tmp_path, noisy=False) == 1
+    assert f"{tmp_path}/clean/a.wav: same name as a.flac, which is used" in capsys.readouterr().err
+
+
+def test_summaries() -> None:
+    summary = scores.summarise([1.0, math.nan, math.inf, 2.0, 3.0])
+    assert summary == scores.Summary(2.0, 1.0, 3, 5)
+    alone, none = scores.summarise([4.0]), scores.summarise([math.nan])
+    assert alone.mean == 4.0 and math.isnan(alone.std) and math.isnan(none.mean) and none.n_valid == 0
+    row = scores.Row("a", scores={"lsd": metrics.Score(2.0)}, noisy={"lsd": metrics.Score(5.0)})
+    assert scores.columns([row], "lsd")["improvement"] == [
+        3.0
+    ]  # lower is better: the improvement is positive
+
+
+def _call(x: int) -> int:
+    if x == 2:
+        os._exit(1)  # as if killed for memory
+    return x * x
+
+
+def test_a_dying_process_costs_one_result() -> None:
+    with Workers(_call, 2) as workers:
+        for x in range(5):
+            workers.submit(x)
+        results = list(workers.results())
+        assert results[:2] + results[3:] == [0, 1, 9, 16] and isinstance(results[2], Exception)
+        workers.submit(5)  # and the rest goes on
+        assert list(workers.results()) == [25]
