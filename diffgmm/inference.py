@@ -99,6 +99,8 @@ class Denoiser:
         self.model = model.to(self.device).eval() if isinstance(model, torch.nn.Module) else model
         self.sample_rate = model.sample_rate
         self.description: dict[str, Any] = dict(description or {})
+        # Every n-th sample starts a frame of the model; 1 for a model without frames.
+        self._align = int(getattr(getattr(model, "representation", None), "hop", 1))
         self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
         self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
 
@@ -211,7 +213,7 @@ class Denoiser:
             return np.concatenate(outputs)
 
         shortest = round(SHORTEST_SECONDS * self.sample_rate)
-        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows)
+        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self._align)
         checked = (_checked(block, channels) for block in blocks)
         for x, y in through_rate(checked, sample_rate, self.sample_rate, channels, grid):
             yield y if strength == 1.0 else x + np.float32(strength) * (y - x)

@@ -47,9 +47,9 @@ class _Fifo:
 class WindowGrid:
     """Runs a model over overlapping windows at fixed positions and cross-fades them.
 
-    Window k starts at ``k * (window - overlap)``; the last one is moved back so that it ends with the audio
-    and sees nothing but audio. Audio shorter than one window is one window of its own length, mirrored up
-    to ``shortest``.
+    Window k starts at ``k * (window - overlap)``, the overlap being widened until that is a multiple of
+    ``align``; the last one is moved back so that it ends with the audio and sees nothing but audio. Audio
+    shorter than one window is one window of its own length, mirrored up to ``shortest``.
 
     Args:
         enhance: the model, see :data:`Enhance`.
@@ -57,16 +57,26 @@ class WindowGrid:
         window, overlap: samples; ``2 * overlap <= window``.
         shortest: samples below which a window is mirrored before the model sees it.
         batch: rows (channels x windows) given to the model at once.
+        align: hop of the model's frames in samples. Windows that start on it have their frames where a single
+            pass over everything has them, so windows that overlap see the same frames.
     """
 
     def __init__(
-        self, enhance: Enhance, channels: int, window: int, overlap: int, shortest: int, batch: int = 4
+        self,
+        enhance: Enhance,
+        channels: int,
+        window: int,
+        overlap: int,
+        shortest: int,
+        batch: int = 4,
+        align: int = 1,
     ) -> None:
+        overlap += (window - overlap) % align
         if not 0 < 2 * overlap <= window:
             raise ValueError(f"overlap must be in 1..{window // 2} for a window of {window}, got {overlap}")
         self._enhance, self._channels, self._batch = enhance, channels, batch
         self._window, self._overlap, self._hop = window, overlap, window - overlap
-        self._shortest, self._group = shortest, max(1, batch // channels)
+        self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
         # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
         self._rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
         self._input, self._next = _Fifo(channels), 0
@@ -88,17 +98,16 @@ class WindowGrid:
             return
         if total <= self._window and self._next == 0:
             x = self._input.view(0, total)
-            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), 0)
+            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), range(1))
             yield x, y[:, :total]
             return
         for k in range(self._next, (total - self._window) // self._hop + 1):
-            yield self._settled(k, next(self._run(range(k, k + 1))), (k + 1) * self._hop)
+            yield self._settled(k, self._run(range(k, k + 1))[0], (k + 1) * self._hop)
             self._next = k + 1
-        done = (
-            self._next * self._hop
-        )  # settled so far; the tail of the last window reaches one overlap further
+        done = self._next * self._hop  # settled so far; the last window's tail reaches one overlap further
         if total > done + self._overlap:
-            y = self._rows(self._input.view(total - self._window, total), self._next)
+            start = (total - self._window) // self._align * self._align
+            y = self._rows(self._input.view(start, total), range(self._next, self._next + 1))
             yield self._settled(self._next, y[:, done - total :], total)
         elif self._tail is not None:
             yield self._input.view(done, total), self._tail
@@ -111,25 +120,18 @@ class WindowGrid:
         self._tail = y[:, end - start :]
         return self._input.view(start, end), y[:, : end - start]
 
-    def _run(self, indices: range) -> Iterator[np.ndarray]:
-        """Model output ``[channels, window]`` of these windows, all in one go."""
+    def _run(self, indices: range) -> np.ndarray:
+        """Model output ``[windows, channels, window]`` of these windows."""
         views = [self._input.view(k * self._hop, k * self._hop + self._window) for k in indices]
-        rows = np.concatenate(views)
-        keys = [(channel, k) for k in indices for channel in range(self._channels)]
-        parts = [
-            self._enhance(rows[i : i + self._batch], keys[i : i + self._batch])
-            for i in range(0, len(keys), self._batch)
-        ]
-        yield from np.concatenate(parts).reshape(len(indices), self._channels, self._window)
+        return self._rows(np.concatenate(views), indices).reshape(len(indices), self._channels, -1)
 
-    def _rows(self, x: np.ndarray, index: int) -> np.ndarray:
-        parts = [
-            self._enhance(
-                x[i : i + self._batch], [(c, index) for c in range(i, min(i + self._batch, len(x)))]
-            )
-            for i in range(0, len(x), self._batch)
-        ]
-        return np.concatenate(parts)
+    def _rows(self, rows: np.ndarray, indices: range) -> np.ndarray:
+        """Model output of rows ``[windows * channels, n]``, at most ``batch`` of them at once."""
+        keys = [(channel, k) for k in indices for channel in range(self._channels)]
+        starts = range(0, len(keys), self._batch)
+        return np.concatenate(
+            [self._enhance(rows[i : i + self._batch], keys[i : i + self._batch]) for i in starts]
+        )
 
 
 class BandGain:
