@@ -117,6 +117,13 @@ def test_missing_program_or_download_is_said(tmp_path, monkeypatch):
         locate(PIN["festvox-ru"], None, tmp_path)
 
 
+def test_missing_g722_decoder_is_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_modules.corpora.debian_speech_noise.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"PyAV.*diffgmm\[corpora\]"):
+        build(tmp_path / "root", "light")
+    assert not (tmp_path / "root").exists()
+
+
 def test_unknown_variant(tmp_path):
     with pytest.raises(DataError, match="no such variant"):
         build(tmp_path, "huge")

