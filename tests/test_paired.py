@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from data_corpus import RATE, hiss, voice
 
@@ -119,11 +120,8 @@ def test_whole_files_and_short_ones(tmp_path: Path) -> None:
     batches = list(data.val_dataloader())
     assert [batch["name"] for batch in batches] == [["a"], ["b"]]
     assert [batch["noisy"].shape[-1] for batch in batches] == [4800, 6400]
-    assert torch.equal(
-        batches[0]["noisy"][0, 0], torch.from_numpy(audio.read(tmp_path / "noisy/a.wav")[0][0])
-    ) or (
-        np.max(np.abs(batches[0]["noisy"][0, 0].numpy() - audio.read(tmp_path / "noisy/a.wav")[0][0])) < 2e-5
-    )
+    stored = audio.read(tmp_path / "noisy" / "a.wav")[0]
+    assert np.max(np.abs(batches[0]["noisy"][0].numpy() - stored)) < 2e-5
     window = next(iter(data.train_dataloader()))["noisy"]
     assert window.shape == (1, 1, 8000)
     assert not window[0, 0, 6400:].any()
@@ -144,8 +142,6 @@ def test_unreadable_partner_is_left_out(tmp_path: Path, caplog: pytest.LogCaptur
     path = tmp_path / "noisy" / "b.wav"
     sound = audio.read(path)[0]
     sound[0, 5] = np.nan
-    import soundfile
-
     soundfile.write(path, sound[0], RATE, subtype="FLOAT")
     with caplog.at_level(logging.WARNING):
         data = module(folders, tmp_path / "cache", valid_clean=folders[0], valid_noisy=folders[1])
