@@ -161,7 +161,6 @@ def test_what_would_clip_is_rescaled_and_said(
 
 
 def test_picture(tmp_path: Path, model: str) -> None:
-    pytest.importorskip("diffgmm.pictures")
     source = make(tmp_path / "x.wav", 1.0, rate=44100, channels=2)
     assert (
         main(["denoise", str(source), "-o", str(tmp_path / "out" / ""), "--model", model, "--picture"]) == 0

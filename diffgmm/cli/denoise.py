@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--picture",
         action="store_true",
-        help="also write NAME.png: spectrogram and waveform, before and after",
+        help="also write NAME.png: spectrogram and waveform of the first minute, before and after",
     )
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--recursive", action="store_true", help="also look into the subfolders of a folder")
@@ -117,14 +117,12 @@ def run(args: argparse.Namespace) -> int:
         for job, info in sound:
             interrupts.check()
             bar.set_description(job.source.name, refresh=False)
-            start = time.perf_counter()
             try:
-                gain = _one(job, info, denoiser, args, bar, interrupts)
+                gain, took = _one(job, info, denoiser, args, bar, interrupts)
             except for_users() as error:
                 bar.clear()
                 complain(error)
                 continue
-            took = time.perf_counter() - start
             done, seconds, spent = done + 1, seconds + info.seconds, spent + took
             note = f", level {20 * math.log10(gain):+.1f} dB so as not to clip" if gain < 1.0 else ""
             figures = f"{info.seconds:.1f} s in {took:.2f} s (rtf {took / info.seconds:.3f}){note}"
@@ -179,8 +177,8 @@ def _one(
     args: argparse.Namespace,
     bar: tqdm[Any],
     interrupts: Interrupts,
-) -> float:
-    """Denoise one file block by block; returns the gain that kept it from clipping."""
+) -> tuple[float, float]:
+    """Denoise one file block by block; returns the gain against clipping, and the seconds it took."""
     from diffgmm.audio import Writer, choose_format, read_blocks
 
     def counted() -> Iterator[np.ndarray]:
@@ -189,6 +187,7 @@ def _one(
             yield block
             bar.update(block.shape[1] / info.sample_rate)
 
+    start = time.perf_counter()
     job.target.parent.mkdir(parents=True, exist_ok=True)
     form, subtype = choose_format(job.target, like=info)
     writer = Writer(
@@ -202,11 +201,12 @@ def _one(
         ):  # fmt: skip
             interrupts.check()
             writer.write(block)
+    took = time.perf_counter() - start
     if job.picture:
         from diffgmm.pictures import before_after
 
         before_after(_beginning(job.source), _beginning(job.target), info.sample_rate, job.picture)
-    return writer.gain
+    return writer.gain, took
 
 
 def _beginning(path: Path) -> np.ndarray:
