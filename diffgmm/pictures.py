@@ -1,0 +1,149 @@
+"""Pictures of sounds: waveform over spectrogram, panels side by side on one decibel scale.
+
+Signals are float ``[samples]`` or ``[channels, samples]`` (channels are averaged) in [-1, 1]. Everything
+returns a matplotlib ``Figure`` made without pyplot, so that nothing is left behind in a long training run;
+:func:`png` and :func:`rgb` render it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffgmm import drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDE_SECONDS = 8.0  # longer sounds get the whole width of the picture
+
+
+def spectrogram_panel(
+    panels: Mapping[str, Any],
+    sample_rate: int,
+    path: str | os.PathLike[str] | None = None,
+    uncertainty: Any = None,
+    title: str | None = None,
+) -> Figure:
+    """Waveform over spectrogram for each signal, all on one scale in dB, and an uncertainty map.
+
+    Args:
+        panels: title -> signal, of one rate; for example noisy, denoised, clean and estimated noise.
+        sample_rate: Hz.
+        path: also write a PNG there.
+        uncertainty: standard deviation per time-frequency bin, ``[frequencies, frames]``, in the model's
+            units.
+        title: above everything.
+
+    Returns:
+        The figure.
+    """
+    signals = {name: drawing.mono(x) for name, x in panels.items()}
+    seconds = max((x.size for x in signals.values()), default=1) / sample_rate
+    count = len(signals) + (uncertainty is not None)
+    across = 1 if seconds > _WIDE_SECONDS else min(count, 3 if count != 4 else 2)
+    down = math.ceil(count / across)
+    height = 1.9 if across == 1 else 2.6
+    figure = drawing.new_figure(
+        min(16.0, 4.4 * across + 1.4) if across > 1 else 11.0, height * down + 0.6, title
+    )
+    grid = figure.add_gridspec(2 * down, across, height_ratios=[1, 4] * down)
+    low, high = drawing.scale(signals, sample_rate)
+    peak = max((float(np.abs(x).max(initial=0.0)) for x in signals.values()), default=0.0) or 1.0
+    image, axes = None, []
+    for i in range(count):
+        row, column = divmod(i, across)
+        top = figure.add_subplot(grid[2 * row, column])
+        below = figure.add_subplot(grid[2 * row + 1, column])
+        if i < len(signals):
+            name, x = list(signals.items())[i]
+            drawing.waveform(top, x, sample_rate, seconds, peak)
+            drawing.set_heading(top, name)
+            image = drawing.spectrogram(below, x, sample_rate, seconds, low, high)
+        else:
+            drawing.uncertainty(top, below, uncertainty, sample_rate, seconds)
+        drawing.labels(below, left=column == 0, bottom=i + across >= count)
+        axes.append(below)
+    if image is not None:
+        drawing.colorbar(figure, image, axes, "level (dB of full scale)")
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
+def before_after(
+    noisy: Any, denoised: Any, sample_rate: int, path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """What denoising did: both waveforms, and spectrograms before, after and of what was removed.
+
+    Args:
+        noisy: the signal before.
+        denoised: the signal after, of the same rate.
+        sample_rate: Hz.
+        path: also write a PNG there.
+
+    Returns:
+        The figure.
+    """
+    before, after = drawing.mono(noisy), drawing.mono(denoised)
+    samples = max(1, min(before.size, after.size))
+    signals = {"before": before, "after": after, "removed": before[:samples] - after[:samples]}
+    seconds = max(before.size, after.size, 1) / sample_rate
+    low, high = drawing.scale(signals, sample_rate)
+    figure = drawing.new_figure(11.0, 7.6, None)
+    grid = figure.add_gridspec(4, 1, height_ratios=[1.3, 2, 2, 2])
+    top = figure.add_subplot(grid[0])
+    peak = max(float(np.abs(before).max(initial=0.0)), float(np.abs(after).max(initial=0.0))) or 1.0
+    drawing.waveform(top, before, sample_rate, seconds, peak, drawing.BEHIND, "before")
+    drawing.waveform(top, after, sample_rate, seconds, peak, drawing.WAVE, "after")
+    top.legend(
+        loc="upper right", ncols=2, frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.32), borderaxespad=0
+    )
+    drawing.set_heading(top, "waveform")
+    axes, image = [], None
+    for i, (name, x) in enumerate(signals.items()):
+        below = figure.add_subplot(grid[i + 1])
+        image = drawing.spectrogram(below, x, sample_rate, seconds, low, high)
+        drawing.set_heading(below, name)
+        drawing.labels(below, left=True, bottom=i == 2)
+        axes.append(below)
+    if image is not None:
+        drawing.colorbar(figure, image, axes, "level (dB of full scale)")
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
+def png(figure: Figure, dpi: int = 110) -> bytes:
+    """The figure as a PNG file's content."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def rgb(figure: Figure, dpi: int = 80) -> np.ndarray:
+    """The figure as uint8 ``[height, width, 3]``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 110) -> None:
+    """Write the figure as a PNG file, atomically; an existing file is replaced."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(png(figure, dpi))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
