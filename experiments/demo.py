@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from pathlib import Path
 from data_modules.errors import DataError
 from data_modules.pairs import write_pairs
 
+CONFIG = Path(__file__).with_name("mini.yaml")
 MARK = ".written-by-diffgmm-demo"
 SNRS = (0.0, 5.0, 10.0, 15.0)
 SCORES = {"pesq_wb": 2, "stoi": 3, "estoi": 3, "si_sdr": 1}  # decimals worth printing
@@ -117,10 +119,10 @@ def demo(folder: Path, pairs: int, minutes: float) -> None:
     if minutes > 0:
         seconds = round(60 * minutes)
         limit = f"00:{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        run = folder / "run"
-        logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", run)
-        diffgmm("fit", "--config", "experiments/mini.yaml", "--trainer.max_time", limit, *logger)
-        checkpoint = max(run.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
+        logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger")
+        place = ("--trainer.logger.save_dir", folder, "--trainer.logger.name", "run")
+        diffgmm("fit", "--config", os.path.relpath(CONFIG), "--trainer.max_time", limit, *logger, *place)
+        checkpoint = folder / "run" / "version_0" / "checkpoints" / "last.ckpt"
         denoise_and_score(folder, "-run", f"After {minutes:g} minutes of training", "--model", checkpoint)
 
 
