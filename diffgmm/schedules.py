@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -32,3 +33,13 @@ class WarmupCosine(LambdaLR):
             return (step + 1) / self.warmup_steps
         done = min(1.0, (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
         return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    _PLAN = ("total_steps", "warmup_steps", "floor")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position only: the plan is the configuration's, so that a resumed run may be given another one."""
+        return {key: value for key, value in super().state_dict().items() if key not in self._PLAN}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the position, and keep this object's plan."""
+        super().load_state_dict({key: value for key, value in state_dict.items() if key not in self._PLAN})
