@@ -48,8 +48,9 @@ class Representation(nn.Module):
             raise ValueError(f"sample_rate must be positive, got {sample_rate}")
         self.sample_rate = sample_rate
 
+    @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
-        """Level, length (and phase) of ``noisy`` ``[B, 1, T]``, needed by :meth:`encode` and :meth:`decode`."""
+        """Level, length and phase of ``noisy`` ``[B, 1, T]``, for :meth:`encode` and :meth:`decode`; constants without gradient."""
         return Context(_rms_level(noisy), noisy.shape[-1])
 
     def encode(self, wave: Tensor, context: Context) -> Tensor:
@@ -220,6 +221,7 @@ class Magnitude(_Spectral):
             "top_db": top_db, "belz": belz,
         }  # fmt: skip
 
+    @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
         """Level (largest bin for dB, root mean square for power), length and unit phase of the noisy window."""
         spectrum = self._stft(self._padded(noisy))

@@ -1,0 +1,103 @@
+"""Encode and decode are inverses, levels come from the noisy window alone, and presets have their stated shapes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diffgmm.representation import PRESETS, Complex, Magnitude, Representation, Waveform, belz_magnitude
+
+ALL = {
+    "waveform": lambda: Waveform(),
+    "complex": lambda: Complex(),
+    "complex_half": lambda: Complex(hop=255, window="sqrt_hann"),
+    "complex_linear": lambda: Complex(alpha=1.0, beta=0.3),
+    "power": lambda: Magnitude(scaling="power"),
+    "db": lambda: Magnitude(top_db=120.0),
+    "belz": belz_magnitude,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=15, deadline=None)
+@given(length=st.integers(1, 5000), level=st.floats(-70.0, 0.0), seed=st.integers(0, 99))
+def test_round_trip_keeps_samples_length_and_level(name: str, length: int, level: float, seed: int) -> None:
+    representation = ALL[name]()
+    wave = torch.randn(2, 1, length, generator=torch.Generator().manual_seed(seed)) * 10 ** (level / 20) * 0.3
+    context = representation.context(wave)
+    encoded = representation.encode(wave, context)
+    assert encoded.shape[:2] == (2, representation.channels) and encoded.dim() == 2 + representation.dims
+    decoded = representation.decode(encoded, context)
+    assert decoded.shape == wave.shape
+    floor = 2e-3 if name in ("db", "belz") else 1e-5  # bins below the dB floor are dropped
+    assert (decoded - wave).abs().max() <= floor * wave.abs().max()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_silence_stays_silence_with_finite_gradients(name: str) -> None:
+    representation = ALL[name]()
+    wave = torch.zeros(1, 1, 3000, requires_grad=True)
+    context = representation.context(wave)
+    decoded = representation.decode(representation.encode(wave, context), context)
+    assert not decoded.any()
+    decoded.sum().backward()
+    assert wave.grad is not None and torch.isfinite(wave.grad).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_encoding_ignores_the_level_of_the_pair(name: str) -> None:
+    representation = ALL[name]()
+    noisy, clean = torch.randn(1, 1, 4000), torch.randn(1, 1, 4000)
+    a = representation.encode(clean, representation.context(noisy))
+    b = representation.encode(0.01 * clean, representation.context(0.01 * noisy))
+    torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("preset", "shape"), [("belz", (1, 128, 128)), ("complex_16k", (2, 256, 129))])
+def test_presets_have_the_stated_shape(preset: str, shape: tuple[int, ...]) -> None:
+    make, window = PRESETS[preset]
+    representation: Representation = make()
+    wave = torch.randn(1, 1, window)
+    assert representation.encode(wave, representation.context(wave)).shape[1:] == shape
+
+
+def test_belz_scalings_are_the_published_ones() -> None:
+    belz = belz_magnitude()
+    factor, offset = belz.state_affine
+    assert factor * 4.0 + offset == pytest.approx((4.0 + 46.0) / 50.0)
+    scale, shift = belz.noise_affine
+    assert (88.0 + shift) * scale == pytest.approx((88.0 - 6.0) / 82.0)
+
+
+def test_compression_is_the_stated_power() -> None:
+    wave = torch.randn(1, 1, 4000)
+    plain, squeezed = Complex(alpha=1.0), Complex(alpha=0.5, beta=2.0)
+    a = plain.encode(wave, plain.context(wave)).square().sum(1).sqrt()
+    b = squeezed.encode(wave, squeezed.context(wave)).square().sum(1).sqrt()
+    torch.testing.assert_close(b, 2.0 * a.sqrt(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_linear_representation_makes_n_the_true_noise() -> None:
+    for representation in (Waveform(), Complex(alpha=1.0)):
+        clean, noise = torch.randn(1, 1, 4000), torch.randn(1, 1, 4000)
+        context = representation.context(clean + noise)
+        difference = representation.encode(clean + noise, context) - representation.encode(clean, context)
+        torch.testing.assert_close(difference, representation.encode(noise, context), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Complex(alpha=0.0),
+        lambda: Complex(hop=0),
+        lambda: Complex(window="kaiser"),
+        lambda: Magnitude(scaling="mel"),
+        lambda: Magnitude(scaling="power", belz=True),
+        lambda: Waveform(0),
+    ],
+)
+def test_bad_settings_are_refused(bad: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        bad()  # type: ignore[operator]
