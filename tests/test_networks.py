@@ -1,0 +1,164 @@
+"""The U-Net takes any length on one or two axes, and the heads do what their parameterisation says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diffgmm.mixture import GaussianMixture
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Bridge, time_grid
+from diffgmm.samplers import reverse
+
+STRIDES = [[4, 1], [2, 1], [2, 1]]
+
+
+def spectral(bottleneck: str = "none", norm_kind: str = "batch", bins: int = 256) -> UNet:
+    net = UNet([8, 12, 16], STRIDES, 6, bottleneck=bottleneck, hidden=16, bins=bins, norm_kind=norm_kind, dilations=[2])
+    net.attach(5)
+    return net.eval()
+
+
+@pytest.mark.parametrize("bottleneck", ["none", "gru", "bigru", "attention"])
+@pytest.mark.parametrize("norm_kind", ["batch", "group", "none"])
+def test_two_axes_keep_their_size_and_train(bottleneck: str, norm_kind: str) -> None:
+    net = spectral(bottleneck, norm_kind).train()
+    x = torch.randn(2, 5, 256, 33, requires_grad=True)
+    out = net(x, torch.rand(2))
+    assert out.shape == (2, 6, 256, 33)
+    out.square().mean().backward()
+    assert x.grad is not None and torch.isfinite(x.grad).all()
+    without = [name for name, p in net.named_parameters() if p.grad is None]
+    assert not without, f"parameters that DDP would wait for: {without}"
+
+
+@settings(max_examples=20, deadline=None)
+@given(frames=st.integers(1, 70), bins=st.integers(1, 70))
+def test_any_size_of_spectrogram_goes_in(frames: int, bins: int) -> None:
+    net = spectral("gru", bins=bins)
+    with torch.no_grad():
+        assert net(torch.randn(1, 5, bins, frames), torch.ones(1)).shape == (1, 6, bins, frames)
+
+
+@settings(max_examples=20, deadline=None)
+@given(length=st.integers(1, 3000))
+def test_any_length_of_waveform_goes_in(length: int) -> None:
+    net = UNet([8, 8, 8], [[4], [3], [2]], 5, kernel=[9], bottleneck="gru", hidden=8)
+    net.attach(2)
+    with torch.no_grad():
+        assert net.eval()(torch.randn(1, 2, length), torch.ones(1)).shape == (1, 5, length)
+
+
+def test_process_time_changes_the_features_once_trained() -> None:
+    net = spectral()
+    x = torch.randn(1, 5, 256, 9)
+    torch.testing.assert_close(net(x, torch.zeros(1)), net(x, torch.ones(1)))  # modulation starts as identity
+    for module in net.modules():
+        if isinstance(getattr(module, "modulation", None), torch.nn.Linear):
+            torch.nn.init.normal_(module.modulation.weight)
+    assert not torch.allclose(net(x, torch.zeros(1)), net(x, torch.ones(1)))
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(ValueError, match="one stride per level"):
+        UNet([8], STRIDES)
+    with pytest.raises(ValueError, match="one number per axis"):
+        UNet([8], [[4]], kernel=[3, 3])
+    with pytest.raises(ValueError, match="odd"):
+        UNet([8], [[4, 1]], kernel=[4, 3])
+    with pytest.raises(ValueError, match="needs bins"):
+        UNet([8], [[4, 1]], bottleneck="gru")
+    with pytest.raises(ValueError, match="bottleneck must be one of"):
+        UNet([8], [[4, 1]], bottleneck="lstm", bins=256)
+    with pytest.raises(ValueError, match="norm must be one of"):
+        UNet([8], [[4, 1]], norm_kind="layer")
+    with pytest.raises(ValueError, match="means must be one of"):
+        MixtureHead(3, means="median")
+    with pytest.raises(ValueError, match="at least 1"):
+        MixtureHead(0)
+
+
+def test_complex_masks_are_complex_products() -> None:
+    head = MixtureHead(1, means="mask")
+    head.attach(4, channels=2, dims=2)
+    assert isinstance(head.linear, torch.nn.Conv2d) and head.linear.bias is not None
+    torch.nn.init.zeros_(head.linear.weight)
+    with torch.no_grad():
+        head.linear.bias[2:] = torch.tensor([0.3, -0.7])
+    y = torch.randn(1, 2, 3, 5)
+    q = head(torch.randn(1, 4, 3, 5), y, y)
+    product = torch.complex(y[:, 0], y[:, 1]) * complex(0.3, -0.7)
+    torch.testing.assert_close(q.mean(), torch.stack([product.real, product.imag], dim=1))
+
+
+def test_offset_means_contain_what_the_state_has_lost() -> None:
+    head = MixtureHead(2, means="offset")
+    head.attach(4, channels=1, dims=1)
+    y, x, f = torch.randn(1, 1, 9), torch.randn(1, 1, 9), torch.randn(1, 4, 9)
+    moved = head(f, y, x).means - head(f, x, x).means
+    torch.testing.assert_close(moved, (y - x).unsqueeze(1).expand_as(moved))
+
+
+def test_components_start_apart_and_scales_have_a_floor() -> None:
+    head = MixtureHead(3, min_scale=0.01)
+    head.attach(4, channels=1, dims=1)
+    with torch.no_grad():
+        head.linear.bias[3:6] = -100.0  # type: ignore[union-attr, index]
+    q = head(torch.zeros(1, 4, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2))
+    assert q.means[0, :, 0, 0].diff().min() > 0.1
+    assert q.scales.min() >= 0.01
+
+
+def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihood() -> None:
+    """s ~ N(0, 0.25), n from two Gaussians: q(n | x_t, y, t) is known, so the best possible likelihood is too."""
+    torch.manual_seed(0)
+    process, weights = Bridge(1.0), torch.tensor([0.7, 0.3])
+    means, scales, s_var = torch.tensor([-0.5, 1.0]), torch.tensor([0.2, 0.3]), 0.25
+    net = UNet([24], [[1]], 24, kernel=[1], blocks=2, embedding=16, norm_kind="none")
+    head = MixtureHead(2, means="free")
+    net.attach(2)
+    head.attach(24, 1, 1)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], 5e-3)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 500)
+
+    def draw(batch: int) -> tuple[torch.Tensor, ...]:
+        which = torch.multinomial(weights, batch * 64, replacement=True).reshape(batch, 1, 64)
+        noise = means[which] + scales[which] * torch.randn(batch, 1, 64)
+        clean, time = s_var**0.5 * torch.randn(batch, 1, 64), torch.rand(batch).clamp_min(0.05)
+        state = process.state(clean, noise, time, torch.randn(batch, 1, 64))
+        return noise, clean + noise, state, time
+
+    def analytic(noisy: torch.Tensor, state: torch.Tensor, time: torch.Tensor) -> GaussianMixture:
+        shape = (len(time), 2, 64)
+        prior = GaussianMixture(
+            weights.log().reshape(1, 2, 1).expand(shape),
+            means.reshape(1, 2, 1, 1).expand(len(time), 2, 1, 64),
+            scales.log().reshape(1, 2, 1).expand(shape),
+        )
+        precision, information = process.observation(state, noisy, time)
+        return prior.tilt(1 / s_var, noisy / s_var).tilt(precision, information)
+
+    for _ in range(500):
+        noise, noisy, state, time = draw(64)
+        loss = head(net(torch.cat([state, noisy], 1), time), noisy, state).nll(noise).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay.step()
+    with torch.no_grad():
+        noise, noisy, state, time = draw(2000)
+        got = head(net(torch.cat([state, noisy], 1), time), noisy, state).nll(noise).mean().item()
+        best = analytic(noisy, state, time).nll(noise).mean().item()
+    assert best - 0.01 < got < best + 0.05
+
+    with torch.no_grad():  # and its samples have the posterior's moments
+        y = torch.full((200, 1, 64), 0.4)
+        run = reverse(
+            lambda x, y, t: head(net(torch.cat([x, y], 1), t), y, x), y, process, time_grid(4), estimate="sample"
+        )
+        truth = analytic(y, y, torch.ones(200))
+    found = y - run.clean
+    assert found.mean().item() == pytest.approx(truth.mean().mean().item(), abs=0.05)
+    assert found.var().item() == pytest.approx(truth.variance().mean().item(), rel=0.25)
