@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import tempfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -218,6 +219,8 @@ def load_model(path: str | Path) -> tuple[MixtureDenoiser, dict[str, Any]]:
     else:
         stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
         description, state = _read_stem(stem)
+    if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
+        raise ModelError(f"{path}: describes no model")
     if description.get("format") != FORMAT:
         raise ModelError(f"{path}: model format {description.get('format')!r}, this version reads {FORMAT}")
     model: MixtureDenoiser = build(description["model"])
@@ -243,8 +246,6 @@ def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    import pickle
-
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
