@@ -182,7 +182,7 @@ def evaluate(
     if unknown:
         raise ValueError(f"unknown metric {', '.join(unknown)}; choose from {' '.join(metrics.NAMES)}")
     pairs, rows = list(pairs), []
-    with Workers(evaluate_pair, jobs) as workers:
+    with Workers(evaluate_pair, jobs if jobs > 1 else 0) as workers:
         for pair in pairs:
             workers.submit(pair, tuple(names), resample)
         for pair, row in zip(pairs, workers.results(), strict=True):

@@ -40,7 +40,7 @@ class Workers(Generic[T]):
 
     Args:
         function: of a module (workers import it), with arguments and result that pickle.
-        jobs: processes; up to 1 none is started and the calls run in :meth:`results`.
+        jobs: processes; with 0 none is started and the calls run in :meth:`results`.
 
     A process that dies (killed for memory, crash of a C library) takes its pool with it. Calls without a
     result are then repeated one by one in processes of their own, and the one that dies again gets that error
@@ -55,7 +55,7 @@ class Workers(Generic[T]):
     def submit(self, *args: Any) -> None:
         """Add a call; with processes it starts at once."""
         future = None
-        if self.jobs > 1:
+        if self.jobs > 0:
             with _environment(_THREADS):  # submitting starts processes as long as there are too few
                 try:
                     self._pool = self._pool or self._new_pool(self.jobs)
@@ -72,7 +72,7 @@ class Workers(Generic[T]):
         """
         calls, self._calls = self._calls, []
         for args, future in calls:
-            if self.jobs <= 1:
+            if self.jobs == 0:
                 yield self.function(*args)
                 continue
             try:

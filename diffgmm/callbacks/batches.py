@@ -1,0 +1,45 @@
+"""What callbacks need to know about the data and its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DistributedSampler
+
+
+def sample_rate_of(trainer: L.Trainer, module: L.LightningModule) -> int:
+    """The rate that the data module, the module or its model names.
+
+    Raises:
+        ValueError: none does.
+    """
+    for owner in (getattr(trainer, "datamodule", None), module, getattr(module, "model", None)):
+        rate = getattr(owner, "sample_rate", None)
+        if rate:
+            return int(rate)
+    raise ValueError("no sample_rate in the data module, the module or its model; give it to the callback")
+
+
+def signal(x: torch.Tensor) -> np.ndarray:
+    """One item ``[1, T]`` or ``[T]`` as float32 ``[T]`` on the CPU."""
+    return x.detach().to("cpu", torch.float32).reshape(-1).numpy()
+
+
+def position(trainer: L.Trainer, loaders: Any, loader_index: int, count: int) -> int | None:
+    """Place in the data of the ``count``-th item that this rank gets, ``None`` for a repeated one.
+
+    Distributed samplers deal items out in turn and repeat the first ones until every rank has the same
+    number.
+    """
+    place = count * trainer.world_size + trainer.global_rank
+    loader = list(loaders.values())[loader_index] if isinstance(loaders, Mapping) else loaders
+    if isinstance(loader, (list, tuple)):
+        loader = loader[loader_index]
+    sampler = getattr(loader, "sampler", None)
+    if isinstance(sampler, DistributedSampler) and place >= len(sampler.dataset):  # type: ignore[arg-type]
+        return None
+    return place

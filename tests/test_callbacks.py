@@ -1,0 +1,277 @@
+"""Callbacks on a real module and real audio: what is logged, where it lands, that nothing stops training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import soundfile
+import torch
+from gate_module import Gate, Pairs
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from PIL import Image
+
+from diffgmm import metrics
+from diffgmm.callbacks.examples import LogExamples
+from diffgmm.callbacks.quality import QualityMetrics
+
+PairOfSignals = tuple[np.ndarray, np.ndarray]
+RATE = 16000
+
+
+def trainer(folder: Path, callbacks: list[L.Callback], loggers: Any = False, **options: Any) -> L.Trainer:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    settings = {"accelerator": "cpu", "max_epochs": 1, "log_every_n_steps": 1} | quiet | options
+    return L.Trainer(logger=loggers, default_root_dir=folder, callbacks=callbacks, **settings)
+
+
+def expected(module: Gate, name: str, noisy: bool = False) -> list[float]:
+    values = []
+    for item in (module.pairs[i] for i in range(len(module.pairs))):  # type: ignore[arg-type]
+        with torch.no_grad():
+            x = item["noisy"] if noisy else module(item["noisy"][None])[0][0]
+        values.append(metrics.score(x[0].numpy(), item["clean"][0].numpy(), RATE, [name])[name])
+    return values
+
+
+# --- quality
+# ---------------------------------------------------------------------------------------------------------
+
+
+def test_logs_means_over_pairs_that_have_a_score(tmp_path: Path, pair: PairOfSignals) -> None:
+    module, run = Gate(Pairs(*pair, count=5, silent=2)), trainer(tmp_path, [QualityMetrics()])
+    with pytest.warns(
+        UserWarning, match=r"val/pesq_wb: not every one of 5 pairs .* \(1: reference is silent\)"
+    ):
+        run.validate(module, verbose=False)
+    logged = {name: float(value) for name, value in run.callback_metrics.items()}
+    assert logged["val/pairs"] == 5
+    for name in ("pesq_wb", "stoi", "estoi", "si_sdr"):
+        denoised, noisy = expected(module, name), expected(module, name, noisy=True)
+        assert math.isnan(denoised[2])
+        assert logged[f"val/{name}"] == pytest.approx(np.nanmean(denoised), rel=1e-5)
+        assert logged[f"val/{name}_noisy"] == pytest.approx(np.nanmean(noisy), rel=1e-5)
+        assert logged[f"val/{name}_improvement"] == pytest.approx(
+            np.nanmean(np.subtract(denoised, noisy)), rel=1e-4, abs=1e-5
+        )
+        assert logged[f"val/{name}_valid"] == 4
+
+
+def test_worker_processes_change_nothing(tmp_path: Path, pair: PairOfSignals) -> None:
+    module = Gate(Pairs(*pair, count=3))
+    logged = []
+    for workers in (0, 2):
+        run = trainer(tmp_path, [quality := QualityMetrics(["pesq_wb", "estoi"], workers=workers)])
+        run.validate(module, verbose=False)
+        logged.append(dict(run.callback_metrics))
+        assert quality._workers._pool is None  # the processes are gone
+    assert logged[0] == logged[1] and logged[0]["val/pairs"] == 3
+
+
+def test_buckets_limit_and_test_stage(tmp_path: Path, pair: PairOfSignals) -> None:
+    module = Gate(Pairs(*pair, count=5))  # 5, 10, 15, 20, 25 dB
+    run = trainer(tmp_path, [QualityMetrics(["snr", "lsd"], limit=3, snr_edges=[10.0, 12.0, 30.0])])
+    run.test(module, verbose=False)
+    logged, values = run.callback_metrics, expected(module, "snr")
+    assert logged["test/pairs"] == 3 and logged["test/snr"] == pytest.approx(np.mean(values[:3]), rel=1e-5)
+    buckets = {name: float(value) for name, value in logged.items() if name.startswith("test/snr_snr")}
+    assert buckets == pytest.approx(
+        {
+            "test/snr_snr_below_10": values[0],
+            "test/snr_snr_10_12": values[1],
+            "test/snr_snr_12_30": values[2],
+        },
+        rel=1e-5,
+    )
+    change = np.mean(np.subtract(expected(module, "lsd", noisy=True), expected(module, "lsd"))[:3])
+    assert float(logged["test/lsd_improvement"]) == pytest.approx(change, rel=1e-4)  # lower is better
+
+
+def test_scores_reach_the_csv_and_the_checkpoint_monitor(tmp_path: Path, pair: PairOfSignals) -> None:
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    module = Gate(Pairs(*pair, count=2))
+    run = trainer(
+        tmp_path,
+        [
+            QualityMetrics(["si_sdr"]),
+            checkpoint := ModelCheckpoint(tmp_path / "best", monitor="val/si_sdr", mode="max"),
+        ],
+        CSVLogger(tmp_path),
+        max_epochs=2,
+        enable_checkpointing=True,
+    )
+    run.fit(module)
+    with open(Path(run.loggers[0].log_dir) / "metrics.csv", encoding="utf-8") as file:  # type: ignore[arg-type]
+        rows = [row for row in csv.DictReader(file) if row["val/si_sdr"]]
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    best = max(float(row["val/si_sdr"]) for row in rows)
+    assert float(checkpoint.best_model_score) == pytest.approx(best, rel=1e-6)
+
+
+class Broken(Gate):
+    """Answers NaN."""
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, torch.Tensor]:
+        outputs = super().validation_step(batch, batch_idx)
+        return outputs | {"denoised": outputs["denoised"] * torch.nan}
+
+
+def test_nothing_stops_training(tmp_path: Path, pair: PairOfSignals, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(tmp_path, [QualityMetrics(), LogExamples(n=1)], CSVLogger(tmp_path), max_epochs=2)
+    with pytest.warns(UserWarning, match=r"2: estimate holds NaN or Inf|the model's output holds NaN"):
+        run.fit(Broken(Pairs(*pair, count=2)))
+    assert run.state.finished and run.current_epoch == 2
+    assert math.isnan(run.callback_metrics["val/pesq_wb"]) and run.callback_metrics["val/pesq_wb_valid"] == 0
+
+    # A library that fails in a way nobody foresaw, and a folder that cannot be made.
+    monkeypatch.setattr("pystoi.stoi", lambda *a, **k: 1 // 0)
+    (tmp_path / "examples").write_text("in the way")
+    run = trainer(tmp_path, [QualityMetrics(), LogExamples(n=1)])
+    with pytest.warns(UserWarning) as warned:
+        run.fit(Gate(Pairs(*pair, count=2)))
+    text = " ".join(str(warning.message) for warning in warned)
+    assert "2: ZeroDivisionError" in text and "examples are missing" in text
+    assert run.state.finished and math.isfinite(run.callback_metrics["val/pesq_wb"])
+
+
+def test_wrong_use_is_told_before_training(tmp_path: Path, pair: PairOfSignals) -> None:
+    with pytest.raises(ValueError, match="unknown metric 'mos'; choose from"):
+        QualityMetrics(["mos"])
+    with pytest.raises(ValueError, match="at least 1"):
+        QualityMetrics(limit=0)
+    with pytest.raises(ValueError, match="at least 1"):
+        LogExamples(n=0)
+
+    class Silent(Gate):
+        def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+            return None
+
+    for callback in (QualityMetrics(), LogExamples()):
+        with pytest.raises(ValueError, match="must return a dict with 'denoised'"):
+            trainer(tmp_path, [callback]).fit(Silent(Pairs(*pair, count=2)))
+    module = Gate(Pairs(*pair, count=2))
+    module.sample_rate = 48000
+    with pytest.raises(ValueError, match="pesq_wb is defined at 16000 Hz, not 48000"):
+        trainer(tmp_path, [QualityMetrics()]).fit(module)
+    module.sample_rate = 0
+    with pytest.raises(ValueError, match="no sample_rate"):
+        trainer(tmp_path, [QualityMetrics()]).fit(module)
+
+
+def test_two_processes_agree_with_one(tmp_path: Path, pair: PairOfSignals) -> None:
+    np.save(tmp_path / "pair.npy", np.stack(pair))
+    here = Path(__file__).parent
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, str(here / "gate_module.py"), str(tmp_path / "pair.npy"), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    two = torch.load(tmp_path / "logged.pt")
+
+    module = Gate(Pairs(*pair, count=7, silent=2))
+    run = trainer(tmp_path, [QualityMetrics(["si_sdr", "snr"], snr_edges=[10.0, 20.0])])
+    with pytest.warns(UserWarning, match="silent"):
+        run.validate(module, verbose=False)
+    one = dict(run.callback_metrics)
+    assert one["val/pairs"] == 7 and one["val/si_sdr_valid"] == 6  # four on each rank: one was dealt twice
+    assert two.keys() - one.keys() == {"reduced"}
+    assert {name: float(two[name]) for name in one} == pytest.approx(
+        {n: float(v) for n, v in one.items()}, rel=1e-6
+    )
+    # torchmetrics' own reduction has the repeated pair, the first one, twice: summed over both processes.
+    values = [value for value in expected(module, "si_sdr") if math.isfinite(value)]
+    assert float(two["reduced"]) == pytest.approx((sum(values) + values[0]) / 7, rel=1e-5)
+    assert len(list((tmp_path / "examples" / "val").iterdir())) == 2  # rank zero alone
+
+
+# --- examples
+# --------------------------------------------------------------------------------------------------------
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_examples_land_in_folder_and_tensorboard(tmp_path: Path, pair: PairOfSignals) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = [TensorBoardLogger(tmp_path, name="run"), CSVLogger(tmp_path, name="run")]
+    module = Gate(Pairs(*pair, count=3))
+    trainer(tmp_path, [LogExamples(n=2, every_n_epochs=2)], loggers, max_epochs=3).fit(module)
+    folder = tmp_path / "run" / "version_0" / "examples"
+    names = ["00_pair_0", "01_pair_1"]
+    assert files(folder) == [
+        *(f"epoch_00{epoch}/{name}{end}" for epoch in (0, 2) for name in names for end in (".png", ".wav")),
+        *(f"reference/{name}.{kind}.wav" for name in names for kind in ("clean", "noisy")),
+    ]
+    with Image.open(folder / "epoch_000" / "00_pair_0.png") as image:
+        image.load()
+        assert image.format == "PNG" and image.width > 1000
+    sound, rate = soundfile.read(folder / "reference" / "00_pair_0.clean.wav", dtype="float32")
+    assert rate == RATE and np.abs(sound - pair[0]).max() < 1e-4
+
+    events = EventAccumulator(loggers[0].log_dir, size_guidance={"images": 0, "audio": 0}).Reload()
+    tags = [f"val_examples/{name}" for name in names]
+    assert sorted(events.Tags()["images"]) == tags and [e.step for e in events.Images(tags[0])] == [2, 6]
+    with Image.open(io.BytesIO(events.Images(tags[1])[1].encoded_image_string)) as image:
+        assert image.convert("RGB").size == (
+            events.Images(tags[1])[1].width,
+            events.Images(tags[1])[1].height,
+        )
+    assert sorted(events.Tags()["audio"]) == sorted(
+        f"{tag}/{k}" for tag in tags for k in ("clean", "denoised", "noisy")
+    )
+    assert len(events.Audio(f"{tags[0]}/denoised")) == 2 and len(events.Audio(f"{tags[0]}/noisy")) == 1
+    heard, rate = soundfile.read(
+        io.BytesIO(events.Audio(f"{tags[0]}/noisy")[0].encoded_audio_string), dtype="float32"
+    )
+    assert rate == RATE and np.abs(heard - pair[1]).max() < 1e-3
+
+
+def test_examples_in_wandb_offline(
+    tmp_path: Path, pair: PairOfSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_CONSOLE", "off")
+    logger = WandbLogger(project="speech", save_dir=tmp_path, offline=True)
+    trainer(tmp_path, [LogExamples(n=1), QualityMetrics(["snr"])], logger).fit(Gate(Pairs(*pair, count=2)))
+    assert float(logger.experiment.summary["val/snr"]) > 5
+    run = logger.experiment.id
+    wandb.finish()
+    (offline,) = (tmp_path / "wandb").glob("offline-run-*")
+    media = [Path(name) for name in files(offline / "files" / "media")]
+    assert sorted(path.parts[0] for path in media) == ["audio", "audio", "audio", "images"]
+    sound = next(offline / "files" / "media" / path for path in media if "noisy" in path.name)
+    assert soundfile.info(sound).frames == pair[0].size and soundfile.info(sound).samplerate == RATE
+    # Beside the checkpoints of the run, not in the working folder.
+    assert len(files(tmp_path / "speech" / run / "examples")) == 4
+
+
+def test_stages_have_folders_and_nothing_is_overwritten(tmp_path: Path, pair: PairOfSignals) -> None:
+    module, callback = Gate(Pairs(*pair, count=4)), LogExamples(n=1, images=False)
+    trainer(tmp_path, [callback], val_check_interval=1).fit(module)  # two validations in the epoch
+    run = trainer(tmp_path, [callback])
+    run.test(module, verbose=False)
+    run.validate(module, verbose=False)
+    folders = sorted(path.name for path in (tmp_path / "examples").iterdir())
+    assert folders == ["epoch_000", "epoch_000_step_2", "reference", "test", "val"]
+
+
+def test_fast_dev_run_leaves_nothing(tmp_path: Path, pair: PairOfSignals) -> None:
+    run = trainer(tmp_path, [LogExamples(), QualityMetrics()], fast_dev_run=True)
+    run.fit(Gate(Pairs(*pair, count=2)))
+    assert run.callback_metrics["val/pairs"] == 2 and list(tmp_path.iterdir()) == []
