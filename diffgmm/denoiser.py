@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -74,27 +75,21 @@ class DiffGMM(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
-        rate = getattr(getattr(self.trainer, "datamodule", None), "sample_rate", self.model.sample_rate)
-        if rate != self.model.sample_rate:
-            raise ValueError(
-                f"the data has {rate} Hz, the representation {self.model.sample_rate} Hz: set both to the same rate"
-            )
+        check_rates(self, getattr(self.trainer, "datamodule", None))
 
-    def _times(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def _times(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Time and next (earlier) time of each window, ``[B]``."""
-        draw = torch.rand(2, batch, generator=generator)
+        draw = torch.rand(2, batch, generator=generator, device=self.device)
         at_end = draw[0] < self.noisy_end
         if self.grid_steps:
-            grid = time_grid(self.grid_steps)
+            grid = time_grid(self.grid_steps).to(self.device)
             index = (draw[1] * self.grid_steps).long().clamp(max=self.grid_steps - 1)
             index = torch.where(at_end, torch.zeros_like(index), index)
-            time, earlier = grid[index], grid[index + 1]
-        else:
-            time = torch.where(at_end, torch.ones(batch), draw[1].clamp(1e-3, 1.0))
-            earlier = torch.zeros(batch)
-        return time.to(self.device), earlier.to(self.device)
+            return grid[index], grid[index + 1]
+        time = torch.where(at_end, torch.ones_like(draw[1]), draw[1].clamp(1e-3, 1.0))
+        return time, torch.zeros_like(time)
 
-    def _inputs(self, batch: Batch, generator: torch.Generator | None = None) -> LossInputs:
+    def _inputs(self, batch: Batch, generator: torch.Generator) -> LossInputs:
         representation, process = self.model.representation, self.model.process
         context = representation.context(batch["noisy"])
         noisy = representation.encode(batch["noisy"], context)
@@ -103,7 +98,7 @@ class DiffGMM(L.LightningModule):
         time, earlier = self._times(noisy.shape[0], generator)
 
         def normal() -> Tensor:
-            return torch.randn(noisy.shape, generator=generator).to(noisy)
+            return torch.randn(noisy.shape, generator=generator, device=noisy.device)
 
         state = process.state(clean, noise, time, normal())
         next_state = None
@@ -117,7 +112,9 @@ class DiffGMM(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
-        total, parts = self.loss(self._inputs(batch))
+        # Drawn from (seed, step, rank) and not from the global state, so that a resumed run continues exactly.
+        generator = self._generator(torch.initial_seed(), self.global_step, batch_idx, self.global_rank)
+        total, parts = self.loss(self._inputs(batch, generator))
         size = batch["noisy"].shape[0]
         self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
@@ -136,12 +133,14 @@ class DiffGMM(L.LightningModule):
         result = self.model.enhance(batch["noisy"], generator=self._generator(batch_idx), **self.sampler)
         return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
 
-    def _generator(self, batch_idx: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(batch_idx)
+    def _generator(self, *words: int) -> torch.Generator:
+        """Generator on the module's device that is a function of ``words`` alone."""
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(self.device).manual_seed(seed)
 
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
         # Times and states come from the batch's number: validation losses of two epochs are then comparable.
-        total, parts = self.loss(self._inputs(batch, torch.Generator().manual_seed(batch_idx)))
+        total, parts = self.loss(self._inputs(batch, self._generator(batch_idx)))
         size = batch["noisy"].shape[0]
         named = {f"{stage}/{name}": value for name, value in parts.items()}
         self.log_dict(named, on_epoch=True, batch_size=size, sync_dist=True)
@@ -188,3 +187,16 @@ class DiffGMM(L.LightningModule):
         )  # fmt: skip
         module.model.load_state_dict(loaded.state_dict())
         return module
+
+
+def check_rates(module: DiffGMM, data: Any) -> None:
+    """Refuse data at another rate than the model's.
+
+    Raises:
+        ValueError: if ``data`` has a ``sample_rate`` that differs.
+    """
+    rate = getattr(data, "sample_rate", module.model.sample_rate)
+    if rate != module.model.sample_rate:
+        raise ValueError(
+            f"the data has {rate} Hz, the representation {module.model.sample_rate} Hz: set both to the same rate"
+        )

@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from diffgmm.callbacks.record import RunRecord
 from diffgmm.cli.errors import UsageError
-from diffgmm.denoiser import DiffGMM
+from diffgmm.denoiser import DiffGMM, check_rates
 
 
 class _Cli(LightningCLI):
-    """Adds where a run is written and what is always recorded."""
+    """Always keeps a record of the run, and reports contradictions before anything starts."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(RunRecord, "run")
+        parser.add_lightning_class_args(RunRecord, "record")
 
-    def before_instantiate_classes(self) -> None:
-        # The data module seeds its windows itself; one --seed_everything should reach it too.
-        super().before_instantiate_classes()
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+            check_rates(self.model, self.datamodule)
+        except (ValueError, TypeError) as error:
+            # Constructors refuse what contradicts itself; data errors have an exit code of their own.
+            if type(error) in (ValueError, TypeError):
+                raise UsageError(f"configuration: {error}") from error
+            raise
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+def _configurations(argv: list[str]) -> list[str]:
+    """Files named by ``--config FILE``, ``-c FILE`` or ``--config=FILE``."""
+    named = [value for flag, value in zip(argv, argv[1:], strict=False) if flag in ("--config", "-c")]
+    return named + [flag.split("=", 1)[1] for flag in argv if flag.startswith("--config=")]
 
 
 def run(argv: list[str]) -> int:
     """Run a training verb; ``argv`` starts with it.
 
     Raises:
-        UsageError: if the configuration does not hold together.
+        UsageError: if the configuration does not parse or contradicts itself.
     """
-    config = [argv[i + 1] for i, a in enumerate(argv[:-1]) if a in ("--config", "-c")]
-    config += [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
-    for name in config:
+    for name in _configurations(argv):
         if not Path(name).is_file():
             raise UsageError(f"no such configuration: {name} (see the folder experiments/)")
-    sys.argv[0] = "diffgmm"  # what help texts call the program
-    if sys.path[0] != os.getcwd():
-        sys.path.insert(0, os.getcwd())  # a user's own data modules in the working folder
-    _Cli(
-        DiffGMM,
-        L.LightningDataModule,
-        subclass_mode_data=True,
-        save_config_callback=SaveConfigCallback,
-        save_config_kwargs={"overwrite": False},
-        seed_everything_default=0,
-        parser_kwargs={"exit_on_error": False, "default_env": False},
-        args=argv,
-    )
+    sys.argv = ["diffgmm", *argv]
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # class paths may name a user's own modules in the working folder
+    try:
+        _Cli(
+            DiffGMM,
+            L.LightningDataModule,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False},
+        )
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
     return 0
