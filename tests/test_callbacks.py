@@ -168,6 +168,7 @@ def test_wrong_use_is_told_before_training(tmp_path: Path, pair: PairOfSignals) 
         trainer(tmp_path, [QualityMetrics()]).fit(module)
 
 
+@pytest.mark.slow  # starts a second interpreter with torch and Lightning
 def test_two_processes_agree_with_one(tmp_path: Path, pair: PairOfSignals) -> None:
     np.save(tmp_path / "pair.npy", np.stack(pair))
     here = Path(__file__).parent

@@ -120,9 +120,9 @@ def test_exact_counts_with_every_kind_of_bad_file(
 
 
 def test_serial_and_parallel_agree_bit_for_bit(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folders, "--jobs", "1", "--metrics", *metrics.NAMES) == 1
+    assert run(folders, "--jobs", "1", "--metrics", "pesq_wb", "estoi,sdr", "lsd") == 1
     serial, shown = (folders / "scores.csv").read_bytes(), capsys.readouterr()
-    assert run(folders, "--jobs", "2", "--overwrite", "--metrics", "all") == 1
+    assert run(folders, "--jobs", "2", "--overwrite", "--metrics", "pesq_wb,estoi,sdr,lsd") == 1
     assert (folders / "scores.csv").read_bytes() == serial
     assert capsys.readouterr() == shown
 
