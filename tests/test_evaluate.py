@@ -164,8 +164,11 @@ def test_narrow_band_files_get_narrow_band_pesq(tmp_path: Path, pair: PairOfSign
 
 def test_two_files(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = put(tmp_path / "a.wav", pair[0]), put(tmp_path / "b.wav", pair[1])
-    assert main(["evaluate", "--clean", str(a), "--enhanced", str(b), "--metrics", "snr"]) == 0
-    assert re.search(r"snr +dB +5\.00 +1/1", capsys.readouterr().out)
+    assert main(["evaluate", "--clean", str(a), "--enhanced", str(b), "--metrics", "all"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        re.search(r"^snr +dB +5\.00 +1/1", out, re.MULTILINE) and "lsd            dB (lower is better)" in out
+    )
 
 
 def test_usage_errors(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:
