@@ -68,7 +68,7 @@ class DiffGMM(L.LightningModule):
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
         if channels_last and representation.dims == 2:
-            self.model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.network.to(memory_format=torch.channels_last)
         self.noisy_end, self.grid_steps = noisy_end, grid_steps
         self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler

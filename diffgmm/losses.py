@@ -85,9 +85,9 @@ def noise_huber(x: LossInputs) -> Tensor:
 
 
 def si_sdr(x: LossInputs) -> Tensor:
-    """Negative scale-invariant SDR in dB over the windows with speech (Le Roux et al., "SDR - half-baked or well done?", 2019).
+    """Negative scale-invariant SDR in dB over the windows with speech.
 
-    Soft-limited at 30 dB, so that clean windows don't dominate.
+    Le Roux et al., "SDR - half-baked or well done?", 2019. Soft-limited at 30 dB, so that clean windows don't dominate.
     """
     target = x.clean_wave.squeeze(1)
     estimate = x.estimate_wave.squeeze(1)

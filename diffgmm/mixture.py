@@ -41,7 +41,11 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         shape = self.logits.shape
-        if self.log_scales.shape != shape or self.means.shape != (*shape[:2], self.means.shape[2], *shape[2:]):
+        if self.log_scales.shape != shape or self.means.shape != (
+            *shape[:2],
+            self.means.shape[2],
+            *shape[2:],
+        ):
             raise ValueError(
                 f"mixture shapes do not fit: logits {tuple(shape)}, means {tuple(self.means.shape)}, "
                 f"log_scales {tuple(self.log_scales.shape)}; expected [B, K, *S], [B, K, C, *S], [B, K, *S]"
@@ -196,7 +200,11 @@ class GaussianMixture:
         lam = lam.unsqueeze(1) if lam.dim() else lam
         gain = 1.0 + lam * variance  # [B, K, *S]
         lam_c = lam.unsqueeze(2) if lam.dim() else lam
-        h, var_c, gain_c = information.to(variance.dtype).unsqueeze(1), variance.unsqueeze(2), gain.unsqueeze(2)
+        h, var_c, gain_c = (
+            information.to(variance.dtype).unsqueeze(1),
+            variance.unsqueeze(2),
+            gain.unsqueeze(2),
+        )
         means = (self.means + var_c * h) / gain_c
         exponent = ((2.0 * h * self.means + h.square() * var_c - lam_c * self.means.square()) / gain_c).sum(2)
         logits = self.log_weights + 0.5 * (exponent - self.channels * gain.log())

@@ -1,4 +1,4 @@
-"""The denoiser without Lightning: representation, network, head and process put together; saved and loaded as plain data."""
+"""The denoiser without Lightning: representation, network, head and process; saved and loaded as plain data."""
 
 from __future__ import annotations
 
@@ -167,10 +167,14 @@ def build(spec: dict[str, Any]) -> Any:
     try:
         return getattr(importlib.import_module(module), name)(**args)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(f"model description of {path} does not fit this version of diffgmm: {error}") from error
+        raise ModelError(
+            f"model description of {path} does not fit this version of diffgmm: {error}"
+        ) from error
 
 
-def save_model(stem: str | Path, model: MixtureDenoiser, card: dict[str, Any], sampler: dict[str, Any]) -> None:
+def save_model(
+    stem: str | Path, model: MixtureDenoiser, card: dict[str, Any], sampler: dict[str, Any]
+) -> None:
     """Write ``STEM.safetensors`` and ``STEM.json`` (each atomically, the description last).
 
     Args:

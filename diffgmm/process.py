@@ -34,7 +34,9 @@ def _like(time: Tensor, state: Tensor) -> Tensor:
 
 def _check_order(time: Tensor, earlier: Tensor) -> None:
     if not bool(((earlier >= 0) & (earlier < time) & (time <= 1)).all()):
-        raise ValueError(f"a reverse step goes from time to an earlier time in [0, 1), got {time} to {earlier}")
+        raise ValueError(
+            f"a reverse step goes from time to an earlier time in [0, 1), got {time} to {earlier}"
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class Bridge:
 
     def __post_init__(self) -> None:
         if not self.c > 0:
-            raise ValueError(f"bridge: c must be positive, got {self.c} (for no spread use the blend process)")
+            raise ValueError(
+                f"bridge: c must be positive, got {self.c} (for no spread use the blend process)"
+            )
 
     def spread(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""

@@ -50,7 +50,7 @@ class Representation(nn.Module):
 
     @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
-        """Level, length and phase of ``noisy`` ``[B, 1, T]``, for :meth:`encode` and :meth:`decode`; constants without gradient."""
+        """Level, length and phase of ``noisy`` ``[B, 1, T]``: constants (no gradient) for encode and decode."""
         return Context(_rms_level(noisy), noisy.shape[-1])
 
     def encode(self, wave: Tensor, context: Context) -> Tensor:
@@ -106,7 +106,13 @@ class _Spectral(Representation):
         wave = wave.float().squeeze(1)
         # Zero padding, unlike reflection, works for any length and keeps a piece independent of its end.
         spectrum = torch.stft(
-            wave, self.n_fft, self.hop, window=self.window, center=True, pad_mode="constant", return_complex=True
+            wave,
+            self.n_fft,
+            self.hop,
+            window=self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
         )
         return spectrum * self._scale
 

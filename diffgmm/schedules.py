@@ -22,7 +22,9 @@ class WarmupCosine(LambdaLR):
         ValueError: if the warm-up does not end before ``total_steps``.
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 100, floor: float = 0.02) -> None:
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 100, floor: float = 0.02
+    ) -> None:
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(f"warmup_steps ({warmup_steps}) must be below total_steps ({total_steps})")
         self.total_steps, self.warmup_steps, self.floor = total_steps, warmup_steps, floor

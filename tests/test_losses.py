@@ -13,7 +13,9 @@ from diffgmm.process import Blend, Bridge, Process
 from diffgmm.representation import Waveform
 
 
-def inputs(process: Process | None = None, scale: float = 0.5, t: float = 0.6, tau: float = 0.2) -> LossInputs:
+def inputs(
+    process: Process | None = None, scale: float = 0.5, t: float = 0.6, tau: float = 0.2
+) -> LossInputs:
     process = process or Bridge(0.5)
     g = torch.Generator().manual_seed(0)
     clean_wave, noise_wave = (torch.randn(3, 1, 16000, generator=g) * 0.1 for _ in range(2))
@@ -23,7 +25,9 @@ def inputs(process: Process | None = None, scale: float = 0.5, t: float = 0.6, t
     noise, time, earlier = noisy - clean, torch.full((3,), t), torch.full((3,), tau)
     state = process.state(clean, noise, time, torch.randn(noisy.shape, generator=g))
     step = process.reverse(state, noisy, time, earlier)
-    following = step.offset + step.factor * noise + step.variance.sqrt() * torch.randn(noisy.shape, generator=g)
+    following = (
+        step.offset + step.factor * noise + step.variance.sqrt() * torch.randn(noisy.shape, generator=g)
+    )
     shape = (3, 2, 16000)
     means = torch.randn(3, 2, 1, 16000, generator=g).requires_grad_()
     mixture = GaussianMixture(torch.zeros(shape), means, torch.full(shape, math.log(scale)))
@@ -81,7 +85,9 @@ def test_elbo_of_one_component_is_the_gaussian_closed_form() -> None:
 
 def test_true_noise_as_answer_gives_zero_errors_and_limited_si_sdr() -> None:
     x = inputs()
-    x.mixture = GaussianMixture(x.mixture.logits, x.noise.unsqueeze(1).expand(-1, 2, -1, -1), x.mixture.log_scales)
+    x.mixture = GaussianMixture(
+        x.mixture.logits, x.noise.unsqueeze(1).expand(-1, 2, -1, -1), x.mixture.log_scales
+    )
     for name in ("noise_l1", "noise_huber", "spectrum", "multi_resolution_stft"):
         assert LOSSES[name](x).item() == pytest.approx(0.0, abs=1e-4)
     assert LOSSES["si_sdr"](x).item() == pytest.approx(-30.0, abs=0.1)

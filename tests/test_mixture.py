@@ -29,7 +29,9 @@ def integrate(values: Tensor, axis: Tensor) -> Tensor:
 def line(q: GaussianMixture, axis: Tensor) -> Tensor:
     """Density of a one-dimensional, one-position mixture along ``axis`` ``[M]``."""
     wide = GaussianMixture(
-        q.logits.expand(1, -1, len(axis)), q.means.expand(1, -1, 1, len(axis)), q.log_scales.expand(1, -1, len(axis))
+        q.logits.expand(1, -1, len(axis)),
+        q.means.expand(1, -1, 1, len(axis)),
+        q.log_scales.expand(1, -1, len(axis)),
     )
     return wide.log_prob(axis.reshape(1, 1, -1)).exp().squeeze(0)
 
@@ -94,7 +96,9 @@ def test_density_integrates_to_one_and_bounds_enclose_the_entropy() -> None:
 
 
 def test_mode_is_the_mean_of_the_most_probable_component() -> None:
-    q = GaussianMixture(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[[-1.0]], [[3.0]]]]), torch.zeros(1, 2, 1))
+    q = GaussianMixture(
+        torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[[-1.0]], [[3.0]]]]), torch.zeros(1, 2, 1)
+    )
     assert q.mode().item() == 3.0
 
 

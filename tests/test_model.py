@@ -20,7 +20,9 @@ PARTS = {
 }
 
 
-def make(kind: str = "complex", process: Blend | Bridge | None = None, means: str = "mask") -> MixtureDenoiser:
+def make(
+    kind: str = "complex", process: Blend | Bridge | None = None, means: str = "mask"
+) -> MixtureDenoiser:
     representation, network = PARTS[kind]
     torch.manual_seed(0)
     parts: tuple[Representation, UNet] = (representation(), network())

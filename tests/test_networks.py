@@ -16,7 +16,16 @@ STRIDES = [[4, 1], [2, 1], [2, 1]]
 
 
 def spectral(bottleneck: str = "none", norm_kind: str = "batch", bins: int = 256) -> UNet:
-    net = UNet([8, 12, 16], STRIDES, 6, bottleneck=bottleneck, hidden=16, bins=bins, norm_kind=norm_kind, dilations=[2])
+    net = UNet(
+        [8, 12, 16],
+        STRIDES,
+        6,
+        bottleneck=bottleneck,
+        hidden=16,
+        bins=bins,
+        norm_kind=norm_kind,
+        dilations=[2],
+    )
     net.attach(5)
     return net.eval()
 
@@ -112,7 +121,7 @@ def test_components_start_apart_and_scales_have_a_floor() -> None:
 
 
 def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihood() -> None:
-    """s ~ N(0, 0.25), n from two Gaussians: q(n | x_t, y, t) is known, so the best possible likelihood is too."""
+    """With s ~ N(0, 0.25) and n from two Gaussians, q(n | x_t, y, t) is known, and so is the best likelihood."""
     torch.manual_seed(0)
     process, weights = Bridge(1.0), torch.tensor([0.7, 0.3])
     means, scales, s_var = torch.tensor([-0.5, 1.0]), torch.tensor([0.2, 0.3]), 0.25
@@ -156,7 +165,11 @@ def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihoo
     with torch.no_grad():  # and its samples have the posterior's moments
         y = torch.full((200, 1, 64), 0.4)
         run = reverse(
-            lambda x, y, t: head(net(torch.cat([x, y], 1), t), y, x), y, process, time_grid(4), estimate="sample"
+            lambda x, y, t: head(net(torch.cat([x, y], 1), t), y, x),
+            y,
+            process,
+            time_grid(4),
+            estimate="sample",
         )
         truth = analytic(y, y, torch.ones(200))
     found = y - run.clean

@@ -52,7 +52,9 @@ def test_blend_subtracts_a_part_of_the_noise(t: float, share: float) -> None:
     process, (clean, noise) = Blend(), signals()
     time = torch.tensor([t], dtype=torch.float64)
     state = process.state(clean, noise, time, torch.zeros_like(clean))
-    step = process.reverse(state, torch.full_like(clean, math.nan), time, share * time)  # noisy must not be read
+    step = process.reverse(
+        state, torch.full_like(clean, math.nan), time, share * time
+    )  # noisy must not be read
     reached = step.offset + step.factor * noise
     torch.testing.assert_close(reached, process.state(clean, noise, share * time, torch.zeros_like(clean)))
     assert not step.variance.any()

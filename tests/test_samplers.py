@@ -45,7 +45,12 @@ def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None
         return prior.tilt(precision, information)
 
     result = reverse(
-        answer, noisy, process, time_grid(nfe), estimate="sample", generator=torch.Generator().manual_seed(nfe)
+        answer,
+        noisy,
+        process,
+        time_grid(nfe),
+        estimate="sample",
+        generator=torch.Generator().manual_seed(nfe),
     )
     noise = (noisy - result.clean).flatten()
     mean, variance = prior.mean()[0].item(), prior.variance()[0].item()
@@ -53,7 +58,9 @@ def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None
     assert noise.mean().item() == pytest.approx(mean, abs=4 * error)
     assert noise.var().item() == pytest.approx(variance, rel=0.03)
     for level in (-1.0, 0.0, 1.0):  # the whole law, not only its moments
-        cdf = (prior.weights * 0.5 * (1 + torch.erf((level - prior.means[:, :, 0]) / (prior.scales * 2**0.5)))).sum(1)
+        cdf = (
+            prior.weights * 0.5 * (1 + torch.erf((level - prior.means[:, :, 0]) / (prior.scales * 2**0.5)))
+        ).sum(1)
         assert (noise < level).float().mean().item() == pytest.approx(cdf[0].item(), abs=0.012)
 
 
@@ -73,7 +80,9 @@ def _agreement(answer_is_joint: bool, nfe: int) -> float:
         if answer_is_joint:
             return joint
         return GaussianMixture(
-            joint.logits.expand(-1, -1, 2), joint.means.squeeze(-1).unsqueeze(2), joint.log_scales.expand(-1, -1, 2)
+            joint.logits.expand(-1, -1, 2),
+            joint.means.squeeze(-1).unsqueeze(2),
+            joint.log_scales.expand(-1, -1, 2),
         )
 
     run = reverse(
@@ -106,7 +115,9 @@ def test_the_true_noise_as_answer_leads_to_clean_speech(process: Blend | Bridge,
     clean, noise = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
     sure = GaussianMixture(torch.zeros(2, 1, 3, 4), noise.unsqueeze(1), torch.full((2, 1, 3, 4), -20.0))
     for estimate in ("mean", "sample", "mode"):
-        run = reverse(lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, trajectory=True)
+        run = reverse(
+            lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, trajectory=True
+        )
         torch.testing.assert_close(run.clean, clean, atol=1e-5, rtol=1e-5)
         assert run.trajectory is not None and len(run.trajectory) == nfe + 1
 
@@ -126,7 +137,9 @@ def test_the_generator_decides_the_result() -> None:
 def test_step_noise_is_a_choice_of_its_own() -> None:
     noisy = torch.zeros(1, 1, 50)
     flat = GaussianMixture(torch.zeros(1, 1, 50), torch.ones(1, 1, 1, 50), torch.zeros(1, 1, 50))
-    states = reverse(lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=True, trajectory=True).trajectory
+    states = reverse(
+        lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=True, trajectory=True
+    ).trajectory
     assert states is not None and states[1].std() > 0.1
     quiet = reverse(lambda *_: flat, noisy, Bridge(), time_grid(2), trajectory=True).trajectory
     assert quiet is not None and quiet[1].std() == 0.0

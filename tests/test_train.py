@@ -89,7 +89,11 @@ def test_one_seed_gives_one_result_and_resuming_continues_it(home: Path) -> None
         (["--config", "nope.yaml"], 2, "no such configuration: nope.yaml"),
         (["--config", str(CONFIG), "--model.network.chanels=[4]"], 2, "chanels"),
         (["--config", str(CONFIG), "--model.losses.nnl=1.0"], 2, "unknown loss nnl"),
-        (["--config", str(CONFIG), "--data.sample_rate=8000"], 2, "the data has 8000 Hz, the representation 16000"),
+        (
+            ["--config", str(CONFIG), "--data.sample_rate=8000"],
+            2,
+            "the data has 8000 Hz, the representation 16000",
+        ),
         (["--config", str(CONFIG), "--model.process.c=-1"], 2, "c must be positive"),
         (["--config", str(CONFIG), "--data.corpus=nowhere"], 1, "nowhere: no such corpus"),
         (["--config", str(CONFIG), "--ckpt_path=none.ckpt"], 1, "none.ckpt"),
@@ -107,7 +111,12 @@ def test_mistakes_are_told_in_one_line(
 def test_every_experiment_runs_on_the_mini_corpus(home: Path, name: str) -> None:
     if "pesq:" in (ROOT / "experiments" / name).read_text():
         pytest.importorskip("torch_pesq", reason=f"{name} needs the extra pesq-loss")
-    arguments = ["--data.corpus=mini", "--data.valid_pairs=2", "--trainer.fast_dev_run=true", "--data.num_workers=0"]
+    arguments = [
+        "--data.corpus=mini",
+        "--data.valid_pairs=2",
+        "--trainer.fast_dev_run=true",
+        "--data.num_workers=0",
+    ]
     assert main(["fit", "--config", str(ROOT / "experiments" / name), *arguments]) == 0
 
 
@@ -122,7 +131,12 @@ def test_the_1d_network_of_the_paper_trains_on_the_blend_with_elbo_and_noise_pre
 @pytest.mark.slow
 def test_two_processes_train_one_model(home: Path) -> None:
     command = [sys.executable, "-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG), *SMALL]
-    command += ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=1"]
+    command += [
+        "--trainer.accelerator=cpu",
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp",
+        "--trainer.max_epochs=1",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

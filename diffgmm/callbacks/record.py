@@ -30,7 +30,7 @@ def _git(*args: str) -> str | None:
 
 def facts() -> dict[str, Any]:
     """Versions, git revision (and whether the tree differs from it), command line and machine."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

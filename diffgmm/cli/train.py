@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import lightning as L
@@ -34,7 +35,7 @@ class _Cli(LightningCLI):
 
 def _configurations(argv: list[str]) -> list[str]:
     """Files named by ``--config FILE``, ``-c FILE`` or ``--config=FILE``."""
-    named = [value for flag, value in zip(argv, argv[1:], strict=False) if flag in ("--config", "-c")]
+    named = [value for flag, value in pairwise(argv) if flag in ("--config", "-c")]
     return named + [flag.split("=", 1)[1] for flag in argv if flag.startswith("--config=")]
 
 

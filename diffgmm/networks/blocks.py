@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-_CONV = {1: nn.Conv1d, 2: nn.Conv2d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
-_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+# Typed as plain callables: the constructors of one and two axes differ only in the width of their tuples.
+_Make = Callable[..., nn.Module]
+_CONV: dict[int, _Make] = {1: nn.Conv1d, 2: nn.Conv2d}
+_TRANSPOSED: dict[int, _Make] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+_BATCH_NORM: dict[int, _Make] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 NORMS = ("batch", "group", "none")
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
     """Convolution that keeps the size; odd kernels."""
     padding = tuple(d * (k // 2) for k, d in zip(kernel, dilation, strict=True))
-    layer: nn.Module = _CONV[dims](inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
-    return layer
+    return _CONV[dims](inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
 
 
 def _overlap(stride: int) -> int:
@@ -30,16 +31,14 @@ def downsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> n
     """Strided convolution that divides each axis by its stride exactly; an axis with stride 1 gets 3 taps."""
     kernel = [_overlap(s) for s in stride]
     padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
-    layer: nn.Module = _CONV[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
-    return layer
+    return _CONV[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
 
 
 def upsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
     """Transposed convolution that multiplies each axis by its stride exactly."""
     kernel = [_overlap(s) if s > 1 else 1 for s in stride]
     padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
-    layer: nn.Module = _TRANSPOSED[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
-    return layer
+    return _TRANSPOSED[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
 
 
 def norm(kind: str, dims: int, channels: int) -> nn.Module:
@@ -49,8 +48,7 @@ def norm(kind: str, dims: int, channels: int) -> nn.Module:
         ValueError: for another name.
     """
     if kind == "batch":
-        layer: nn.Module = _BATCH_NORM[dims](channels)
-        return layer
+        return _BATCH_NORM[dims](channels)
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels)
     if kind == "none":
@@ -61,11 +59,15 @@ def norm(kind: str, dims: int, channels: int) -> nn.Module:
 class TimeEmbedding(nn.Module):
     """Process time ``[B]`` in [0, 1] to ``[B, size]``: sines of growing frequency, then two linear layers."""
 
+    rates: Tensor
+
     def __init__(self, size: int, frequencies: int = 16) -> None:
         super().__init__()
         rates = math.pi * torch.logspace(-1, 2, frequencies, base=4.0)
         self.register_buffer("rates", rates, persistent=False)
-        self.layers = nn.Sequential(nn.Linear(2 * frequencies, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
+        self.layers = nn.Sequential(
+            nn.Linear(2 * frequencies, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU()
+        )
 
     def forward(self, time: Tensor) -> Tensor:
         """``[B]`` to ``[B, size]``."""

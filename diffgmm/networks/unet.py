@@ -79,7 +79,9 @@ class UNet(nn.Module):
         super().__init__()
         self.dims = len(kernel)
         if self.dims not in (1, 2) or any(len(s) != self.dims for s in strides):
-            raise ValueError(f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}")
+            raise ValueError(
+                f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}"
+            )
         if len(channels) != len(strides) or not channels:
             raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
         if any(k % 2 == 0 for k in kernel):
@@ -106,7 +108,9 @@ class UNet(nn.Module):
         for level, width in enumerate(channels):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by attach(), which knows how many channels come in.
-            resample = downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
+            resample = (
+                downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
+            )
             self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
         flat = channels[-1]
@@ -152,6 +156,6 @@ class UNet(nn.Module):
         skips.pop()
         for level in self.up:
             x = level(x, embedded, skips.pop() if skips else None)
-        return x[(..., *(slice(0, n) for n in shape))]
-
-
+        for axis, size in enumerate(shape, start=2):
+            x = x.narrow(axis, 0, size)
+        return x

@@ -1,0 +1,100 @@
+"""Put a checkpoint's weights into the package: ``python -m experiments.ship last.ckpt --name base``.
+
+The card beside the weights says what they were trained on; its facts come from the checkpoint, the run's record and
+the corpus's own description, so that none is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import diffgmm
+from diffgmm.cli.errors import UsageError, complain
+from diffgmm.model import ModelError, load_model, save_model
+
+PACKAGE = Path(diffgmm.__file__).parent / "pretrained"
+LICENCE = "MIT (the weights; the training audio keeps its own licences, see trained_on)"
+
+
+def _trained_on(corpus: Path) -> dict[str, Any]:
+    """Packages with versions and checksums, and the checksum of the manifest that lists every clip."""
+    manifest = corpus / "manifest.csv"
+    if not manifest.is_file():
+        raise UsageError(f"{corpus}: no manifest.csv there; --corpus is the folder of the corpus trained on")
+    facts: dict[str, Any] = {
+        "corpus": corpus.name,
+        "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+    }
+    description = corpus / "corpus.json"
+    if description.is_file():
+        told = json.loads(description.read_text(encoding="utf-8"))
+        facts |= {key: told[key] for key in ("variant", "packages") if key in told}
+    return facts
+
+
+def _run(record: Path) -> dict[str, Any] | None:
+    """What the run's record says that holds elsewhere too: not its machine, paths and command line."""
+    if not record.is_file():
+        return None
+    told = json.loads(record.read_text(encoding="utf-8"))
+    return {key: told.get(key) for key in ("versions", "git_revision", "precision", "devices")}
+
+
+def ship(checkpoint: Path, name: str, corpus: Path, notes: str, overwrite: bool) -> Path:
+    """Write ``NAME.safetensors`` and ``NAME.json`` into the package and return the latter's path.
+
+    Raises:
+        UsageError: if the model exists and ``overwrite`` is not set, or the corpus is not one.
+        diffgmm.model.ModelError: if the checkpoint is not one.
+    """
+    stem = PACKAGE / name
+    if stem.with_suffix(".json").exists() and not overwrite:
+        raise UsageError(f"{stem}.json exists; --overwrite replaces it")
+    model, description = load_model(checkpoint)
+    record = checkpoint.parent.parent / "record.json"
+    card = {
+        "name": name,
+        "version": diffgmm.__version__,
+        "licence": LICENCE,
+        "steps": int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_on": _trained_on(corpus),
+        "losses": description.get("losses"),
+        "run": _run(record),
+        "notes": notes,
+    }
+    save_model(stem, model, card, description["sampler"])
+    return stem.with_suffix(".json")
+
+
+def main() -> int:
+    """Command line; 0 done, 1 not a model, 2 wrong usage."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--name", required=True, help="name for `diffgmm denoise --model`")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus it was trained on")
+    parser.add_argument("--notes", default="", help="a sentence for the card")
+    parser.add_argument("--overwrite", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        print(
+            ship(arguments.checkpoint, arguments.name, arguments.corpus, arguments.notes, arguments.overwrite)
+        )
+    except UsageError as error:
+        complain(error)
+        return 2
+    except ModelError as error:
+        complain(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
