@@ -16,6 +16,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from diffgmm.callbacks.loggers import run_folder
+
 PACKAGES = ("diffgmm", "torch", "lightning", "torchmetrics", "numpy", "soxr", "soundfile", "pesq", "pystoi")
 
 
@@ -62,7 +64,7 @@ class RunRecord(L.Callback):
 
     @rank_zero_only
     def _write(self, trainer: L.Trainer) -> None:
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{self.file}.{os.getpid()}"
         temporary.write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
@@ -89,6 +91,5 @@ class RunRecord(L.Callback):
             "seconds": round(time.monotonic() - self._start, 1),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
-            "stopped": trainer.state.status.value,
         }
         self._write(trainer)
