@@ -137,6 +137,18 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         )
         return speech, noise
 
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """What the open pools hold, for a run's record: per split and kind clips, minutes and checksum."""
+        return {
+            f"{split}/{kind}": {
+                "clips": len(pool),
+                "minutes": round(pool.seconds / 60, 2),
+                "sha256": pool.checksum(),
+            }
+            for split, pools in self.pools.items()
+            for kind, pool in zip(("speech", "noise"), pools, strict=True)
+        }
+
     def train_dataloader(self) -> ResumableLoader:
         mixer = Mixer(*self.pools["train"], self.mixing, self.augmentations)
         return self.windows_loader(MixtureWindows(mixer, self.window, self.epoch_size, self.seed))

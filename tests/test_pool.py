@@ -164,6 +164,21 @@ def test_cache_is_used_until_a_file_changes(tmp_path: Path) -> None:
     assert second.length[0] == 1.5 * RATE
 
 
+def test_checksum_is_of_the_sound_and_not_of_the_place(tmp_path: Path) -> None:
+    sounds = [voice(0, 1.0), voice(1, 1.5)]
+
+    def checksum(folder: str, *signals: np.ndarray) -> str:
+        for number, signal in enumerate(signals):
+            path = tmp_path / folder / "a" / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(path, signal[None], RATE, overwrite=True)
+        items = folder_items(tmp_path / folder, "speech")
+        return open_pool(items, RATE, tmp_path / "cache" / folder).checksum()
+
+    assert checksum("here", *sounds) == checksum("there", *sounds)
+    assert checksum("other", sounds[0], 0.9 * sounds[1][::-1].copy()) != checksum("here", *sounds)
+
+
 def test_leftover_of_a_killed_build_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     audio.write(path, voice(1, 1.0)[None], RATE)

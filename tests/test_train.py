@@ -22,7 +22,8 @@ CONFIG = ROOT / "experiments" / "mini.yaml"
 SMALL = [
     "--model.network.channels=[4,6]", "--model.network.strides=[[4,1],[4,1]]", "--model.network.hidden=8",
     "--data.epoch_size=16", "--data.batch_size=4", "--data.valid_pairs=4", "--data.test_pairs=4",
-    "--data.valid_seconds=1.5", "--trainer.log_every_n_steps=2", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
+    "--data.valid_seconds=1.5", "--trainer.log_every_n_steps=2",
+    "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
 ]  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def test_a_run_leaves_config_record_checkpoints_metrics_pictures_and_audio(home:
     assert config["model"]["network"]["init_args"]["channels"] == [4, 6] and config["seed_everything"] == 0
     record = json.loads((run / "record.json").read_text())
     assert record["steps"] == 8 and record["versions"]["torch"] and record["seconds"] > 0
+    assert set(record["data"]) == {"train/speech", "train/noise", "valid/speech", "valid/noise"}
     header, *rows = (run / "metrics.csv").read_text().splitlines()
     names = header.split(",")
     assert {"train/nll", "val/nll", "val/pesq_wb", "val/stoi", "val/si_sdr"} <= set(names)

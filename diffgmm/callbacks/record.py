@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from diffgmm.callbacks.loggers import run_folder
 
@@ -62,7 +61,6 @@ class RunRecord(L.Callback):
         self._facts: dict[str, Any] = {}
         self._start = 0.0
 
-    @rank_zero_only
     def _write(self, trainer: L.Trainer) -> None:
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +70,8 @@ class RunRecord(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, devices and the data's own fingerprint, if it has one."""
+        if not trainer.is_global_zero:
+            return
         self._start = time.monotonic()
         data = getattr(trainer, "datamodule", None)
         fingerprint = getattr(data, "fingerprint", None)
@@ -87,6 +87,8 @@ class RunRecord(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add wall time and steps."""
+        if not trainer.is_global_zero:
+            return
         self._facts |= {
             "seconds": round(time.monotonic() - self._start, 1),
             "steps": trainer.global_step,
