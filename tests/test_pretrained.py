@@ -1,0 +1,90 @@
+"""The shipped model on voices and noises it never heard, and how a model gets into the package."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_modules.pairs import write_pairs
+from diffgmm import audio, metrics
+from diffgmm.inference import Denoiser, available_models
+from diffgmm.model import MixtureDenoiser, describe, load_model
+from diffgmm.networks import UNet
+from diffgmm.representation import Complex
+from experiments import ship
+
+PACKAGE = ship.PACKAGE
+
+
+def test_the_shipped_model_improves_every_pair_of_unseen_speakers_and_noises(tmp_path: Path) -> None:
+    names = write_pairs(tmp_path / "pairs", "test", 24)
+    denoiser = Denoiser.from_pretrained("base")
+    gains = []
+    for name in names:
+        clean, noisy = (
+            audio.read(tmp_path / "pairs" / kind / f"{Path(name).stem}.wav")[0] for kind in ("clean", "noisy")
+        )
+        denoised = denoiser.denoise(noisy, 16000)
+        after, before = (
+            metrics.score(x[0], clean[0], 16000, ["pesq_wb", "si_sdr"]) for x in (denoised, noisy)
+        )
+        gains.append([after["pesq_wb"] - before["pesq_wb"], after["si_sdr"] - before["si_sdr"]])
+    pesq, si_sdr = np.mean(gains, axis=0)
+    assert pesq >= 0.2 and si_sdr >= 3.0
+    assert np.min(gains, axis=0)[1] > -1.0
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_every_shipped_model_says_what_it_was_trained_on(name: str) -> None:
+    _, description = load_model(PACKAGE / name)
+    card = description["card"]
+    assert len(card["trained_on"]["manifest_sha256"]) == 64 and card["trained_on"]["packages"]
+    assert card["licence"].startswith("MIT") and card["steps"] > 0
+    assert card["parameters"] == sum(p.numel() for p in load_model(PACKAGE / name)[0].parameters())
+
+
+def test_shipped_models_take_at_most_12_mb() -> None:
+    assert sum(p.stat().st_size for p in PACKAGE.iterdir()) <= 12e6
+
+
+def test_shipping_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    model = MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), UNet([4], [[4, 1]], 4))
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir()
+    description = {"format": 1, "sample_rate": 16000, "model": describe(model), "sampler": {"nfe": 1}}
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"global_step": 7, "diffgmm": description, "state_dict": state}, checkpoint)
+    (tmp_path / "record.json").write_text(json.dumps({"git_revision": "abc", "command": ["/a/machine/path"]}))
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    package = tmp_path / "package"
+    package.mkdir()
+    monkeypatch.setattr(ship, "PACKAGE", package)
+
+    def run(*more: str) -> int:
+        monkeypatch.setattr(
+            sys, "argv", ["ship", str(checkpoint), "--name", "tiny", "--corpus", str(corpus), *more]
+        )
+        return ship.main()
+
+    assert run() == 2 and "no manifest.csv" in capsys.readouterr().err
+    (corpus / "manifest.csv").write_text("path\n")
+    (corpus / "corpus.json").write_text(
+        json.dumps({"variant": "full", "packages": {"a 1": "0"}, "refused": {}})
+    )
+    assert run() == 0
+    _, saved = load_model(package / "tiny")
+    assert saved["card"]["steps"] == 7 and saved["card"]["trained_on"]["packages"] == {"a 1": "0"}
+    assert saved["card"]["run"]["git_revision"] == "abc" and "/a/machine/path" not in json.dumps(saved)
+    assert run() == 2 and "--overwrite replaces it" in capsys.readouterr().err
+    assert run("--overwrite") == 0
+    checkpoint.write_bytes(b"nothing")
+    assert run("--overwrite") == 1
