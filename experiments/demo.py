@@ -121,7 +121,11 @@ def demo(folder: Path, pairs: int, minutes: float) -> None:
         limit = f"00:{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
         logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger")
         place = ("--trainer.logger.save_dir", folder, "--trainer.logger.name", "run")
-        diffgmm("fit", "--config", os.path.relpath(CONFIG), "--trainer.max_time", limit, *logger, *place)
+        quiet = (
+            () if sys.stderr.isatty() else ("--trainer.enable_progress_bar", "false")
+        )  # a log needs no bar
+        fit = ("fit", "--config", os.path.relpath(CONFIG), "--trainer.max_time", limit)
+        diffgmm(*fit, *logger, *place, *quiet)
         checkpoint = folder / "run" / "version_0" / "checkpoints" / "last.ckpt"
         denoise_and_score(folder, "-run", f"After {minutes:g} minutes of training", "--model", checkpoint)
 
