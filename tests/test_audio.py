@@ -262,3 +262,8 @@ def test_format_of_a_new_file(tmp_path: Path) -> None:
     assert audio.choose_format("y.ogg", info) == ("OGG", "VORBIS")
     assert audio.choose_format("y.opus") == ("OGG", "OPUS")
     assert audio.is_audio("A.WAV") and not audio.is_audio("a.txt")
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0,), (0, 5)])
+def test_resampling_nothing_gives_nothing(shape: tuple[int, ...]) -> None:
+    assert audio.resample(np.zeros(shape, np.float32), 44100, 16000).size == 0

@@ -24,9 +24,9 @@ def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     if from_rate == to_rate:
         return x
     length = resampled_length(x.shape[-1], from_rate, to_rate)
-    flat = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T, dtype=np.float32)
-    if flat.size == 0:
+    if x.size == 0:
         return np.zeros((*x.shape[:-1], length), np.float32)
+    flat = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T, dtype=np.float32)
     y = soxr.resample(flat, from_rate, to_rate, quality="HQ").reshape(-1, flat.shape[1])
     return np.ascontiguousarray(fit_length(y.T, length)).reshape(*x.shape[:-1], length)
 
