@@ -40,9 +40,12 @@ class DiffGMM(L.LightningModule):
         optimizer: made from the parameters.
         lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
         channels_last: memory format of two-axis networks (faster on most hardware).
+        weights: a saved model or checkpoint of the same description whose weights training starts from, e.g.
+            ``diffgmm/pretrained/base``; optimizer and schedule start anew (to continue a run, use ``--ckpt_path``).
 
     Raises:
         ValueError: if a part of the description contradicts another.
+        diffgmm.model.ModelError: if ``weights`` can't be read or are of another description.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class DiffGMM(L.LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
         channels_last: bool = True,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= noisy_end <= 1.0:
@@ -67,6 +71,14 @@ class DiffGMM(L.LightningModule):
         if "elbo" in self.loss.weights and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
+        if weights is not None:
+            start, _ = models.load_model(weights)
+            try:
+                self.model.load_state_dict(start.state_dict())
+            except RuntimeError as error:
+                raise models.ModelError(
+                    f"{weights}: weights of another network than the one described"
+                ) from error
         if channels_last and representation.dims == 2:
             self.model.network.to(memory_format=torch.channels_last)
         self.noisy_end, self.grid_steps = noisy_end, grid_steps

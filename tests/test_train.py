@@ -15,7 +15,10 @@ import yaml
 from diffgmm.cli.main import main
 from diffgmm.denoiser import DiffGMM
 from diffgmm.inference import Denoiser
-from diffgmm.model import load_model
+from diffgmm.model import MixtureDenoiser, load_model, save_model
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Bridge
+from diffgmm.representation import Complex
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "mini.yaml"
@@ -128,6 +131,18 @@ def test_the_1d_network_of_the_paper_trains_on_the_blend_with_elbo_and_noise_pre
         "--model.process=diffgmm.process.Blend", "--model.network.strides=[[4],[4]]", "--model.network.kernel=[9]",
         "--model.losses={elbo: 1.0, noise_l1: 1.0}", "--model.grid_steps=4", "--model.nfe=4",
     ) == 0  # fmt: skip
+
+
+def test_training_starts_from_saved_weights(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), UNet([4], [[4, 1]], 4), MixtureHead(2))
+    save_model(home / "tiny", tiny, {}, {"nfe": 1, "estimate": "mean"})
+    losses = {"nll": 1.0}
+    parts = (Complex(hop=255, window="sqrt_hann"), UNet([4], [[4, 1]], 4), MixtureHead(2), Bridge(), losses)
+    module = DiffGMM(*parts, weights=str(home / "tiny"))
+    state = module.model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in tiny.state_dict().items())
+    assert fit(f"--model.weights={home / 'tiny'}") == 1
+    assert "weights of another network" in capsys.readouterr().err
 
 
 @pytest.mark.slow
