@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from data_modules.errors import DataError
+from data_modules.errors import DataError, require_at_least
 from data_modules.windows import EpochWindows, Example, ResumableLoader, WindowSampler, collate
 
 _SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
@@ -42,15 +42,13 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         start_method: str | None,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("sample_rate", sample_rate, 1000),
-            ("window", window, 2),
-            ("batch_size", batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise DataError(f"data.{name} is {value}, must be at least {least}")
+        require_at_least(
+            sample_rate=(sample_rate, 1000),
+            window=(window, 2),
+            batch_size=(batch_size, 1),
+            num_workers=(num_workers, 0),
+            seed=(seed, 0),
+        )
         if start_method not in _START_METHODS:
             raise DataError(f"data.start_method is {start_method!r}, must be fork, spawn, forkserver or null")
         self.sample_rate, self.window, self.batch_size, self.seed = sample_rate, window, batch_size, seed

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError"]
+__all__ = ["DataError", "require_at_least"]
 
 
 class DataError(ValueError):
     """Something about the user's data is wrong; the message is one line: what, where, what to do."""
+
+
+def require_at_least(**limits: tuple[float, float]) -> None:
+    """Check settings of a DataModule, each given as ``name=(value, least)``.
+
+    Raises:
+        DataError: naming the first value that is below its limit, or not a number.
+    """
+    for name, (value, least) in limits.items():
+        if not value >= least:
+            raise DataError(f"data.{name} is {value}, must be at least {least}")

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
 from data_modules.collection import Collection
-from data_modules.errors import DataError
+from data_modules.errors import require_at_least
 from data_modules.mixing import Mixer, Mixing
 from data_modules.pairs import FixedPairs, choose_pairs
 from data_modules.pool import Pool
@@ -20,8 +20,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
     """Windows of noisy speech for training, fixed pairs for validation and test.
 
     Batches are dicts: ``noisy`` and ``clean`` float32 [B, 1, T] in [-1, 1], ``snr`` float32 [B] in dB (NaN
-        for windows
-    without speech or without noise), ``name`` list of B names.
+    for windows without speech or without noise), ``name`` list of B names.
 
     Training windows are a function of (seed, epoch, index): the same for any `num_workers` and start method;
     the ranks of a distributed run share them out. Validation and test pairs are the same in every run; `seed`
@@ -100,16 +99,14 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
             seed=seed,
             start_method=start_method,
         )
-        for name, value, least in (
-            ("epoch_size", epoch_size, 1),
-            ("valid_pairs", valid_pairs, 1),
-            ("test_pairs", test_pairs, 1),
-            ("valid_batch_size", valid_batch_size, 1),
-            ("pairs_seed", pairs_seed, 0),
-            ("valid_seconds", valid_seconds, 0.1),
-        ):
-            if not value >= least:
-                raise DataError(f"data.{name} is {value}, must be at least {least}")
+        require_at_least(
+            epoch_size=(epoch_size, 1),
+            valid_pairs=(valid_pairs, 1),
+            test_pairs=(test_pairs, 1),
+            valid_batch_size=(valid_batch_size, 1),
+            pairs_seed=(pairs_seed, 0),
+            valid_seconds=(valid_seconds, 0.1),
+        )
         self.collection = Collection(
             corpus=corpus,
             speech=speech,

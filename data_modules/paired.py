@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from data_modules.base import PooledDataModule
-from data_modules.errors import DataError
+from data_modules.errors import DataError, require_at_least
 from data_modules.matching import PairedFile, match_folders
 from data_modules.paired_windows import PairedPools, PairWindows, WholePairs
 from data_modules.sources import Item, split_off
@@ -69,8 +69,8 @@ class PairedFolders(PooledDataModule[PairedPools]):
             seed=seed,
             start_method=start_method,
         )
-        if epoch_size is not None and epoch_size < 1:
-            raise DataError(f"data.epoch_size is {epoch_size}, must be at least 1")
+        if epoch_size is not None:
+            require_at_least(epoch_size=(epoch_size, 1))
         self.folders = {
             "train": (clean, noisy),
             "valid": (valid_clean, valid_noisy),

@@ -191,9 +191,6 @@ def write_pairs(
                 table.writerow(("name", "speaker", "noise", "snr"))
                 for pair in pairs:
                     clean, noisy = render_pair(speech, noise, pair, round(seconds * sample_rate))
-                    # One gain for both: where a file alone were scaled down, their difference would lie.
-                    gain = min(1.0, 0.99 / max(float(np.abs(x).max()) for x in (clean, noisy)))
-                    clean, noisy = gain * clean, gain * noisy
                     audio.write(
                         part / "clean" / f"{pair.name}.wav", clean[None], sample_rate, subtype="PCM_16"
                     )

@@ -28,8 +28,7 @@ class EpochWindows(Dataset[Example]):
     """Training windows of an endless sequence of epochs.
 
     The index counts through all epochs: window ``i`` of epoch ``e`` has the index ``e * epoch_size + i``. So
-        a worker
-    needs no word of the epoch, and persistent workers stay correct.
+    a worker needs no word of the epoch, and persistent workers stay correct.
 
     Args:
         samples: length of a window.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -16,7 +15,7 @@ from diffgmm.losses import LossInputs, WeightedLoss
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Process, time_grid
 from diffgmm.representation import Representation
-from diffgmm.samplers import Estimate
+from diffgmm.samplers import Estimate, keyed_generator
 
 Batch = dict[str, Any]
 
@@ -125,7 +124,9 @@ class DiffGMM(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
         # Drawn from (seed, step, rank) and not from the global state, so that a resumed run continues exactly.
-        generator = self._generator(torch.initial_seed(), self.global_step, batch_idx, self.global_rank)
+        generator = keyed_generator(
+            self.device, torch.initial_seed(), self.global_step, batch_idx, self.global_rank
+        )
         total, parts = self.loss(self._inputs(batch, generator))
         size = batch["noisy"].shape[0]
         self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
@@ -142,22 +143,21 @@ class DiffGMM(L.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
-        result = self.model.enhance(batch["noisy"], generator=self._generator(batch_idx), **self.sampler)
+        result = self.model.enhance(
+            batch["noisy"], generator=keyed_generator(self.device, batch_idx), **self.sampler
+        )
         return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
-
-    def _generator(self, *words: int) -> torch.Generator:
-        """Generator on the module's device that is a function of ``words`` alone."""
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator(self.device).manual_seed(seed)
 
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
         # Times and states come from the batch's number: validation losses of two epochs are then comparable.
-        total, parts = self.loss(self._inputs(batch, self._generator(batch_idx)))
+        total, parts = self.loss(self._inputs(batch, keyed_generator(self.device, batch_idx)))
         size = batch["noisy"].shape[0]
         named = {f"{stage}/{name}": value for name, value in parts.items()}
         self.log_dict(named, on_epoch=True, batch_size=size, sync_dist=True)
         self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
-        result = self.model.enhance(batch["noisy"], generator=self._generator(batch_idx), **self.sampler)
+        result = self.model.enhance(
+            batch["noisy"], generator=keyed_generator(self.device, batch_idx), **self.sampler
+        )
         return {"loss": total, "denoised": result.waveform, "uncertainty": result.uncertainty}
 
     def configure_optimizers(self) -> Any:
@@ -193,12 +193,10 @@ class DiffGMM(L.LightningModule):
         """
         loaded, description = models.load_model(path)
         sampler = description["sampler"]
-        module = cls(
+        return cls(
             loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
             nfe=sampler["nfe"], estimate=sampler["estimate"],
         )  # fmt: skip
-        module.model.load_state_dict(loaded.state_dict())
-        return module
 
 
 def check_rates(module: DiffGMM, data: Any) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from diffgmm.audio import BLOCK
 from diffgmm.longform import WindowGrid, through_rate
 from diffgmm.model import Enhanced, ModelError, load_model
-from diffgmm.samplers import ESTIMATES, Estimate
+from diffgmm.samplers import ESTIMATES, Estimate, keyed_generator
 
 PRETRAINED = Path(__file__).with_name("pretrained")
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
@@ -207,9 +207,7 @@ class Denoiser:
                 return self._enhance(rows, options, None)
             outputs = []
             for row, key in zip(rows, keys, strict=True):
-                (state,) = np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)
-                generator = torch.Generator(self.device).manual_seed(int(state >> np.uint64(1)))
-                outputs.append(self._enhance(row[None], options, generator))
+                outputs.append(self._enhance(row[None], options, keyed_generator(self.device, seed, *key)))
             return np.concatenate(outputs)
 
         shortest = round(SHORTEST_SECONDS * self.sample_rate)

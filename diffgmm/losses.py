@@ -45,7 +45,7 @@ class LossInputs:
 
     @cached_property
     def level(self) -> Tensor:
-        """Root mean square of the noisy window, ``[B, 1, 1]``: waveform losses are relative to it."""
+        """What encoding divided the noisy window by, ``[B, 1, 1]``: waveform losses are relative to it."""
         return self.context.level
 
     @cached_property
@@ -67,7 +67,9 @@ def elbo(x: LossInputs) -> Tensor:
     process's own reverse step. The next state is drawn together with the state.
     """
     if x.next_state is None:
-        raise ValueError("the elbo loss needs a next state; train with states: grid")
+        raise ValueError(
+            "the elbo loss needs a next state; set grid_steps to the number of steps of the sampler"
+        )
     step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
     law = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
     return law.nll(x.next_state).mean()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pickle
-import tempfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from diffgmm.audio import replacing
 from diffgmm.mixture import GaussianMixture
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Bridge, Process, time_grid
-from diffgmm.representation import SILENCE_RMS, Complex, Context, Representation
+from diffgmm.representation import SILENCE_RMS, Complex, Representation
 from diffgmm.samplers import Estimate, reverse
 
 FORMAT = 1
@@ -96,10 +95,6 @@ class MixtureDenoiser(nn.Module):
         scale, shift = self.representation.noise_affine
         scaled = self.head(features, (reference + shift) * scale, (state + shift) * scale)
         return scaled if (scale, shift) == (1.0, 0.0) else scaled.affine(1.0 / scale, -shift)
-
-    def decode_noise(self, noise: Tensor, noisy: Tensor, context: Context) -> Tensor:
-        """Waveform ``[B, 1, T]`` of the clean speech that a noise estimate ``[B, C, *S]`` leaves."""
-        return self.representation.decode(noisy - noise, context)
 
     @torch.no_grad()
     def enhance(
@@ -196,19 +191,12 @@ def save_model(
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     for suffix, content in ((".safetensors", save(state)), (".json", text.encode())):
-        handle, temporary = tempfile.mkstemp(dir=stem.parent, prefix=f".{stem.name}")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, stem.with_name(stem.name + suffix))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(stem.with_name(stem.name + suffix)) as part:
+            part.write_bytes(content)
 
 
 def load_model(path: str | Path) -> tuple[MixtureDenoiser, dict[str, Any]]:
-    """Model in evaluation mode and its description (``sampler``, ``card``, ...) from a file.
+    """Model in evaluation mode and its description (``sampler``, ``card``, of a checkpoint ``steps``...).
 
     Args:
         path: ``STEM``, ``STEM.json`` or ``STEM.safetensors`` written by :func:`save_model`, or a Lightning
@@ -261,4 +249,4 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(f"{path}: a checkpoint, but not one of diffgmm's")
     prefix = "model."
     state = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    return checkpoint["diffgmm"], state
+    return {**checkpoint["diffgmm"], "steps": checkpoint.get("global_step")}, state

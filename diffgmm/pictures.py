@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 import math
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diffgmm import drawing
+from diffgmm.audio import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,10 +139,5 @@ def rgb(figure: Figure, dpi: int = 80) -> np.ndarray:
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 110) -> None:
     """Write the figure as a PNG file, atomically; an existing file is replaced."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with replacing(path) as part:
         part.write_bytes(png(figure, dpi))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,12 @@ class Reversed(NamedTuple):
     clean: Tensor
     mixture: GaussianMixture
     trajectory: list[Tensor] | None
+
+
+def keyed_generator(device: torch.device, *key: int) -> torch.Generator:
+    """Random generator on ``device`` whose stream is a hash of ``key`` (not negative) and of nothing else."""
+    (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
 
 def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torch.Generator | None) -> Tensor:

@@ -7,11 +7,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from diffgmm import metrics
+from diffgmm.audio import replacing
 from diffgmm.metrics import Score
 
 
@@ -66,11 +66,7 @@ def columns(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
     none = Score(math.nan)
     enhanced = [row.scores.get(name, none).value for row in rows]
     noisy = [row.noisy.get(name, none).value for row in rows]
-    sign = 1 if metrics.METRICS[name].higher_is_better else -1
-    improvement = [
-        sign * (a - b) if math.isfinite(a) and math.isfinite(b) else math.nan
-        for a, b in zip(enhanced, noisy, strict=True)
-    ]
+    improvement = list(map(metrics.METRICS[name].improvement, noisy, enhanced))
     return {"enhanced": enhanced, "noisy": noisy, "improvement": improvement}
 
 
@@ -81,24 +77,18 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequence
     ``noisy_METRIC`` and ``improvement_METRIC`` (positive is better), then ``error`` and ``note`` (why a score
     is missing). Values are written in full; ``nan`` means that there is no score.
     """
-    path = Path(path)
     with_noisy = any(row.noisy for row in rows)
     table = {name: columns(rows, name) for name in names}
     kinds = ("enhanced", "noisy", "improvement") if with_noisy else ("enhanced",)
     cells = [(kind, name) for kind in kinds for name in names]
     head = [name if kind == "enhanced" else f"{kind}_{name}" for kind, name in cells]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["name", "sample_rate", "seconds", "length_difference", *head, "error", "note"])
-            for i, row in enumerate(rows):
-                values = [table[name][kind][i] for kind, name in cells]
-                basics = [row.name, row.sample_rate or "", row.seconds, row.length_difference]
-                writer.writerow([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "sample_rate", "seconds", "length_difference", *head, "error", "note"])
+        for i, row in enumerate(rows):
+            values = [table[name][kind][i] for kind, name in cells]
+            basics = [row.name, row.sample_rate or "", row.seconds, row.length_difference]
+            writer.writerow([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
 
 
 def notes(row: Row) -> list[str]:

@@ -13,13 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import diffgmm
 from diffgmm.cli.errors import UsageError, complain
+from diffgmm.inference import PRETRAINED
 from diffgmm.model import ModelError, load_model, save_model
 
-PACKAGE = Path(diffgmm.__file__).parent / "pretrained"
+PACKAGE = PRETRAINED
 LICENCE = "MIT (the weights; the training audio keeps its own licences, see trained_on)"
 
 
@@ -63,7 +62,7 @@ def ship(checkpoint: Path, name: str, corpus: Path, notes: str, overwrite: bool)
         "name": name,
         "version": diffgmm.__version__,
         "licence": LICENCE,
-        "steps": int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]),
+        "steps": description["steps"],
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_on": _trained_on(corpus),
         "losses": description.get("losses"),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from data_modules.errors import DataError
+from data_modules.sources import KINDS, SPLITS
+from diffgmm.audio import replacing
 
 __all__ = ["SPLITS", "Clip", "minutes_table", "read_manifest", "write_manifest"]
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,11 @@ _COLUMNS = [field.name for field in fields(Clip)]
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write the rows as CSV, sorted by path; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, _COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for clip in sorted(clips, key=lambda clip: clip.path):
-                writer.writerow({**asdict(clip), "seconds": f"{clip.seconds:.4f}"})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for clip in sorted(clips, key=lambda clip: clip.path):
+            writer.writerow({**asdict(clip), "seconds": f"{clip.seconds:.4f}"})
 
 
 def read_manifest(corpus: Path) -> list[Clip]:
@@ -84,8 +78,7 @@ def minutes_table(clips: Iterable[Clip]) -> str:
             entry = totals[(clip.split, clip.kind, group)]
             entry[0] += 1
             entry[1] += clip.seconds / 60.0
-    kinds = ("speech", "noise")
-    order = sorted(totals, key=lambda k: (SPLITS.index(k[0]), kinds.index(k[1]), k[2] == "all", k[2]))
+    order = sorted(totals, key=lambda k: (SPLITS.index(k[0]), KINDS.index(k[1]), k[2] == "all", k[2]))
     lines = [f"{'split':6} {'kind':7} {'group':20} {'clips':>6} {'minutes':>8}"]
     lines += [f"{k[0]:6} {k[1]:7} {k[2]:20} {totals[k][0]:6.0f} {totals[k][1]:8.1f}" for k in order]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 :class:`AudioError`, one line that names the file.
 """
 
+from .atomic import replacing
 from .reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
 from .signal import active_level_db, fit_length, level_db, resample, resampled_length
 from .writer import Writer, choose_format, write
@@ -23,6 +24,7 @@ __all__ = [
     "probe",
     "read",
     "read_blocks",
+    "replacing",
     "resample",
     "resampled_length",
     "write",

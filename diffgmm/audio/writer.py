@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from .atomic import part_beside
 from .reader import BLOCK, FORMATS, AudioError, AudioInfo
 
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
@@ -75,8 +75,7 @@ class Writer:
             raise AudioError(f"{self.path}: exists already; choose another name or allow overwriting")
         if not self.path.parent.is_dir():
             raise AudioError(f"{self.path.parent}: no such folder to write into")
-        # Beside the target, so that the final rename stays within one file system.
-        self._part = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._part = part_beside(self.path)
         try:
             self._sound = soundfile.SoundFile(
                 os.fsencode(self._part), "w", sample_rate, channels, self.subtype, format=format

@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from diffgmm import audio, pictures
 from diffgmm.callbacks.batches import sample_rate_of, signal
 from diffgmm.callbacks.loggers import log_audio, log_image, run_folder
+from diffgmm.callbacks.stages import PairCallback
 
 
 class _Example(NamedTuple):
@@ -34,7 +35,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", path.stem if audio.is_audio(path) else path.name).strip("._")[:80]
 
 
-class LogExamples(L.Callback):
+class LogExamples(PairCallback):
     """Shows the first pairs of the validation or test data to every logger and in the run's folder.
 
     Per pair and epoch: ``examples/epoch_003/NAME.png`` with spectrograms of noisy, denoised, clean, estimated
@@ -51,8 +52,7 @@ class LogExamples(L.Callback):
 
     Raises:
         ValueError: numbers out of range; when validation starts, no sample rate found or a module whose step
-            does not
-            return ``denoised``.
+            does not return ``denoised``.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class LogExamples(L.Callback):
         self._examples: list[_Example] = []
         self._heard: set[str] = set()  # references that loggers and folder have
 
-    def _start(self, trainer: L.Trainer) -> None:
+    def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         due = not trainer.sanity_checking and trainer.current_epoch % self.every_n_epochs == 0
         self._active = (due or trainer.state.fn != TrainerFn.FITTING) and trainer.is_global_zero
         self._active &= not getattr(trainer, "fast_dev_run", False)  # which promises to leave nothing behind
         self._examples = []
 
-    def _add(self, outputs: Any, batch: Mapping[str, Any], loader_index: int) -> None:
-        if not isinstance(outputs, Mapping) or "denoised" not in outputs:
-            raise ValueError("LogExamples: the module's step must return a dict with 'denoised'")
+    def add(
+        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
+    ) -> None:
         if not self._active or loader_index:
             return
         size = len(batch["clean"])
@@ -99,7 +99,7 @@ class LogExamples(L.Callback):
             )
             self._examples.append(example)
 
-    def _finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+    def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         examples, self._examples = self._examples, []
         if not self._active or not examples:
             return
@@ -151,37 +151,3 @@ class LogExamples(L.Callback):
             )  # fmt: skip
             if trainer.loggers:
                 log_image(trainer, tag, pictures.rgb(figure))
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start(trainer)
-
-    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start(trainer)
-
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(outputs, batch, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(outputs, batch, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._finish(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._finish(trainer, pl_module, "test")

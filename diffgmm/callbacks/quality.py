@@ -15,11 +15,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from diffgmm.callbacks import tally
 from diffgmm.callbacks.batches import position, sample_rate_of, signal
+from diffgmm.callbacks.stages import PairCallback
 from diffgmm.metrics import METRICS, NAMES, Score, default_names
 from diffgmm.metrics.workers import Workers
 
 
-class QualityMetrics(L.Callback):
+class QualityMetrics(PairCallback):
     """Logs scores of ``outputs["denoised"]`` against ``batch["clean"]``: ``val/pesq_wb``, ``val/si_sdr`` ...
 
     For each metric: ``val/NAME`` the mean over pairs that have a score, ``val/NAME_valid`` how many those are
@@ -69,7 +70,7 @@ class QualityMetrics(L.Callback):
         self._waiting: list[tuple[tuple[int, int], float, bytes]] = []
         self._noisy: dict[bytes, tally.Scores] = {}  # by content: the pairs may change from epoch to epoch
 
-    def _start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._active = not trainer.sanity_checking
         self._seen, self._items, self._waiting = Counter(), [], []
         self._rate = self.sample_rate or sample_rate_of(trainer, module)
@@ -77,11 +78,9 @@ class QualityMetrics(L.Callback):
         for name in self._names:
             METRICS[name].rate_for(self._rate, self.resample)
 
-    def _add(
-        self, trainer: L.Trainer, outputs: Any, batch: Mapping[str, Any], loaders: Any, loader_index: int
+    def add(
+        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
     ) -> None:
-        if not isinstance(outputs, Mapping) or "denoised" not in outputs:
-            raise ValueError("QualityMetrics: the module's step must return a dict with 'denoised'")
         if not self._active:
             return
         size = len(batch["clean"])
@@ -112,7 +111,7 @@ class QualityMetrics(L.Callback):
                 noisy = self._noisy[key] if fresh is None else self._noisy.setdefault(key, fresh)
             self._items.append(tally.Item(place, snr, denoised, noisy))
 
-    def _finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+    def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if not self._active:
             return
         self._collect()
@@ -128,40 +127,6 @@ class QualityMetrics(L.Callback):
         found = tally.summary(items, self._names, self.snr_edges)
         logged = {f"{stage}/{name}": value for name, value in found.items()}
         module.log_dict(logged, sync_dist=trainer.world_size > 1)  # equal on all ranks already
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start(trainer, pl_module)
-
-    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(trainer, outputs, batch, trainer.val_dataloaders, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(trainer, outputs, batch, trainer.test_dataloaders, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._finish(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._finish(trainer, pl_module, "test")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._workers.close()

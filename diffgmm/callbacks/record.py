@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
+from diffgmm.audio import replacing
 from diffgmm.callbacks.loggers import run_folder
+from diffgmm.versions import installed
 
 PACKAGES = ("diffgmm", "torch", "lightning", "torchmetrics", "numpy", "soxr", "soundfile", "pesq", "pystoi")
 
@@ -31,18 +32,12 @@ def _git(*args: str) -> str | None:
 
 def facts() -> dict[str, Any]:
     """Versions, git revision (and whether the tree differs from it), command line and machine."""
-    versions: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": installed(PACKAGES),
         "git_revision": _git("rev-parse", "HEAD"),
         "git_modified": None if changed is None else bool(changed),
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
@@ -64,9 +59,8 @@ class RunRecord(L.Callback):
     def _write(self, trainer: L.Trainer) -> None:
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{self.file}.{os.getpid()}"
-        temporary.write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / self.file)
+        with replacing(folder / self.file) as part:
+            part.write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, devices and the data's own fingerprint, if it has one."""

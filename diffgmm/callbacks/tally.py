@@ -65,11 +65,10 @@ def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[flo
     for name in names:
         denoised = [item.denoised[name].value for item in items]
         noisy = [item.noisy[name].value for item in items]
-        sign = 1 if metrics.METRICS[name].higher_is_better else -1
         found[name] = mean(denoised)
         found[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
         found[f"{name}_noisy"] = mean(noisy)
-        found[f"{name}_improvement"] = mean([sign * (a - b) for a, b in zip(denoised, noisy, strict=True)])
+        found[f"{name}_improvement"] = mean(list(map(metrics.METRICS[name].improvement, noisy, denoised)))
         for bucket, inside in _buckets(items, snr_edges).items():
             found[f"{name}_snr_{bucket}"] = mean([item.denoised[name].value for item in inside])
     return found

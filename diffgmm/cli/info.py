@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import diffgmm
+from diffgmm.versions import installed
 
 HELP = "print versions, devices, models and folders"
 PACKAGES = (
@@ -53,19 +53,12 @@ def gather() -> dict[str, Any]:
         "diffgmm": diffgmm.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": installed(PACKAGES),
         "torchaudio_problem": _torchaudio_problem(),
         "devices": _devices(),
         "models": _models(),
         "home": str(_home()),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _torchaudio_problem() -> str | None:

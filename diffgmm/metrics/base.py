@@ -98,6 +98,12 @@ class Measure:
             )
         return Score(value, "" if math.isfinite(value) else "undefined for these signals")
 
+    def improvement(self, before: float, after: float) -> float:
+        """By how much ``after`` is better than ``before`` (positive is better); NaN unless both are finite."""
+        if not (math.isfinite(before) and math.isfinite(after)):
+            return math.nan
+        return after - before if self.higher_is_better else before - after
+
     def rate_for(self, sample_rate: int, resample: bool = False) -> int:
         """The rate at which signals of ``sample_rate`` are judged.
 

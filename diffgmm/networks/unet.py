@@ -92,7 +92,7 @@ class UNet(nn.Module):
             "hidden": hidden, "bins": bins, "embedding": embedding, "position": position,
             "norm_kind": norm_kind, "slope": slope,
         }  # fmt: skip
-        self.features, self.slope, self.kernel = features, slope, tuple(kernel)
+        self.features = features
         self.strides = [tuple(s) for s in strides]
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
         self.position = position and self.dims == 2
@@ -104,7 +104,7 @@ class UNet(nn.Module):
 
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        self._first, self._norm_kind = channels[0], norm_kind
+        self._first = channels[0]
         for level, width in enumerate(channels):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by attach(), which knows how many channels come in.
