@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,23 @@ from diffgmm.representation import Representation
 from diffgmm.samplers import Estimate, keyed_generator
 
 Batch = dict[str, Any]
+
+
+class _Shared:
+    """A constructor that copies of a module share.
+
+    The command line's constructors refer to the whole run, trainer and launched processes included; averaging the
+    weights copies the module, and must not copy (under DDP: cannot copy) all that.
+    """
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+        return self
 
 
 class DiffGMM(L.LightningModule):
@@ -82,7 +100,8 @@ class DiffGMM(L.LightningModule):
             self.model.network.to(memory_format=torch.channels_last)
         self.noisy_end, self.grid_steps = noisy_end, grid_steps
         self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
-        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        self._optimizer = _Shared(optimizer)
+        self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
 
     def setup(self, stage: str) -> None:
         """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -143,6 +146,26 @@ def test_training_starts_from_saved_weights(home: Path, capsys: pytest.CaptureFi
     assert all(torch.equal(state[key], value) for key, value in tiny.state_dict().items())
     assert fit(f"--model.weights={home / 'tiny'}") == 1
     assert "weights of another network" in capsys.readouterr().err
+
+
+def test_copies_of_a_module_share_what_makes_its_optimizer() -> None:
+    """Weight averaging copies the module; the command line's constructors hold locks, which cannot be copied."""
+    lock = threading.Lock()
+
+    def make(parameters: object) -> torch.optim.Optimizer:
+        assert lock is not None
+        return torch.optim.SGD(parameters, 0.1)  # type: ignore[arg-type]
+
+    bound = functools.partial(lambda held, parameters: make(parameters), lock)
+    parts = (
+        Complex(hop=255, window="sqrt_hann"),
+        UNet([4], [[4, 1]], 4),
+        MixtureHead(2),
+        Bridge(),
+        {"nll": 1.0},
+    )
+    copied = copy.deepcopy(DiffGMM(*parts, optimizer=bound))
+    assert isinstance(copied.configure_optimizers(), torch.optim.SGD)
 
 
 @pytest.mark.slow
