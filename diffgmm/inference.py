@@ -14,6 +14,7 @@ from torch import Tensor
 from diffgmm.audio import BLOCK
 from diffgmm.longform import WindowGrid, through_rate
 from diffgmm.model import Enhanced, ModelError, load_model
+from diffgmm.networks import fused
 from diffgmm.samplers import ESTIMATES, Estimate, keyed_generator
 
 PRETRAINED = Path(__file__).with_name("pretrained")
@@ -114,7 +115,7 @@ class Denoiser:
             ModelError: unknown name, missing or unusable file.
         """
         model, description = load_model(model_path(name))
-        return cls(model, description, device=device)
+        return cls(fused(model), description, device=device)
 
     def denoise(
         self,

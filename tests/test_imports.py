@@ -27,7 +27,7 @@ ALLOWED = {
     "samplers": BASE,
     "longform": {"audio"},
     "model": BASE | {"representation", "networks", "samplers"},
-    "inference": BASE | {"longform", "model", "samplers"},
+    "inference": BASE | {"longform", "model", "networks", "samplers"},
 }
 
 

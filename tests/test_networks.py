@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffgmm.mixture import GaussianMixture
-from diffgmm.networks import MixtureHead, UNet
+from diffgmm.networks import MixtureHead, UNet, fused
 from diffgmm.process import Bridge, time_grid
 from diffgmm.samplers import reverse
 
@@ -175,3 +175,25 @@ def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihoo
     found = y - run.clean
     assert found.mean().item() == pytest.approx(truth.mean().mean().item(), abs=0.05)
     assert found.var().item() == pytest.approx(truth.variance().mean().item(), rel=0.25)
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_folding_batch_norms_keeps_the_function(dims: int) -> None:
+    torch.manual_seed(0)
+    strides = [[4, 1], [2, 1], [2, 1]] if dims == 2 else [[4], [2], [2]]
+    net = UNet([6, 8, 10], strides, features=5, kernel=[3] * dims, bottleneck="gru", hidden=8, bins=32)
+    net.attach(3)
+    x = torch.randn(4, 3, *((32, 9) if dims == 2 else (64,)))
+    for module in net.modules():  # norms that are not the identity
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 2.0)
+            torch.nn.init.normal_(module.bias)
+    for _ in range(5):
+        net(x + 1.0, torch.rand(4))
+    net.eval()
+    flat = fused(net)
+    assert not any(isinstance(m, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for m in flat.modules())
+    assert sum(isinstance(m, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for m in net.modules()) == 11
+    time = torch.tensor([1.0, 0.5, 0.1, 1.0])
+    with torch.no_grad():
+        torch.testing.assert_close(flat(x, time), net(x, time), rtol=1e-4, atol=1e-5)
