@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from diffgmm.inference import Denoiser, available_models, model_path
 from diffgmm.longform import WindowGrid
 from diffgmm.model import Enhanced, MixtureDenoiser, ModelError, load_model, save_model
-from diffgmm.networks import MixtureHead, UNet, fused
+from diffgmm.networks import UNet, fused
 from diffgmm.representation import Complex
 from diffgmm.samplers import Estimate
 
