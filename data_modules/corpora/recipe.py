@@ -9,8 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Entry", "Recipe", "Source"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Condition", "Entry", "Recipe", "Refused", "Source", "Unpack"]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a clip is left out: one or two words, and what more there is to say about it."""
+
+    reason: str
+    detail: str = ""
+
+
+Condition = Callable[["np.ndarray", int, str, int], "np.ndarray | Refused"]
+"""``(samples [channels, n], rate, kind, rate of the corpus) -> mono [n] at that rate``, or why not."""
+Unpack = Callable[[Path, "Source", Path, Callable[[], None]], None]
+"""``(archive, source, new folder to fill, tick)``; ``tick()`` is called often and ends the work by raising."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +97,25 @@ class Recipe:
         hours: hours of audio, as published or measured; per variant.
         download_bytes: size of all downloads per variant (0 for folders of the user's own).
         sources: variant -> the files to fetch.
-        entries: folder of unpacked sources (one folder per source, named after it), variant -> clips. It must
-            yield the same clips in the same order at each call.
+        entries: folder of unpacked sources, variant -> clips. Each source lies in ``folder / source.name``, under
+            the paths it has in its archive; a file that is no archive lies there itself. It must yield the same
+            clips in the same order at each call. An optional source may be missing.
         variants: names of variants, the default first; a single empty name where there are none.
         sample_rate: of the converted clips, in Hz; None keeps each clip's own.
-        paired: clips are pairs of the same name in ``clean`` and ``noisy`` instead of speech and noise.
+        paired: clips are pairs of the same name in ``clean`` and ``noisy`` instead of speech and noise. A pair is
+            left out whole if one half of it is unusable or the two differ in length.
         notes: what a user should know (how the split was made, quirks), one sentence each.
+        local: nothing is fetched; ``entries`` gets the folder that the user names with ``--downloads``.
+        wanted: (source name, path inside the archive) -> whether to unpack it; None unpacks everything.
+        unpack: takes the place of the generic unpacking of zip and tar.
+        unpacked_bytes: what the sources unpack to, per variant, where it is known; limits and disk space follow it.
+        condition: what happens to the samples of a clip (a function of a module, so that worker processes find
+            it); None mixes down and resamples, and changes nothing else.
+        rejects: reasons for which `condition` leaves clips out by this corpus's own rules; ``--strict`` stops at
+            all others.
+        unique: of clips with equal samples, keep the first one in the order of `entries`.
+        ready: called with the variant before any work; raises DataError if a program or package is missing.
+        revision: raised whenever the same sources give another corpus, so that no unfinished one is continued.
     """
 
     name: str
@@ -100,3 +131,12 @@ class Recipe:
     sample_rate: int | None = 16000
     paired: bool = False
     notes: tuple[str, ...] = field(default=())
+    local: bool = False
+    wanted: Callable[[str, str], bool] | None = None
+    unpack: Unpack | None = None
+    unpacked_bytes: dict[str, int] = field(default_factory=dict)
+    condition: Condition | None = None
+    rejects: frozenset[str] = frozenset()
+    unique: bool = False
+    ready: Callable[[str], None] | None = None
+    revision: int = 1
