@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.errors import DataError
-from data_modules.sources import audio_files
+from data_modules.sources import PAIR_KINDS, Item, audio_files
 from diffgmm.audio import AudioError, probe
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,36 @@ def match_folders(
         DataError: no folder, no pair, two files of one name, or anything amiss with `strict`.
     """
     clean, noisy = Path(clean).expanduser(), Path(noisy).expanduser()
-    left, right = _by_name(clean), _by_name(noisy)
+    return _match(_by_name(clean), _by_name(noisy), str(clean), str(noisy), strict, quiet)
+
+
+def match_items(
+    items: Sequence[Item], where: str, strict: bool = False, quiet: bool = False
+) -> list[PairedFile]:
+    """Pairs the clean and noisy files of one split of a corpus, as `match_folders` does with two folders.
+
+    A file's name is its path below the ``clean`` or ``noisy`` folder; where there is none, group and file name.
+
+    Args:
+        items: files of the kinds ``clean`` and ``noisy``.
+        where: what they are, for messages.
+        strict, quiet: as in `match_folders`.
+    """
+    sides: dict[str, dict[str, Path]] = {kind: {} for kind in PAIR_KINDS}
+    for item in items:
+        path = Path(item.path)
+        parts = path.with_suffix("").parts
+        below = parts[len(parts) - parts[::-1].index(item.kind) :] if item.kind in parts[:-1] else ()
+        name = "/".join(below) or f"{item.group}/{path.stem}"
+        if sides[item.kind].setdefault(name, path) != path:
+            raise DataError(f"{where}: two {item.kind} files are named {name}; keep one")
+    clean, noisy = (sides[kind] for kind in PAIR_KINDS)
+    return _match(clean, noisy, f"clean of {where}", f"noisy of {where}", strict, quiet)
+
+
+def _match(
+    left: Mapping[str, Path], right: Mapping[str, Path], clean: str, noisy: str, strict: bool, quiet: bool
+) -> list[PairedFile]:
     problems: list[str] = []
     for one, other, folder in ((left, right, noisy), (right, left, clean)):
         alone = sorted(one.keys() - other.keys())

@@ -7,10 +7,11 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from data_modules.base import PooledDataModule
+from data_modules.collection import resolve_corpus
 from data_modules.errors import DataError, require_at_least
-from data_modules.matching import PairedFile, match_folders
+from data_modules.matching import PairedFile, match_folders, match_items
 from data_modules.paired_windows import PairedPools, PairWindows, WholePairs
-from data_modules.sources import Item, split_off
+from data_modules.sources import PAIR_KINDS, Item, corpus_items, split_off
 from data_modules.windows import ResumableLoader
 
 
@@ -36,6 +37,8 @@ class PairedFolders(PooledDataModule[PairedPools]):
         cache: folder for pools of decoded audio; None: ``pools`` in ``$DIFFGMM_HOME``.
         strict: fail if a file has no partner or can't be used, instead of leaving it out with a warning.
         start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
+        corpus: a prepared corpus of pairs instead of folders: its name (``voicebank-demand``), its folder or a
+            manifest whose kinds are ``clean`` and ``noisy``.
 
     Raises:
         DataError: at construction for values out of range, at `setup` for missing files.
@@ -60,6 +63,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
         cache: str | None = None,
         strict: bool = False,
         start_method: str | None = None,
+        corpus: str | None = None,
     ) -> None:
         super().__init__(
             sample_rate=sample_rate,
@@ -79,30 +83,50 @@ class PairedFolders(PooledDataModule[PairedPools]):
         for split, both in self.folders.items():
             if (both[0] is None) != (both[1] is None):
                 raise DataError(f"data: {split} needs folders of both clean and noisy recordings")
-        if not any(both[0] for both in self.folders.values()):
-            raise DataError("data: no folders; give clean and noisy, or those of another split")
+        if any(both[0] for both in self.folders.values()) == bool(corpus):
+            raise DataError(
+                "data: give a corpus or folders of your own, not both"
+                if corpus
+                else "data: no folders; give clean and noisy, those of another split, or a corpus of pairs"
+            )
+        self.corpus = corpus
+        self._listed: list[Item] | None = None
         self.valid_fraction, self.split_by, self.epoch_size = valid_fraction, split_by, epoch_size
         self.cache, self.strict = cache, strict
 
     def pairs(self, split: str, quiet: bool = False) -> list[PairedFile]:
         """The matched files of ``train``, ``valid`` or ``test``."""
-        clean, noisy = self.folders[split]
-        if clean is not None and noisy is not None:
-            found = match_folders(clean, noisy, self.strict, quiet)
+        found = self._of_split(split, quiet)
+        if found:
             return self._share(found, split) if split == "train" and self._splits_off() else found
-        clean, noisy = self.folders["train"]
-        if split != "valid" or clean is None or noisy is None:
-            raise DataError(
-                f"data: no folders for {split}; give {_prefix(split)}clean and {_prefix(split)}noisy"
-            )
+        if split != "valid" or not self._given("train"):
+            if self.corpus:
+                raise DataError(f"data: {self.corpus} has no pairs for {split}")
+            raise DataError(f"data: no folders for {split}; {_folders_of(split)}")
         if not self._splits_off():
             raise DataError(
                 "data: no validation files; give valid_clean and valid_noisy, or a valid_fraction"
             )
-        return self._share(match_folders(clean, noisy, self.strict, quiet=True), split)
+        return self._share(self._of_split("train", quiet=True), split)
+
+    def _of_split(self, split: str, quiet: bool) -> list[PairedFile]:
+        """What was given for a split, all of it; nothing if there isn't any."""
+        if self.corpus:
+            items = self._items(split)
+            return match_items(items, f"{self.corpus}, {split}", self.strict, quiet) if items else []
+        clean, noisy = self.folders[split]
+        return match_folders(clean, noisy, self.strict, quiet) if clean and noisy else []
+
+    def _items(self, split: str) -> list[Item]:
+        if self._listed is None:
+            self._listed = corpus_items(resolve_corpus(self.corpus or ""), PAIR_KINDS)
+        return [item for item in self._listed if item.split == split]
+
+    def _given(self, split: str) -> bool:
+        return bool(self._items(split) if self.corpus else self.folders[split][0])
 
     def _splits_off(self) -> bool:
-        return self.folders["valid"][0] is None and self.valid_fraction > 0.0
+        return not self._given("valid") and self.valid_fraction > 0.0
 
     def _share(self, pairs: list[PairedFile], split: str) -> list[PairedFile]:
         """What is left for training, or set aside for validation, by a hash of the names."""
@@ -132,5 +156,6 @@ class PairedFolders(PooledDataModule[PairedPools]):
         return self.test_dataloader()
 
 
-def _prefix(split: str) -> str:
-    return "" if split == "train" else f"{split}_"
+def _folders_of(split: str) -> str:
+    prefix = "" if split == "train" else f"{split}_"
+    return f"give {prefix}clean and {prefix}noisy"

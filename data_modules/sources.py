@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 KINDS = ("speech", "noise")
+PAIR_KINDS = ("clean", "noisy")  # of a corpus of pairs: the same file name in both
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +32,7 @@ class Item:
 
     Args:
         split: ``train``, ``valid`` or ``test``.
-        kind: ``speech`` or ``noise``.
+        kind: ``speech`` or ``noise``; in a corpus of pairs ``clean`` or ``noisy``.
         group: the speaker of a voice, the category of a noise.
         path: where the file is.
     """
@@ -93,7 +94,7 @@ def read_manifest(path: str | Path) -> list[Item]:
                     f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group"
                 )
             for row in rows:
-                for column, allowed in (("split", SPLITS), ("kind", KINDS)):
+                for column, allowed in (("split", SPLITS), ("kind", KINDS + PAIR_KINDS)):
                     if row[column] not in allowed:
                         raise DataError(
                             f"{manifest}, line {rows.line_num}: {column} is {row[column]!r}, "
@@ -110,12 +111,16 @@ def read_manifest(path: str | Path) -> list[Item]:
     return items
 
 
-def corpus_items(corpus: str | Path) -> list[Item]:
+def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS) -> list[Item]:
     """The files of one corpus.
 
     Args:
         corpus: a manifest file, or a folder with ``manifest.csv``, or a folder laid out as
-            ``{train,valid,test}/{speech,noise}/<group>/...``.
+            ``{train,valid,test}/{speech,noise}/<group>/...`` (of pairs: ``{clean,noisy}``).
+        kinds: the kinds wanted: voices and noises, or the two sides of pairs (`PAIR_KINDS`).
+
+    Raises:
+        DataError: no corpus there, or one of the other sort.
     """
     root = Path(corpus).expanduser()
     if root.is_file():
@@ -125,7 +130,7 @@ def corpus_items(corpus: str | Path) -> list[Item]:
     elif root.is_dir():
         items = []
         for split in SPLITS:
-            for kind in KINDS:
+            for kind in KINDS + PAIR_KINDS:
                 if (root / split / kind).is_dir():
                     items += folder_items(root / split / kind, kind, split)
         if not items:
@@ -135,14 +140,22 @@ def corpus_items(corpus: str | Path) -> list[Item]:
             )
     else:
         raise DataError(f"{root}: no such corpus folder or manifest")
-    _warn_of_shared_speakers(root, items)
-    return items
+    wanted = [item for item in items if item.kind in kinds]
+    if not wanted:
+        tip = (
+            "it holds pairs of clean and noisy recordings: use data_modules.paired.PairedFolders with corpus="
+            if items[0].kind in PAIR_KINDS
+            else "it holds voices and noises, not pairs: use data_modules.noisy_speech.NoisySpeech"
+        )
+        raise DataError(f"{root}: {tip}")
+    _warn_of_shared_speakers(root, wanted)
+    return wanted
 
 
 def _warn_of_shared_speakers(root: Path, items: Iterable[Item]) -> None:
     splits: dict[str, set[str]] = {}
     for item in items:
-        if item.kind == "speech":
+        if item.kind in ("speech", "clean"):
             splits.setdefault(item.group, set()).add(item.split)
     shared = sorted(group for group, where in splits.items() if len(where) > 1)
     if shared:

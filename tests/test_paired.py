@@ -13,6 +13,7 @@ from data_corpus import RATE, hiss, voice
 
 from data_modules.errors import DataError
 from data_modules.matching import match_folders
+from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
 from diffgmm import audio
 
@@ -157,3 +158,56 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
     data = PairedFolders(*folders, cache=str(tmp_path / "cache"))
     with pytest.raises(DataError, match="no folders for test; give test_clean and test_noisy"):
         data.setup("test")
+
+
+def make_pair_corpus(root: Path, splits: dict[str, list[str]], manifest: bool) -> Path:
+    """A corpus of pairs in the layout that `diffgmm prepare` leaves."""
+    rows = ["path,split,kind,group"]
+    for split, names in splits.items():
+        make_pairs(root / split, names)
+        for kind in ("clean", "noisy"):
+            rows += [f"{split}/{kind}/{name}.wav,{split},{kind},{name.split('/')[0]}" for name in names]
+    if manifest:
+        (root / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_corpus_of_pairs_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: bool) -> None:
+    monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path))
+    splits = {"train": ["p1/a", "p1/b", "p2/a"], "valid": ["p3/a"], "test": ["p4/a", "p4/b"]}
+    make_pair_corpus(tmp_path / "corpora" / "little-pairs", splits, manifest)
+    data = PairedFolders(corpus="little-pairs", window=8000, batch_size=3)
+    data.setup("fit")
+    assert [pair.name for pair in data.pairs("train")] == ["p1/a", "p1/b", "p2/a"]
+    batch = next(iter(data.train_dataloader()))
+    assert batch["noisy"].shape == batch["clean"].shape == (3, 1, 8000)
+    assert sorted(batch["name"]) == splits["train"]
+    assert [batch["name"] for batch in data.val_dataloader()] == [["p3/a"]]
+    data.setup("test")
+    assert [batch["name"][0] for batch in data.test_dataloader()] == ["p4/a", "p4/b"]
+
+
+def test_corpus_of_pairs_without_validation_gives_a_share(tmp_path: Path) -> None:
+    corpus = make_pair_corpus(tmp_path / "corpus", {"train": [f"p{n}/a" for n in range(6)]}, True)
+    data = PairedFolders(
+        corpus=str(corpus), valid_fraction=0.3, split_by="group", cache=str(tmp_path / "cache")
+    )
+    train, valid = ({pair.name for pair in data.pairs(split)} for split in ("train", "valid"))
+    assert len(valid) == 2 and len(train) == 4 and not train & valid
+    with pytest.raises(DataError, match="has no pairs for test"):
+        data.pairs("test")
+
+
+def test_each_sort_of_corpus_names_its_module(tmp_path: Path, mini: Path) -> None:
+    corpus = make_pair_corpus(tmp_path / "corpus", {"train": ["p1/a", "p2/a"]}, True)
+    with pytest.raises(DataError, match="pairs of clean and noisy recordings: use"):
+        NoisySpeech(str(corpus)).setup("fit")
+    with pytest.raises(DataError, match="voices and noises, not pairs: use"):
+        PairedFolders(corpus=str(mini)).setup("fit")
+    with pytest.raises(DataError, match="not both"):
+        PairedFolders(clean="a", noisy="b", corpus=str(corpus))
+    (tmp_path / "corpus" / "train" / "noisy" / "p1" / "a.wav").unlink()
+    (tmp_path / "corpus" / "manifest.csv").unlink()
+    with pytest.raises(DataError, match="1 without a partner in noisy of"):
+        PairedFolders(corpus=str(corpus), strict=True).pairs("train")
