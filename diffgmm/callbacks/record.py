@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from diffgmm.audio import replacing
 from diffgmm.callbacks.loggers import run_folder
-from diffgmm.versions import installed
-
-PACKAGES = ("diffgmm", "torch", "lightning", "torchmetrics", "numpy", "soxr", "soundfile", "pesq", "pystoi")
-
-
-def _git(*args: str) -> str | None:
-    """Output of a git command in the folder of the package, or None outside a repository."""
-    if shutil.which("git") is None:
-        return None
-    folder = Path(__file__).resolve().parent
-    result = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else None
-
-
-def facts() -> dict[str, Any]:
-    """Versions, git revision (and whether the tree differs from it), command line and machine."""
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": platform.python_version(),
-        "versions": installed(PACKAGES),
-        "git_revision": _git("rev-parse", "HEAD"),
-        "git_modified": None if changed is None else bool(changed),
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-    }
+from diffgmm.provenance import facts
 
 
 class RunRecord(L.Callback):

@@ -14,6 +14,7 @@ _FOR_USERS = {
     "diffgmm.audio": "AudioError",
     "diffgmm.model": "ModelError",
     "data_modules.errors": "DataError",
+    "diffgmm.results": "ResultsError",
 }
 
 

@@ -1,0 +1,49 @@
+"""What a figure or a run was made with: command line, revision, versions, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from diffgmm.versions import installed
+
+PACKAGES = ("diffgmm", "torch", "lightning", "torchmetrics", "numpy", "soxr", "soundfile", "pesq", "pystoi")
+
+
+def facts() -> dict[str, Any]:
+    """Versions, git revision (and whether the tree differs from it), command line and machine."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": installed(PACKAGES),
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_modified": None if changed is None else bool(changed),
+        "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
+    }
+
+
+def processor() -> str:
+    """Name of the processor as the system tells it; the architecture where it tells none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _git(*args: str) -> str | None:
+    """Output of a git command in the folder of the package, or None outside a repository."""
+    if shutil.which("git") is None:
+        return None
+    folder = Path(__file__).resolve().parent
+    result = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None
