@@ -1,0 +1,37 @@
+"""Other denoisers to measure against: one small file each, imported when it is asked for.
+
+A peer lives in a package of its own with its weights inside. The wrappers are diffgmm's, not the packages' own
+pipelines; lags were found by cross-correlation. Nothing here needs diffgmm, so that :mod:`.worker` can run the
+peers in another interpreter.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from .base import Peer
+
+#: Module by name of the peer, in the order of tables: classical methods first.
+MODULES = {
+    "noisereduce-stationary": "noisereduce",
+    "noisereduce": "noisereduce",
+    "speex": "speex",
+    "webrtc": "webrtc",
+    "webrtc-noise-gain": "webrtc",
+    "rnnoise": "rnnoise",
+    "nsnet2": "nsnet2",
+    "dtln": "dtln",
+    "gtcrn": "gtcrn",
+    "dfn3": "dfn3",
+    "hush": "hush",
+}
+
+
+def peer(name: str) -> Peer:
+    """The peer of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    module = importlib.import_module(f".{MODULES[name]}", __name__)
+    return next(one for one in module.PEERS if one.name == name)

@@ -1,0 +1,127 @@
+"""A denoiser in a process of its own: loaded once, fed over pipes, timed where nothing else runs.
+
+Started by path (``python worker.py SPEC``) it needs numpy and the peer's package only. Requests and replies are
+lines of JSON, arrays travel as ``.npy`` files. :func:`serve` is also what diffgmm's own models run in.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+import numpy as np
+
+Denoise = Callable[[np.ndarray], np.ndarray]
+_MB = 2**20
+
+
+def memory_mb() -> tuple[float, float]:
+    """Resident memory now and at its highest, in 2^20 bytes; NaN where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return float("nan"), float("nan")
+    told = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
+    return int(told["VmRSS"]) / 1024, int(told["VmHWM"]) / 1024
+
+
+def claim_stdout() -> TextIO:
+    """A private copy of stdout; what libraries print goes to stderr from now on."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+def serve(load: Callable[[], tuple[Denoise, dict[str, Any]]], replies: TextIO) -> int:
+    """Load, report ``ready`` with what is known, then answer ``enhance`` and ``time`` until stdin ends."""
+    before = memory_mb()[0]
+    try:
+        denoise, known = load()
+    except Exception as error:  # whatever a foreign package raises goes to the parent, which names it
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
+        return 1
+    print(json.dumps({"ready": True, **known}), file=replies)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = _answer(denoise, request)
+        except Exception as error:  # as above: one file that fails is no end
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({**answer, "before_mb": before}), file=replies)
+    return 0
+
+
+def _answer(denoise: Denoise, request: dict[str, Any]) -> dict[str, Any]:
+    x = np.load(request["in"])
+    if request["do"] == "enhance":
+        np.save(request["out"], denoise(x))
+        return {}
+    denoise(x)  # first calls allocate and compile
+    spent = []
+    for _ in range(request["repeats"]):
+        start = time.perf_counter()
+        denoise(x)
+        spent.append(time.perf_counter() - start)
+    return {"seconds": spent, "peak_mb": memory_mb()[1]}
+
+
+def _package() -> ModuleType:
+    """The package that this file lies in, under a name of its own: its parent must not become importable."""
+    folder = Path(__file__).resolve().parent
+    name = "_peers_of_diffgmm"
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {folder}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _list() -> dict[str, Any]:
+    """By peer: rate, lag, one line about it, and versions and fingerprint if it is installed."""
+    package = _package()
+    found = {}
+    for name in package.MODULES:
+        one = package.peer(name)
+        versions = one.versions()
+        fingerprint = one.fingerprint() if versions else None
+        found[name] = {
+            "sample_rate": one.sample_rate,
+            "lag": one.lag,
+            "about": one.about,
+            "packages": list(one.packages),
+            "versions": versions,
+            "fingerprint": fingerprint,
+        }
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """``list``, or the name of a peer and a number of threads."""
+    replies = claim_stdout()
+    sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).resolve().parent)]
+    if argv == ["list"]:
+        print(json.dumps(_list()), file=replies)
+        return 0
+    name, threads = argv[0], int(argv[1])
+
+    def load() -> tuple[Denoise, dict[str, Any]]:
+        one = _package().peer(name)
+        denoise = one.load(threads)
+        return lambda x: one.aligned(denoise, x), {}
+
+    return serve(load, replies)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
