@@ -214,5 +214,7 @@ def _given_up(url: str, why: Exception, have: int) -> str:
         text = "no connection; is there a network?"
     elif isinstance(why, (requests.Timeout, urllib3.exceptions.ReadTimeoutError)):
         text = "the server stopped answering"
+    elif isinstance(why, (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)):
+        text = "the connection broke off"
     kept = f"; {have} bytes are kept, the same command goes on from there" if have else ""
     return f"{url}: gave up after {RETRIES} attempts ({' '.join(text.split())[:200]}){kept}; or {_ELSEWHERE}"
