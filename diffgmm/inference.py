@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from diffgmm.audio import BLOCK
-from diffgmm.longform import WindowGrid, through_rate
+from diffgmm.longform import Enhance, WindowGrid
 from diffgmm.model import Enhanced, ModelError, load_model
 from diffgmm.networks import fused
+from diffgmm.rates import ThroughRate
 from diffgmm.samplers import ESTIMATES, Estimate, keyed_generator
 
 PRETRAINED = Path(__file__).with_name("pretrained")
@@ -73,7 +74,7 @@ class Denoiser:
     Windows of 4 s at fixed positions are cross-faded, so audio of any length needs constant memory and the
     result does not depend on the pieces it comes in. Channels are independent. Other rates are resampled;
     the band above the model's follows the gain of the model's own top band
-    (:func:`diffgmm.longform.through_rate`).
+    (:class:`diffgmm.rates.ThroughRate`).
 
     Args:
         model: maps noisy windows ``[B, 1, T]`` to clean ones.
@@ -101,7 +102,7 @@ class Denoiser:
         self.sample_rate = model.sample_rate
         self.description: dict[str, Any] = dict(description or {})
         # Every n-th sample starts a frame of the model; 1 for a model without frames.
-        self._align = int(getattr(getattr(model, "representation", None), "hop", 1))
+        self.align = int(getattr(getattr(model, "representation", None), "hop", 1))
         self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
         self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
 
@@ -184,6 +185,29 @@ class Denoiser:
         Yields:
             float32 ``[channels, m]``; all of them together are as long as the input.
         """
+        if not 0.0 <= strength <= 1.0:
+            raise ValueError(f"strength must be in 0..1, got {strength}")
+        if sample_rate <= 0 or channels <= 0:
+            raise ValueError(f"need rate > 0 and channels > 0, got {sample_rate} and {channels}")
+        enhance = self.enhancer(nfe=nfe, estimate=estimate, samples=samples, seed=seed)
+        shortest = round(SHORTEST_SECONDS * self.sample_rate)
+        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self.align)
+        path = ThroughRate(sample_rate, self.sample_rate, channels, grid)
+        for block in blocks:
+            for x, y in path.push(checked(block, channels)):
+                yield mixed_back(x, y, strength)
+        for x, y in path.finish():
+            yield mixed_back(x, y, strength)
+
+    def enhancer(
+        self,
+        *,
+        nfe: int | None = None,
+        estimate: Estimate | None = None,
+        samples: int | None = None,
+        seed: int = 0,
+    ) -> Enhance:
+        """The model as a function of windows (:data:`diffgmm.longform.Enhance`); arguments as in :meth:`denoise`."""
         defaults = self.description.get("sampler", {})
         options: dict[str, Any] = {
             "nfe": defaults.get("nfe", 1) if nfe is None else nfe,
@@ -196,10 +220,8 @@ class Denoiser:
             )
         if options["estimate"] not in ESTIMATES:
             raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {options['estimate']!r}")
-        if not 0.0 <= strength <= 1.0:
-            raise ValueError(f"strength must be in 0..1, got {strength}")
-        if sample_rate <= 0 or channels <= 0 or seed < 0:
-            raise ValueError(f"need rate > 0, channels > 0, seed >= 0, got {sample_rate}, {channels}, {seed}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
         # Sampling noise belongs to a channel and a window, whatever shares a batch with them.
         random = options["estimate"] == "sample" or options["nfe"] > 1
 
@@ -211,11 +233,7 @@ class Denoiser:
                 outputs.append(self._enhance(row[None], options, keyed_generator(self.device, seed, *key)))
             return np.concatenate(outputs)
 
-        shortest = round(SHORTEST_SECONDS * self.sample_rate)
-        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self._align)
-        checked = (_checked(block, channels) for block in blocks)
-        for x, y in through_rate(checked, sample_rate, self.sample_rate, channels, grid):
-            yield y if strength == 1.0 else x + np.float32(strength) * (y - x)
+        return enhance
 
     def _enhance(
         self, rows: np.ndarray, options: dict[str, Any], generator: torch.Generator | None
@@ -239,9 +257,19 @@ class Denoiser:
         return outputs
 
 
-def _checked(block: np.ndarray, channels: int) -> np.ndarray:
+def checked(block: np.ndarray, channels: int) -> np.ndarray:
+    """``block`` as float32.
+
+    Raises:
+        ValueError: not ``[channels, n]``, or NaN or Inf in it.
+    """
     if block.ndim != 2 or block.shape[0] != channels:
         raise ValueError(f"expected blocks of [{channels}, samples], got {list(block.shape)}")
     if not np.isfinite(block).all():
         raise ValueError("audio holds NaN or Inf")
     return block.astype(np.float32, copy=False)
+
+
+def mixed_back(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
+    """Between the input ``x`` (strength 0) and the output ``y`` (strength 1)."""
+    return y if strength == 1.0 else x + np.float32(strength) * (y - x)

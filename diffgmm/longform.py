@@ -1,4 +1,4 @@
-"""Audio of any length and rate through a model of one rate: window grid, cross-fade, resampling, upper band.
+"""Audio of any length through a model that works on windows: fixed grid, cross-fade.
 
 Everything here is fed piece by piece and needs constant memory. What comes out does not depend on how the
 audio was cut into pieces: windows sit at fixed absolute positions and reach the model in fixed groups.
@@ -6,23 +6,15 @@ audio was cut into pieces: windows sit at fixed absolute positions and reach the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import soxr
-
-from diffgmm.audio import fit_length
 
 Enhance = Callable[[np.ndarray, "list[tuple[int, int]]"], np.ndarray]
 """``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, window index) of a row."""
 
-FRAME_SECONDS = (
-    0.01  # hop of the frames on which the gain of the upper band is measured (they are twice as long)
-)
-FRAME_SMOOTHING = 2  # frames on either side that a gain is averaged over
 
-
-class _Fifo:
+class Fifo:
     """Columns ``[C, n]`` addressed by absolute position; old ones can be forgotten."""
 
     def __init__(self, channels: int, dtype: type = np.float32) -> None:
@@ -79,7 +71,7 @@ class WindowGrid:
         self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
         # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
         self._rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
-        self._input, self._next = _Fifo(channels), 0
+        self._input, self._next = Fifo(channels), 0
         self._tail: np.ndarray | None = None  # end of the last window, to be faded into the next
 
     def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -132,127 +124,3 @@ class WindowGrid:
         return np.concatenate(
             [self._enhance(rows[i : i + self._batch], keys[i : i + self._batch]) for i in starts]
         )
-
-
-class BandGain:
-    """Gain over time that the model gives its own topmost band.
-
-    It is sqrt(output energy / input energy) on frames of 20 ms, energies smoothed over five, at most 1.
-    """
-
-    def __init__(self, channels: int, sample_rate: int, nyquist: float) -> None:
-        self._hop = round(FRAME_SECONDS * sample_rate)
-        size = 2 * self._hop
-        self._taps = np.hanning(size + 1)[:-1]
-        hertz = np.fft.rfftfreq(size, 1 / sample_rate)
-        self._band = (hertz >= 0.625 * nyquist) & (
-            hertz <= 0.9375 * nyquist
-        )  # 5 to 7.5 kHz of a 16 kHz model
-        self._channels, self._pairs, self._frame = channels, _Fifo(2 * channels), 0
-        self._energy, self._gain = _Fifo(2 * channels, np.float64), _Fifo(channels, np.float64)
-        self._weights = np.hanning(2 * FRAME_SMOOTHING + 3)[1:-1]
-        self._pairs.push(np.zeros((2 * channels, self._hop)))  # frame j is centred on sample j * hop
-        self._energy.push(np.zeros((2 * channels, FRAME_SMOOTHING)))
-
-    def push(self, inside: np.ndarray, outside: np.ndarray) -> None:
-        """Feed the model's input and output, ``[channels, n]`` each, at the model's rate."""
-        self._pairs.push(np.concatenate([inside, outside]))
-        count = (self._pairs.end - self._pairs.start) // self._hop - 1
-        if count > 0:
-            start = self._pairs.start
-            x = self._pairs.view(start, start + (count + 1) * self._hop).astype(np.float64)
-            frames = np.lib.stride_tricks.sliding_window_view(x, len(self._taps), axis=1)[:, :: self._hop]
-            spectrum = np.fft.rfft(frames * self._taps)[..., self._band]
-            self._energy.push(np.square(np.abs(spectrum)).sum(axis=-1))
-            self._pairs.forget(start + count * self._hop)
-        self._smooth()
-
-    def finish(self) -> None:
-        """No more input: make the gain reach beyond the end."""
-        self.push(*np.zeros((2, self._channels, 2 * self._hop), np.float32))
-        self._energy.push(np.zeros((2 * self._channels, FRAME_SMOOTHING)))
-        self._smooth()
-        self._gain.push(self._gain.view(self._gain.end - 1, self._gain.end))
-
-    def _smooth(self) -> None:
-        width = len(self._weights)
-        if self._energy.end - self._energy.start < width:
-            return
-        energy = self._energy.view(self._energy.start, self._energy.end)
-        windows = np.lib.stride_tricks.sliding_window_view(energy, width, axis=1)
-        inside, outside = np.split(windows @ self._weights, 2)
-        tiny = np.finfo(np.float64).tiny  # silence in the band: nothing to follow, leave the band above alone
-        self._gain.push(np.sqrt(np.minimum((outside + tiny) / (inside + tiny), 1.0)))
-        self._energy.forget(self._energy.end - width + 1)
-
-    def reach(self, frames_per_sample: float) -> int:
-        """How many samples, from the very first, have a known gain; ``frames_per_sample`` sets their rate."""
-        return max(0, int((self._gain.end - 1) / frames_per_sample))
-
-    def at(self, start: int, end: int, frames_per_sample: float) -> np.ndarray:
-        """Gain ``[channels, end - start]`` of these samples, interpolated; earlier ones are forgotten."""
-        position = np.arange(start, end) * frames_per_sample
-        whole = np.minimum(position.astype(np.int64), self._gain.end - 2)
-        part = position - whole
-        self._gain.forget(int(whole[0]) if len(whole) else self._gain.start)
-        gains = self._gain.view(self._gain.start, self._gain.end)
-        low, high = gains[:, whole - self._gain.start], gains[:, whole - self._gain.start + 1]
-        return (low + part * (high - low)).astype(np.float32)
-
-    @property
-    def hop(self) -> int:
-        return self._hop
-
-
-def through_rate(
-    blocks: Iterable[np.ndarray], rate: int, model_rate: int, channels: int, grid: WindowGrid
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (input, output) pieces ``[channels, n]`` at ``rate`` from a model that works at ``model_rate``.
-
-    With d = down(x) and the model's y: output = up(y) + g (x - up(d)). What the model cannot see, x - up(d),
-    is neither dropped nor left noisy: it gets the gain g that the model gives its own topmost band
-    (:class:`BandGain`).
-    """
-    if rate == model_rate:
-        for x in blocks:
-            yield from grid.push(x)
-        yield from grid.finish()
-        return
-    down = soxr.ResampleStream(rate, model_rate, channels, dtype="float32", quality="HQ")
-    up = soxr.ResampleStream(model_rate, rate, 2 * channels, dtype="float32", quality="HQ")
-    gain = BandGain(channels, model_rate, min(rate, model_rate) / 2)
-    step = model_rate / (rate * gain.hop)  # gain frames per sample at `rate`
-    original, returned = _Fifo(channels), _Fifo(2 * channels)
-
-    def pass_on(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        for d, y in pairs:
-            gain.push(d, y)
-            returned.push(_resampled(up, np.concatenate([d, y])))
-
-    def ready(end: int) -> tuple[np.ndarray, np.ndarray]:
-        start = original.start
-        x, (d, y) = original.view(start, end), np.split(returned.view(start, end), 2)
-        out = y + gain.at(start, end, step) * (x - d)
-        original.forget(end)
-        returned.forget(end)
-        return x, out
-
-    for x in blocks:
-        original.push(x)
-        pass_on(grid.push(_resampled(down, x)))
-        end = min(returned.end, gain.reach(step), original.end)
-        if end > original.start:
-            yield ready(end)
-    pass_on(grid.push(_resampled(down, np.zeros((channels, 0), np.float32), last=True)))
-    pass_on(grid.finish())
-    returned.push(_resampled(up, np.zeros((2 * channels, 0), np.float32), last=True))
-    gain.finish()
-    missing = original.end - returned.end
-    returned.push(fit_length(np.zeros((2 * channels, 0), np.float32), max(0, missing)))
-    if original.end > original.start:
-        yield ready(original.end)
-
-
-def _resampled(stream: soxr.ResampleStream, x: np.ndarray, last: bool = False) -> np.ndarray:
-    y = stream.resample_chunk(np.ascontiguousarray(x.T), last=last)
-    return y.reshape(-1, x.shape[0]).T

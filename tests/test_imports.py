@@ -26,8 +26,11 @@ ALLOWED = {
     "networks": BASE,
     "samplers": BASE,
     "longform": {"audio"},
+    "fir": {"longform"},
+    "rates": {"audio", "fir", "longform"},
     "model": BASE | {"representation", "networks", "samplers"},
-    "inference": BASE | {"longform", "model", "networks", "samplers"},
+    "inference": BASE | {"longform", "model", "networks", "rates", "samplers"},
+    "streaming": {"fir", "inference", "longform", "rates", "samplers"},
 }
 
 
