@@ -12,36 +12,12 @@ from data_modules.collection import Collection
 from data_modules.corpora.layout import clip_path, short_hash, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.errors import DataError
-from data_modules.sources import KINDS, Item
+from data_modules.sources import SPLITS, Item, corpus_items
 
 __all__ = ["RECIPE", "with_options"]
 
 NAME = "folders"
 Folders = str | Sequence[str] | None
-
-
-def _no_folders(folder: Path, variant: str) -> list[Entry]:
-    raise DataError(f"{NAME}: no folders; give --speech DIR and --noise DIR")
-
-
-RECIPE = Recipe(
-    name=NAME,
-    title="your own folders of voices and noises, any layout, rate and format",
-    homepage="",
-    licence="your own",
-    citation="",
-    hours={},
-    download_bytes={"": 0},
-    sources=lambda variant: [],
-    entries=_no_folders,
-    sample_rate=16000,
-    local=True,
-    notes=(
-        "The first folder below the one you name is the speaker, or the category of noise.",
-        "Whole speakers and categories validate (10 %) and test (10 %), chosen by a hash of their names, unless you "
-        "give folders for these splits; files are split instead where there is one speaker or category only.",
-    ),
-)
 
 
 def _entries(items: Sequence[Item]) -> list[Entry]:
@@ -62,6 +38,42 @@ def _entries(items: Sequence[Item]) -> list[Entry]:
             Entry(Path(item.path), path, item.split, item.kind, item.group, source=NAME, member=member)
         )
     return sorted_entries(entries, NAME)
+
+
+def _one_folder(folder: Path, variant: str) -> list[Entry]:
+    """A folder that has the layout of a corpus, or voices in ``speech`` and noises in ``noise``."""
+    speech, noise = folder / "speech", folder / "noise"
+    if speech.is_dir() and noise.is_dir():
+        recipe = with_options(speech=str(speech), noise=str(noise))
+        return list(recipe.entries(folder, variant))
+    if not any((folder / split).is_dir() for split in SPLITS):
+        raise DataError(
+            f"{folder}: has neither the folders speech and noise nor train, valid and test; give --speech DIR and "
+            "--noise DIR instead"
+        )
+    return _entries(corpus_items(folder))
+
+
+RECIPE = Recipe(
+    name=NAME,
+    title="your own folders of voices and noises, any layout, rate and format",
+    homepage="",
+    licence="your own",
+    citation="",
+    hours={},
+    download_bytes={"": 0},
+    sources=lambda variant: [],
+    entries=_one_folder,
+    sample_rate=16000,
+    local=True,
+    notes=(
+        "Name them with --speech DIR and --noise DIR, or name with --downloads one folder that has speech and noise in "
+        "it, or train, valid and test with speech and noise in each.",
+        "The first folder below the one you name is the speaker, or the category of noise.",
+        "Whole speakers and categories validate (10 %) and test (10 %), chosen by a hash of their names, unless you "
+        "give folders for these splits; files are split instead where there is one speaker or category only.",
+    ),
+)
 
 
 def with_options(
@@ -107,10 +119,6 @@ def with_options(
     )
 
     def entries(folder: Path, variant: str) -> list[Entry]:
-        items = collection.items()
-        for kind in KINDS:
-            if not any(item.kind == kind for item in items):
-                raise DataError(f"{name}: no {kind} in the folders given")
-        return _entries(items)
+        return _entries(collection.items())
 
-    return replace(RECIPE, name=name, entries=entries, sample_rate=sample_rate)
+    return replace(RECIPE, name=name, entries=entries, sample_rate=sample_rate, local=False)

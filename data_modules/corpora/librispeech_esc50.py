@@ -129,6 +129,8 @@ def _noise(folder: Path) -> Iterator[Entry]:
             if row["category"] not in CLASSES:
                 continue
             split, name = _FOLD_SPLITS[row["fold"]], row["filename"]
+            if not (audio / name).is_file():
+                raise DataError(f"{tables[0]}: names {name}, which is not in {audio}; get the archive again")
             path = clip_path(split, "noise", row["category"], Path(name).stem)
             licence = "CC-BY-3.0" if row["esc10"] == "True" else "CC-BY-NC-3.0"
             yield Entry(

@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with files that are there already (archives, .deb packages; your own recordings for the "
         "corpora made of those); nothing is written into it",
     )
+    add("--speech", nargs="+", metavar="DIR", help="your own voices, for the corpus `folders`")
+    add("--noise", nargs="+", metavar="DIR", help="your own noises, for the corpus `folders`")
     add("--mirror", metavar="URL", help="address of a folder with all the files, to fetch them from there")
     add("--overwrite", action="store_true", help="replace a corpus that is there")
     add("--workers", type=int, metavar="N", help="processes (default: one per core)")
@@ -41,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
     """Prepare the corpus and print its table of hours, speakers and categories."""
     from data_modules import home
     from data_modules.corpora.engine import prepare
-    from data_modules.corpora.index import recipe
     from diffgmm.cli.errors import UsageError
 
     if args.list:
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers is not None and args.workers < 1:
         raise UsageError(f"--workers must be at least 1, got {args.workers}")
     corpus = prepare(
-        recipe(args.corpus),
+        _recipe(args),
         Path(args.root).expanduser() if args.root else home() / "corpora",
         args.variant,
         name=args.name,
@@ -66,6 +67,24 @@ def run(args: argparse.Namespace) -> int:
     )
     _report(corpus)
     return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from data_modules.corpora.index import recipe
+    from diffgmm.cli.errors import UsageError
+
+    found = recipe(args.corpus)
+    if not (args.speech or args.noise):
+        return found
+    if args.corpus != "folders":
+        raise UsageError(f"--speech and --noise go with the corpus `folders`, not with {args.corpus}")
+    if not (args.speech and args.noise):
+        raise UsageError(f"give {'--noise' if args.speech else '--speech'} DIR too; a corpus needs both")
+    if args.downloads:
+        raise UsageError("give --speech and --noise, or --downloads with one folder of both")
+    from data_modules.corpora.folders import with_options
+
+    return with_options(speech=args.speech, noise=args.noise)
 
 
 def _report(corpus: Path) -> None:
