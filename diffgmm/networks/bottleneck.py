@@ -21,10 +21,11 @@ class _OverTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *S]`` to ``[B, C, *S]``."""
-        sequence = x.movedim(-1, 1)
+        last = x.dim() - 1  # ONNX knows no negative axes here
+        sequence = x.movedim(last, 1)
         flat = sequence.flatten(2)
         change = self.out(self.over_time(self.into(flat)))
-        return x + change.reshape(sequence.shape).movedim(1, -1)
+        return x + change.reshape(sequence.shape).movedim(1, last)
 
 
 class Recurrence(_OverTime):
