@@ -1,0 +1,149 @@
+"""The list that a benchmark set is rendered from: which stretches of which recordings, how loud, and the checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffgmm.audio import replacing
+
+GENERATED = "generated/"
+"""Prefix of what is no recording: ``generated/alarm_clock``."""
+BANDS = ("full", "8k", "telephone", "48k")
+SECONDS = 4
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file of the corpus: path in it, SHA-256 of the FLAC file, and of its samples (16-bit little-endian)."""
+
+    path: str
+    sha256: str = ""
+    pcm_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a recording: its number in the list, first sample, samples, and where it is put."""
+
+    recording: int
+    start: int
+    length: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Parts that make one voice or one noise.
+
+    Args:
+        gain: in 1/65536.
+        parts: in order.
+        fast: the 16 kHz samples are played at 48 kHz, so that a recording fills the band up to 24 kHz.
+    """
+
+    gain: int
+    parts: tuple[Part, ...]
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class ListedPair:
+    """What a pair is made of.
+
+    Args:
+        id: unique in the list.
+        band: ``full`` (16 kHz), ``8k``, ``telephone`` (8 kHz) or ``48k``.
+        snr: ratio of active levels in dB; None without noise.
+        speaker: group in the corpus.
+        noise: categories, or ``alarm_clock``.
+        subsets: that it belongs to.
+        speech: the voice.
+        noises: in the order of ``noise``.
+        clean_sha256, noisy_sha256: of the WAV files.
+    """
+
+    id: str
+    band: str
+    snr: float | None
+    speaker: str
+    noise: tuple[str, ...]
+    subsets: tuple[str, ...]
+    speech: Layer
+    noises: tuple[Layer, ...]
+    clean_sha256: str = ""
+    noisy_sha256: str = ""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return {"full": 16000, "48k": 48000}.get(self.band, 8000)
+
+
+@dataclass(frozen=True)
+class PairList:
+    """A whole list, as its JSON file has it."""
+
+    name: str
+    description: str
+    corpus: str
+    recordings: tuple[Recording, ...] = ()
+    pairs: tuple[ListedPair, ...] = ()
+    subsets: dict[str, str] = field(default_factory=dict)  # what each is about
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over ids and checksums of all WAV files."""
+        lines = (f"{pair.id} {pair.clean_sha256} {pair.noisy_sha256}\n" for pair in self.pairs)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def ids(self) -> dict[str, list[str]]:
+        """Ids by subset, in order."""
+        return {name: [pair.id for pair in self.pairs if name in pair.subsets] for name in self.subsets}
+
+
+def write_list(path: Path, pairs: PairList) -> None:
+    """One pair a line, so that a difference between two lists can be read."""
+    data = asdict(pairs)
+
+    def lines(items: Iterable[Any]) -> str:
+        return ",\n".join("  " + json.dumps(item, separators=(",", ":")) for item in items)
+
+    head = {key: data[key] for key in ("name", "description", "corpus", "subsets")}
+    text = json.dumps(head, indent=1)[:-2]
+    text += f',\n "recordings": [\n{lines(data["recordings"])}\n ],\n "pairs": [\n'
+    rows = []
+    for pair in data["pairs"]:
+        for layer in (pair["speech"], *pair["noises"]):
+            layer["parts"] = [list(part.values()) for part in layer["parts"]]
+        rows.append(pair)
+    text += f"{lines(rows)}\n ]\n}}\n"
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_list(path: Path) -> PairList:
+    """What :func:`write_list` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+
+    def layer(told: dict[str, Any]) -> Layer:
+        return Layer(told["gain"], tuple(Part(*part) for part in told["parts"]), told["fast"])
+
+    pairs = [
+        ListedPair(
+            **{
+                **told,
+                "noise": tuple(told["noise"]),
+                "subsets": tuple(told["subsets"]),
+                "speech": layer(told["speech"]),
+                "noises": tuple(map(layer, told["noises"])),
+            }
+        )
+        for told in data["pairs"]
+    ]
+    recordings = tuple(Recording(**told) for told in data["recordings"])
+    return PairList(**{**data, "recordings": recordings, "pairs": tuple(pairs)})

@@ -1,0 +1,206 @@
+"""From a list to WAV files whose bytes are known in advance."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_modules.benchmarks import integers
+from data_modules.benchmarks.pairlist import GENERATED, SECONDS, Layer, ListedPair, PairList, Recording
+from data_modules.errors import DataError
+from diffgmm import audio
+
+SET_FILE = "set.json"
+
+
+class Recordings:
+    """The recordings of a list, read when needed and checked against the list.
+
+    Args:
+        pairs: the list.
+        corpus: folder of the prepared corpus.
+    """
+
+    def __init__(self, pairs: PairList, corpus: Path) -> None:
+        self.pairs, self.corpus = pairs, corpus
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Int64 ``[samples]`` at 16 kHz.
+
+        Raises:
+            DataError: the file is missing or holds other samples.
+        """
+        if number not in self._kept:
+            self._kept[number] = self._read(self.pairs.recordings[number])
+        return self._kept[number]
+
+    def _read(self, recording: Recording) -> np.ndarray:
+        if recording.path == f"{GENERATED}alarm_clock":
+            return integers.alarm_clock(16000 * SECONDS)
+        path = self.corpus / recording.path
+        again = f"run `diffgmm prepare {self.pairs.corpus}` (the full variant) again"
+        try:
+            samples = read_pcm(path)
+        except audio.AudioError as error:
+            raise DataError(f"{self.pairs.name}: {error}; {again}") from error
+        if pcm_sha256(samples) != recording.pcm_sha256:
+            raise DataError(
+                f"{path}: not the samples that {self.pairs.name} is pinned to; the corpus was made from other "
+                f"packages or by other library versions; {again}"
+            )
+        return samples
+
+    def check(self) -> None:
+        """Name what is missing before anything is rendered.
+
+        Raises:
+            DataError: files of the list are not in the corpus.
+        """
+        missing = [
+            one.path
+            for one in self.pairs.recordings
+            if not one.path.startswith(GENERATED) and not (self.corpus / one.path).is_file()
+        ]
+        if missing:
+            raise DataError(
+                f"{self.corpus}: {len(missing)} of the {len(self.pairs.recordings)} recordings of "
+                f"{self.pairs.name} are not there (such as {missing[0]}); it needs the full corpus: run "
+                f"`diffgmm prepare {self.pairs.corpus}`"
+            )
+
+
+def read_pcm(path: Path) -> np.ndarray:
+    """The 16-bit samples of a mono file at 16 kHz, int64 ``[samples]``.
+
+    Raises:
+        AudioError: missing, damaged, or of another layout.
+    """
+    x, info = audio.read(path)
+    if (info.sample_rate, info.channels, info.subtype) != (16000, 1, "PCM_16"):
+        raise audio.AudioError(f"{path}: not 16-bit mono at 16 kHz")
+    return np.rint(x[0].astype(np.float64) * 32768.0).astype(np.int64)
+
+
+def pcm_sha256(samples: np.ndarray) -> str:
+    """SHA-256 of 16-bit little-endian samples."""
+    return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()
+
+
+def layer_signal(layer: Layer, recordings: Any, band: str) -> np.ndarray:
+    """The sound of a layer at full gain in the pair's band: int64 ``[samples]`` at the pair's rate."""
+    fast = layer.fast and band == "48k"
+    out = np.zeros(SECONDS * (48000 if fast else 16000), dtype=np.int64)
+    for part in layer.parts:
+        piece = integers.faded(recordings[part.recording][part.start : part.start + part.length])
+        stop = min(len(out), part.at + len(piece))
+        out[part.at : stop] += piece[: stop - part.at]
+    if band in ("8k", "telephone"):
+        out = integers.to_8k(out)
+    if band == "telephone":
+        out = integers.telephone(out)
+    return integers.to_48k(out) if band == "48k" and not fast else out
+
+
+def render(pair: ListedPair, recordings: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Clean and noisy, int64 ``[samples]`` in the scale of 16 bits."""
+    clean = integers.scaled(layer_signal(pair.speech, recordings, pair.band), pair.speech.gain)
+    noisy = clean.copy()
+    for layer in pair.noises:
+        noisy += integers.scaled(layer_signal(layer, recordings, pair.band), layer.gain)
+    return clean, noisy
+
+
+def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
+    """A 16-bit mono WAV file, its 44 bytes of header and nothing else beside the samples.
+
+    Raises:
+        ValueError: a sample does not fit.
+    """
+    if len(samples) and not -32768 <= samples.min() <= samples.max() <= 32767:
+        raise ValueError("samples beyond 16 bits")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def describe(pairs: PairList) -> dict[str, Any]:
+    """What ``set.json`` says beside the audio: the pairs with paths, the subsets, every file's checksum."""
+    files: dict[str, str] = {}
+    told = []
+    for pair in pairs.pairs:
+        clean, noisy = f"clean/{pair.id}.wav", f"noisy/{pair.id}.wav"
+        files |= {clean: pair.clean_sha256, noisy: pair.noisy_sha256}
+        told.append(
+            {
+                "id": pair.id,
+                "sample_rate": pair.sample_rate,
+                "seconds": float(SECONDS),
+                "snr": pair.snr,
+                "speaker": pair.speaker,
+                "noise": list(pair.noise),
+                "clean": clean,
+                "noisy": noisy,
+            }
+        )
+    about = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
+    return {**about, "subsets": pairs.ids(), "pairs": told, "files": files}
+
+
+def is_intact(folder: Path, pairs: PairList) -> bool:
+    """Whether a folder holds the set to the last byte."""
+    wanted = describe(pairs)
+    try:
+        same = json.loads((folder / SET_FILE).read_text(encoding="utf-8")) == wanted
+        return same and all(
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+            for name, digest in wanted["files"].items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def write_set(folder: Path, pairs: PairList, corpus: Path) -> Path:
+    """Render all pairs into ``folder``, which appears whole or not at all and replaces a damaged one.
+
+    Raises:
+        DataError: the corpus lacks recordings or has other ones; the result differs from the list.
+    """
+    recordings = Recordings(pairs, corpus)
+    recordings.check()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        os.chmod(part, 0o755)
+        for name in ("clean", "noisy"):
+            (part / name).mkdir()
+        for pair in pairs.pairs:
+            wanted = (pair.clean_sha256, pair.noisy_sha256)
+            for name, samples, digest in zip(
+                ("clean", "noisy"), render(pair, recordings), wanted, strict=True
+            ):
+                data = wav_bytes(samples, pair.sample_rate)
+                if hashlib.sha256(data).hexdigest() != digest:
+                    raise DataError(f"{pairs.name}: {name}/{pair.id} came out other than listed; report this")
+                (part / name / f"{pair.id}.wav").write_bytes(data)
+        text = json.dumps(describe(pairs), indent=1) + "\n"
+        (part / SET_FILE).write_text(text, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
