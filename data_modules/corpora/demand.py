@@ -72,6 +72,7 @@ RECIPE = Recipe(
     entries=lambda folder, variant: sorted_entries(list(_clips(folder, variant)), NAME),
     variants=VARIANTS,
     sample_rate=16000,
+    unpacked_bytes=dict.fromkeys(VARIANTS, 16 * 300 * (17 * 32_000 + 96_000)),
     wanted=lambda source, member: PurePosixPath(member).suffix == ".wav",
     notes=(
         "Split by place: those of VoiceBank+DEMAND's test set (DLIVING, OOFFICE, SCAFE, SPSQUARE, TBUS) test, "

@@ -160,6 +160,9 @@ RECIPE = Recipe(
     variants=tuple(_PLAN),
     sample_rate=8000,
     wanted=_wanted,
+    unpacked_bytes={
+        variant: sum(_SPEECH[archive][0] for archive in _archives(variant)) + 10**9 for variant in _PLAN
+    },
     notes=(
         f"Noise classes: {', '.join(CLASSES)}; ESC-50's folds 1-3 train, 4 validates, 5 tests (a fold never shares a "
         "recording with another).",

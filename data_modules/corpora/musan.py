@@ -74,6 +74,7 @@ RECIPE = Recipe(
     variants=VARIANTS,
     sample_rate=16000,
     wanted=_wanted,
+    unpacked_bytes=dict.fromkeys(VARIANTS, 109 * 3600 * 32_000),
     notes=(
         "There is no official split, and the readers are not named: speech is split by language instead, so that no "
         f"reader is in two splits unless one reads in two languages. Test: {', '.join(TEST_LANGUAGES)}; validation: "

@@ -53,6 +53,7 @@ RECIPE = Recipe(
     entries=lambda folder, variant: sorted_entries(list(_clips(folder)), NAME),
     sample_rate=16000,
     wanted=_wanted,
+    unpacked_bytes={"": 8_000_000_000},
     notes=(
         f"There is no official split. Test: {', '.join(TEST_SPEAKERS)}; validation: {', '.join(VALID_SPEAKERS)}; the "
         "others train.",

@@ -95,6 +95,7 @@ RECIPE = Recipe(
     sample_rate=16000,
     paired=True,
     wanted=_wanted,
+    unpacked_bytes=dict.fromkeys(VALID_SPEAKERS, 2 * 10 * 3600 * 96_000),
     notes=(
         "Train and validation are the 28-speaker training set (SNR 0, 5, 10, 15 dB); the two speakers that the "
         "variant names validate, the other 26 train.",
