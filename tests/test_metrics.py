@@ -23,6 +23,7 @@ from diffgmm.metrics import base
 from diffgmm.metrics.modules import MODULES, PesqWb, SiSdr
 
 RATE = 16000
+QUICK = tuple(name for name in metrics.NAMES if not name.startswith("dnsmos"))
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -155,6 +156,8 @@ def test_every_metric_prefers_the_cleaner_signal(pair: Pair) -> None:
     ],
 )
 def test_failures_are_nan_with_a_reason(name: str, broken: object, reason: str, pair: Pair) -> None:
+    if "reference" in reason and not metrics.METRICS[name].needs_reference:
+        pytest.skip(f"{name} does not listen to the reference")
     estimate, reference = broken(*pair)  # type: ignore[operator]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -174,8 +177,8 @@ def test_too_short(name: str, seconds: float, pair: Pair) -> None:
 @pytest.mark.parametrize("samples", [1, 2, 100, 3999, 4000, 6400, 7000])
 def test_no_length_raises(samples: int, pair: Pair) -> None:
     clean, noisy = (x[:samples] for x in pair)
-    scores = metrics.score(noisy, clean, RATE, metrics.NAMES)
-    assert set(scores) == set(metrics.NAMES)
+    scores = metrics.score(noisy, clean, RATE, QUICK)
+    assert set(scores) == set(QUICK)
     assert not any(value in (-7, 1e-5) for value in scores.values())  # what libraries return for a failure
 
 

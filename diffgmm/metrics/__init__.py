@@ -1,8 +1,9 @@
-"""Speech quality metrics: pure functions ``name(estimate, reference, sample_rate) -> float``.
+"""Metrics of processed sound: pure functions ``name(estimate, reference, sample_rate) -> float``.
 
 A score that does not exist is NaN and has a reason (:func:`explain`); it is counted, never averaged in. The
 classes for training loops live in :mod:`diffgmm.metrics.modules`, which needs torchmetrics; this package does
-not.
+not. Metrics of the mixture itself (likelihood, CRPS, coverage) judge distributions, not signals:
+:mod:`~diffgmm.metrics.nll`, :mod:`~diffgmm.metrics.crps` and :mod:`~diffgmm.metrics.coverage`, with torch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ from .sdr import sdr  # isort: skip
 from .snr import snr  # isort: skip
 from .segmental_snr import segmental_snr  # isort: skip
 from .lsd import lsd  # isort: skip
+from .llr import llr  # isort: skip
+from .wss import wss  # isort: skip
+from .composite import cbak, covl, csig  # isort: skip
+from .dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_sig  # isort: skip
+from .iou import iou  # isort: skip
+from .f1 import f1  # isort: skip
+from .dice import dice  # isort: skip
 from .base import METRICS, Measure, NoScore, Score
 
 #: All metrics by name.
@@ -30,9 +38,20 @@ __all__ = [
     "Measure",
     "NoScore",
     "Score",
+    "cbak",
+    "covl",
+    "csig",
     "default_names",
+    "dice",
+    "dnsmos_bak",
+    "dnsmos_ovrl",
+    "dnsmos_p808",
+    "dnsmos_sig",
     "estoi",
     "explain",
+    "f1",
+    "iou",
+    "llr",
     "lsd",
     "pesq_nb",
     "pesq_wb",
@@ -42,6 +61,7 @@ __all__ = [
     "si_sdr",
     "snr",
     "stoi",
+    "wss",
 ]
 
 

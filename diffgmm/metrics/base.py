@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -48,6 +51,7 @@ class Measure:
         seconds: shortest signal it can judge.
         function: ``(estimate, reference, sample_rate) -> float`` on checked float64 signals; may raise
             :class:`NoScore`.
+        needs_reference: false for a metric that listens to the estimate alone; the reference may be anything then.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Measure:
     rates: tuple[int, ...]
     seconds: float
     function: Callable[[np.ndarray, np.ndarray, int], float]
+    needs_reference: bool = True
 
     def explain(
         self, estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, resample: bool = False
@@ -78,7 +83,7 @@ class Measure:
             )
         rate = self.rate_for(sample_rate, resample)
         try:
-            for label, x in (("estimate", a), ("reference", b)):
+            for label, x in (("estimate", a), ("reference", b))[: 2 if self.needs_reference else 1]:
                 if not x.size:
                     raise NoScore("no samples")
                 if not np.isfinite(x).all():
@@ -132,7 +137,12 @@ METRICS: dict[str, Measure] = {}
 
 
 def metric(
-    *, unit: str = "", higher_is_better: bool = True, rates: tuple[int, ...] = (), seconds: float = 0.0
+    *,
+    unit: str = "",
+    higher_is_better: bool = True,
+    rates: tuple[int, ...] = (),
+    seconds: float = 0.0,
+    needs_reference: bool = True,
 ) -> Callable[
     [Callable[[np.ndarray, np.ndarray, int], float]], Callable[[np.ndarray, np.ndarray, int], float]
 ]:
@@ -141,7 +151,9 @@ def metric(
     def register(
         function: Callable[[np.ndarray, np.ndarray, int], float],
     ) -> Callable[[np.ndarray, np.ndarray, int], float]:
-        measure = Measure(function.__name__, unit, higher_is_better, rates, seconds, function)
+        measure = Measure(
+            function.__name__, unit, higher_is_better, rates, seconds, function, needs_reference
+        )
         METRICS[measure.name] = measure
 
         @functools.wraps(function)
@@ -151,6 +163,28 @@ def metric(
         return checked
 
     return register
+
+
+T = TypeVar("T")
+
+
+def remembering(
+    function: Callable[[np.ndarray, np.ndarray, int], T],
+) -> Callable[[np.ndarray, np.ndarray, int], T]:
+    """Keep the last results of a costly function, so that metrics with a common part compute it once."""
+    results: OrderedDict[bytes, T] = OrderedDict()
+
+    @functools.wraps(function)
+    def cached(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> T:
+        key = hashlib.blake2b(estimate.tobytes(), key=str(sample_rate).encode(), digest_size=16)
+        key.update(reference.tobytes())
+        if key.digest() not in results:
+            results[key.digest()] = function(estimate, reference, sample_rate)
+            if len(results) > 4:
+                results.popitem(last=False)
+        return results[key.digest()]
+
+    return cached
 
 
 def hann_frames(x: np.ndarray, length: int) -> np.ndarray:

@@ -141,7 +141,77 @@ class Lsd(MeanScore):
     name = "lsd"
 
 
+class Llr(MeanScore):
+    """Mean of :func:`diffgmm.metrics.llr`."""
+
+    name = "llr"
+
+
+class Wss(MeanScore):
+    """Mean of :func:`diffgmm.metrics.wss`."""
+
+    name = "wss"
+
+
+class Csig(MeanScore):
+    """Mean of :func:`diffgmm.metrics.csig`."""
+
+    name = "csig"
+
+
+class Cbak(MeanScore):
+    """Mean of :func:`diffgmm.metrics.cbak`."""
+
+    name = "cbak"
+
+
+class Covl(MeanScore):
+    """Mean of :func:`diffgmm.metrics.covl`."""
+
+    name = "covl"
+
+
+class DnsmosSig(MeanScore):
+    """Mean of :func:`diffgmm.metrics.dnsmos_sig`."""
+
+    name = "dnsmos_sig"
+
+
+class DnsmosBak(MeanScore):
+    """Mean of :func:`diffgmm.metrics.dnsmos_bak`."""
+
+    name = "dnsmos_bak"
+
+
+class DnsmosOvrl(MeanScore):
+    """Mean of :func:`diffgmm.metrics.dnsmos_ovrl`."""
+
+    name = "dnsmos_ovrl"
+
+
+class DnsmosP808(MeanScore):
+    """Mean of :func:`diffgmm.metrics.dnsmos_p808`."""
+
+    name = "dnsmos_p808"
+
+
+class Iou(MeanScore):
+    """Mean of :func:`diffgmm.metrics.iou`."""
+
+    name = "iou"
+
+
+class F1(MeanScore):
+    """Mean of :func:`diffgmm.metrics.f1`."""
+
+    name = "f1"
+
+
+class Dice(MeanScore):
+    """Mean of :func:`diffgmm.metrics.dice`."""
+
+    name = "dice"
+
+
 #: The class for each name in :data:`diffgmm.metrics.NAMES`.
-MODULES: dict[str, type[MeanScore]] = {
-    kind.name: kind for kind in (PesqWb, PesqNb, Stoi, Estoi, SiSdr, Sdr, Snr, SegmentalSnr, Lsd)
-}
+MODULES: dict[str, type[MeanScore]] = {kind.name: kind for kind in MeanScore.__subclasses__()}

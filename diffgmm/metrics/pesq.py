@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import NoScore, metric
+from .base import NoScore, metric, remembering
 
 # The P.862 code keeps utterances in arrays of 50 and writes past their end without a check, which corrupts
 # scores or ends the process. An utterance and its pause last at least 0.404 s (101 windows of 4 ms): shorter
@@ -39,7 +39,7 @@ def pesq_wb(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> fl
     >>> round(pesq_wb(noise, noise, 16000), 2)
     4.64
     """
-    return _pesq(estimate, reference, sample_rate, "wb")
+    return wide_band(estimate, reference, sample_rate)
 
 
 @metric(unit="MOS", rates=(16000, 8000), seconds=0.25)
@@ -56,6 +56,26 @@ def pesq_nb(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> fl
 
     Raises:
         ValueError: another rate, or signals of unequal length.
+    """
+    return narrow_band(estimate, reference, sample_rate)
+
+
+@remembering
+def wide_band(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """Wide-band PESQ of checked signals.
+
+    Raises:
+        NoScore: there is none.
+    """
+    return _pesq(estimate, reference, sample_rate, "wb")
+
+
+@remembering
+def narrow_band(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """Narrow-band PESQ of checked signals.
+
+    Raises:
+        NoScore: there is none.
     """
     return _pesq(estimate, reference, sample_rate, "nb")
 

@@ -1,0 +1,96 @@
+"""Coverage: how often the truth lies where a mixture says that it lies."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffgmm.mixture import GaussianMixture
+
+from .mixture_mean import BinMean
+
+
+def pit(mixture: GaussianMixture, value: Tensor) -> Tensor:
+    """Probability integral transform (Dawid, JRSS A 1984): the mixture's distribution function at the truth.
+
+    Uniform on [0, 1] for a calibrated model; heaped at the ends if it is too sure, in the middle if too unsure.
+
+    Args:
+        mixture: one per position ``*S``; of each real dimension its marginal is judged.
+        value: the truth, ``[B, C, *S]``.
+
+    Returns:
+        ``[B, C, *S]``, 0 to 1.
+
+    >>> one = GaussianMixture(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1))
+    >>> round(float(pit(one, torch.full((1, 1, 1), 1.0))), 4)
+    0.8413
+    """
+    z = (value.to(mixture.means.dtype).unsqueeze(1) - mixture.means) / mixture.scales.unsqueeze(2)
+    below = 0.5 * torch.erfc(-z / math.sqrt(2))
+    return (mixture.weights.unsqueeze(2) * below).sum(1)
+
+
+def inside(transformed: Tensor, level: float) -> Tensor:
+    """Whether the truth lies in the central interval that should hold it with probability ``level``.
+
+    Args:
+        transformed: what :func:`pit` gave.
+        level: in (0, 1).
+
+    Returns:
+        1.0 or 0.0, NaN where ``transformed`` is.
+
+    Raises:
+        ValueError: ``level`` out of range.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is a probability between 0 and 1, got {level}")
+    return torch.where(
+        transformed.isnan(), transformed, ((transformed - 0.5).abs() <= level / 2).to(transformed.dtype)
+    )
+
+
+def coverage(mixture: GaussianMixture, value: Tensor, level: float = 0.9) -> Tensor:
+    """Share of true values in the mixture's central intervals; equal to ``level`` for a calibrated model.
+
+    The interval leaves ``(1 - level) / 2`` of the probability on either side; whether it holds the truth is read off
+    the distribution function (:func:`pit`), without looking for its ends.
+
+    Args:
+        mixture: one per position ``*S``.
+        value: the truth, ``[B, C, *S]``.
+        level: of the intervals, in (0, 1).
+
+    Returns:
+        A number from 0 to 1, NaN if no value is finite.
+
+    Raises:
+        ValueError: ``level`` out of range.
+    """
+    return inside(pit(mixture, value), level).nanmean()
+
+
+class Coverage(BinMean):
+    """Share of true values in central intervals of ``level``.
+
+    Args:
+        level: of the intervals, in (0, 1).
+        kwargs: of ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: ``level`` out of range.
+    """
+
+    higher_is_better = None
+
+    def __init__(self, level: float = 0.9, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        inside(torch.zeros(1), level)
+        self.level = level
+
+    def values(self, mixture: GaussianMixture, target: Tensor) -> Tensor:
+        return inside(pit(mixture, target), self.level)
