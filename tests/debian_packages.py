@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_modules.corpora.checksums import sha256_of
 from data_modules.corpora.debian.clips import SAMPLE_RATE
-from data_modules.corpora.debian.fetch import sha256_of
 from data_modules.corpora.debian.pins import PINS, Pin
 from data_modules.mini import mini_corpus
 
@@ -50,7 +50,7 @@ def mini(split: str, kind: str, group: str) -> list[np.ndarray]:
 
 
 def make_deb(pin: Pin, files: dict[str, bytes], folder: Path) -> Pin:
-    """Write a .deb of these files under the pin's file name; returns the pin with the true checksum."""
+    """Write a .deb of these files under the pin's file name; returns the pin with the true checksum and size."""
     tree = folder / f"{pin.name}.tree"
     for name, content in files.items():
         path = tree / name
@@ -66,7 +66,7 @@ def make_deb(pin: Pin, files: dict[str, bytes], folder: Path) -> Pin:
     command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(package)]
     subprocess.run(command, check=True, capture_output=True)
     shutil.rmtree(tree)
-    return replace(pin, sha256=sha256_of(package))
+    return replace(pin, sha256=sha256_of(package), size=package.stat().st_size)
 
 
 def encoded(x: np.ndarray, kind: str) -> bytes:

@@ -11,13 +11,21 @@ import pytest
 from debian_packages import LINGWARE, PIN, container, tone, wav_bytes
 
 from data_modules import home
-from data_modules.corpora.debian.clips import SAMPLE_RATE, Refused, clean, file_stem, speech_to_floor_db
+from data_modules.corpora.debian.clips import SAMPLE_RATE, clean, file_stem, speech_to_floor_db
 from data_modules.corpora.debian.labels import Label, label_of
 from data_modules.corpora.debian.noise_rules import CATEGORIES, RULES, noise_category
 from data_modules.corpora.debian.pins import PINS, packages_of
 from data_modules.corpora.debian.speech_rules import speaker_of
 from data_modules.corpora.debian.unpack import opensfx_entries
-from data_modules.corpora.manifest import SPLITS, Clip, minutes_table, read_manifest, write_manifest
+from data_modules.corpora.manifest import (
+    SPLITS,
+    Clip,
+    minutes_table,
+    read_manifest,
+    summary_table,
+    write_manifest,
+)
+from data_modules.corpora.recipe import Refused
 from data_modules.errors import DataError
 
 FISH = "usr/share/games/fillets-ng/sound"
@@ -194,6 +202,7 @@ def test_manifest_round_trip_and_damage(tmp_path):
     assert read_manifest(tmp_path) == rows[::-1]
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.csv"]
     assert "rain" in minutes_table(rows)
+    assert summary_table(rows).splitlines()[1].split() == ["train", "noise", "2", "0.00", "1", "categories"]
     text = (tmp_path / "manifest.csv").read_text()
     (tmp_path / "manifest.csv").write_text(text.replace("1.5000", "long", 1))
     with pytest.raises(DataError, match="line 2 is damaged"):
