@@ -194,3 +194,21 @@ def test_the_mini_experiment_learns(home: Path) -> None:
     column = header.split(",").index("val/nll")
     values = [float(v) for v in (row.split(",")[column] for row in rows) if v]
     assert values[-1] < values[0] - 0.2
+
+
+@pytest.mark.slow
+def test_compiled_steps_train_the_same_model(home: Path) -> None:
+    """In a process of its own: what the compiler keeps does not outlive it."""
+    command = [sys.executable, "-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG), *SMALL]
+    weights = []
+    for compiled in ("false", "true"):
+        folder = home / compiled
+        done = subprocess.run(
+            [*command, f"--model.compile_network={compiled}", "--trainer.max_epochs=1",
+             f"--trainer.default_root_dir={folder}", f"--trainer.logger.init_args.save_dir={folder}"],
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        weights.append(load_model(last(folder))[0].state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-3, msg=name)
