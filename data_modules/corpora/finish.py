@@ -15,6 +15,7 @@ from data_modules.corpora.download import Fetched
 from data_modules.corpora.manifest import Clip
 from data_modules.corpora.recipe import Entry, Recipe, Refused
 from data_modules.errors import DataError
+from data_modules.matching import TOLERANCE_SECONDS
 from data_modules.sources import SPLITS
 from diffgmm import __version__
 
@@ -89,13 +90,15 @@ def choose(
 
 
 def _drop_halves(kept: dict[str, tuple[Entry, Prepared]], left: list[Left], strict: bool) -> None:
-    """Leave out pairs that are not: one half is missing, or the two differ in length."""
+    """Leave out pairs that are not: one half is missing, or the two differ in length (see `match_folders`)."""
     for path, (entry, result) in list(kept.items()):
         other = "noisy" if entry.kind == "clean" else "clean"
         partner = kept.get(path.replace(f"{entry.split}/{entry.kind}/", f"{entry.split}/{other}/", 1))
         if partner is None:
             why = Refused("unpaired", f"its {other} half is missing or unusable")
-        elif (partner[1].frames, partner[1].sample_rate) != (result.frames, result.sample_rate):
+        elif partner[1].sample_rate != result.sample_rate or (
+            abs(partner[1].frames - result.frames) > TOLERANCE_SECONDS * result.sample_rate
+        ):
             why = Refused(
                 "unequal", f"its {other} half has {partner[1].frames} samples, it has {result.frames}"
             )

@@ -103,7 +103,7 @@ class Recipe:
         variants: names of variants, the default first; a single empty name where there are none.
         sample_rate: of the converted clips, in Hz; None keeps each clip's own.
         paired: clips are pairs of the same name in ``clean`` and ``noisy`` instead of speech and noise. A pair is
-            left out whole if one half of it is unusable or the two differ in length.
+            left out whole if one half of it is unusable or the two differ in length by more than 10 ms.
         notes: what a user should know (how the split was made, quirks), one sentence each.
         local: nothing is fetched; ``entries`` gets the folder that the user names with ``--downloads``.
         wanted: (source name, path inside the archive) -> whether to unpack it; None unpacks everything.
