@@ -80,6 +80,7 @@ def run(workspace: Path, language: str, code: str) -> None:
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "WANDB_MODE": "offline",
+        "DIFFGMM_HOME": str(workspace / "home"),
     }
     command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
     done = subprocess.run(
@@ -107,6 +108,7 @@ def test_section(section, workspace):
         ],
         "Python": ["clean.wav"],
         "Evaluate": ["scores.csv"],
+        "Corpora": ["home/corpora/mine/manifest.csv", "home/corpora/mine/corpus.json"],
         "Train": ["noisy.denoised.wav", "runs/mini/version_0/checkpoints/last.ckpt"],
     }
     missing = [name for name in wanted[section] if not (workspace / name).exists()]
