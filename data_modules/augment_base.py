@@ -32,8 +32,8 @@ class Augmentation:
 
     Attributes:
         probability: how often it is applied, in [0, 1].
-        stage: ``voice`` (`reshape`), ``scene`` (`apply`) or ``noisy`` (`damage`).
-        stretch: for ``voice``: how many times as many samples it may consume as it returns.
+        stage: ``voice`` or ``noise`` (`reshape`), ``scene`` (`apply`) or ``noisy`` (`damage`).
+        stretch: for ``voice`` and ``noise``: how many times as many samples it may consume as it returns.
     """
 
     stage: ClassVar[str]
@@ -43,16 +43,23 @@ class Augmentation:
     def stretch(self) -> float:
         return 1.0
 
-    def reshape(self, voice: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Returns the changed voice: at least as long as the input divided by `stretch`."""
-        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not voice")
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the changed voice or noise: at least as long as the input divided by `stretch`."""
+        raise TypeError(
+            f"{type(self).__name__} is an augmentation of the stage {self.stage}, not voice or noise"
+        )
 
     def apply(self, scene: Scene, rng: np.random.Generator) -> None:
         """Changes the scene in place."""
         raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not scene")
 
-    def damage(self, noisy: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        """Returns the damaged noisy signal, float32 [samples]."""
+    def damage(
+        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the damaged noisy signal and the target, float32 [samples] each.
+
+        The target changes only where the damage takes a band away that no denoiser should invent.
+        """
         raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not noisy")
 
     def _check(self, *ranges: str) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import fft
 
 from data_modules.augment_base import Augmentation, Scene
+from data_modules.colours import octaves
 from data_modules.errors import DataError
-from data_modules.sounds import octaves
 
 _PAD = 512  # samples; keeps the end of a window from ringing into its start
 
@@ -64,18 +64,32 @@ class Speed(Augmentation):
     def __post_init__(self) -> None:
         self._check("factor")
         if not 0.5 <= self.factor[0] <= self.factor[1] <= 2.0:
-            raise DataError(f"Speed: factor is {self.factor}, must lie between 0.5 and 2")
+            raise DataError(f"{type(self).__name__}: factor is {self.factor}, must lie between 0.5 and 2")
 
     @property
     def stretch(self) -> float:
         return max(1.0, self.factor[1])
 
-    def reshape(self, voice: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        out_samples = int(len(voice) / self.stretch + 1e-6)
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        out_samples = int(len(sound) / self.stretch + 1e-6)
         # By FFT: the spectrum of more (or fewer) samples is turned back into a signal of another length.
         size, source = _sizes_in_ratio(out_samples + _PAD, rng.uniform(*self.factor))
-        spectrum = fft.rfft(voice[:source], source)
+        spectrum = fft.rfft(sound[:source], source)
         return fft.irfft(spectrum, size)[:out_samples] * np.float32(size / source)
+
+
+@dataclass(frozen=True)
+class NoiseSpeed(Speed):
+    """Plays a recorded noise faster or slower, so that a scarce clip is heard at many pitches and sizes.
+
+    Args:
+        probability: how often.
+        factor: lowest and highest speed.
+    """
+
+    stage: ClassVar[str] = "noise"
+    probability: float = 0.3
+    factor: tuple[float, float] = (0.6, 1.6)
 
 
 @lru_cache(maxsize=32)
@@ -88,6 +102,15 @@ def _equaliser(size: int, sample_rate: int) -> np.ndarray:
     points = np.arange(-6.0, 5.0, 2.0)
     bumps = [np.interp(above, points, one) for one in np.eye(len(points))]
     return (np.stack([*bumps, np.clip(above, -4.0, 4.0)]) * (np.log2(10.0) / 20.0)).astype(np.float32)
+
+
+def _random_equaliser(
+    size: int, sample_rate: int, tilt: tuple[float, float], ripple: float, rng: np.random.Generator
+) -> np.ndarray:
+    shapes = _equaliser(size, sample_rate)
+    heights = rng.uniform(-ripple, ripple, len(shapes)).astype(np.float32)
+    heights[-1] = rng.uniform(*tilt)
+    return np.exp2(heights @ shapes)
 
 
 @dataclass(frozen=True)
@@ -109,19 +132,38 @@ class SpectralTilt(Augmentation):
     def __post_init__(self) -> None:
         self._check("tilt")
 
-    def _response(self, size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        shapes = _equaliser(size, sample_rate)
-        heights = rng.uniform(-self.ripple, self.ripple, len(shapes)).astype(np.float32)
-        heights[-1] = rng.uniform(*self.tilt)
-        return np.exp2(heights @ shapes)
-
     def apply(self, scene: Scene, rng: np.random.Generator) -> None:
         size = _fft_size(len(scene.speech))
-        voice, noise = (self._response(size, scene.sample_rate, rng) for _ in range(2))
+        voice, noise = (
+            _random_equaliser(size, scene.sample_rate, self.tilt, self.ripple, rng) for _ in range(2)
+        )
         scene.speech = filter_by(scene.speech, voice, size)
         scene.noise = filter_by(scene.noise, noise, size)
         if scene.late is not None:
             scene.late = filter_by(scene.late, voice, size)
+
+
+@dataclass(frozen=True)
+class NoiseTilt(Augmentation):
+    """A random smooth equaliser on a recorded noise, each noise of a window its own: another make of the thing.
+
+    Args:
+        probability: how often.
+        tilt: lowest and highest slope in dB per octave (0 dB at 1 kHz).
+        ripple: each of the points two octaves apart is moved by up to so many dB.
+    """
+
+    stage: ClassVar[str] = "noise"
+    probability: float = 0.3
+    tilt: tuple[float, float] = (-4.0, 4.0)
+    ripple: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check("tilt")
+
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        size = _fft_size(len(sound))
+        return filter_by(sound, _random_equaliser(size, sample_rate, self.tilt, self.ripple, rng), size)
 
 
 @dataclass(frozen=True)
@@ -158,15 +200,26 @@ class BandLimit(Augmentation):
         if high >= scene.sample_rate / 2 and low <= 0.0:
             return
         size = _fft_size(len(scene.speech))
-        frequency = fft.rfftfreq(size, 1.0 / scene.sample_rate)
-        response = _smooth((high - frequency) / (high - edge))
-        if low > 0.0:
-            response = response * _smooth((frequency - 0.6 * low) / (0.4 * low))
-        response = response.astype(np.float32)
+        response = _band(size, scene.sample_rate, low, edge, high)
         scene.speech = filter_by(scene.speech, response, size)
         scene.noise = filter_by(scene.noise, response, size)
         if scene.late is not None:
             scene.late = filter_by(scene.late, response, size)
+
+
+def _band(size: int, sample_rate: int, low: float, edge: float, high: float) -> np.ndarray:
+    """Response that passes from `low` to `edge` and nothing from `high` on (Hz), float32 [size // 2 + 1]."""
+    frequency = fft.rfftfreq(size, 1.0 / sample_rate)
+    response = _smooth((high - frequency) / (high - edge))
+    if low > 0.0:
+        response = response * _smooth((frequency - 0.6 * low) / (0.4 * low))
+    return response.astype(np.float32)
+
+
+def low_pass(samples: np.ndarray, sample_rate: int, high: float) -> np.ndarray:
+    """Without what lies above `high` in Hz, at zero phase, float32 [samples]."""
+    size = _fft_size(len(samples))
+    return filter_by(samples, _band(size, sample_rate, 0.0, 0.92 * high, high), size)
 
 
 def _smooth(ramp: np.ndarray) -> np.ndarray:

@@ -92,9 +92,28 @@ def at_snr(
             reached = snr + 10.0 * math.log10(raised_from / noise_power)
         if late is not None:
             noise = noise + late * factor
+    return *_below_full_scale(clean, noise), reached
+
+
+def at_factor(
+    speech: np.ndarray, noise: np.ndarray, sample_rate: int, factor: float, late: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Speech at its own level, and noise times a factor; where the sum would pass full scale both are lowered.
+
+    Returns:
+        clean, noise (float32 [samples]) and the ratio of active levels in dB (NaN if either is silence).
+    """
+    noise = noise * np.float32(factor)
+    powers = [active_power(part, sample_rate) for part in (speech, noise)]
+    reached = 10.0 * math.log10(powers[0] / powers[1]) if min(powers) > _SILENCE else math.nan
+    return *_below_full_scale(speech, noise if late is None else noise + late), reached
+
+
+def _below_full_scale(clean: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both lowered by the same factor where their sum, or the clean signal alone, would pass full scale."""
     noisy = clean + noise
     peak = float(max(noisy.max(), -noisy.min(), clean.max(), -clean.min()))
-    if peak > PEAK:
-        lower = np.float32(PEAK / peak)
-        clean, noise = clean * lower, noise * lower
-    return clean, noise, reached
+    if peak <= PEAK:
+        return clean, noise
+    lower = np.float32(PEAK / peak)
+    return clean * lower, noise * lower

@@ -18,67 +18,17 @@ import numpy as np
 
 from data_modules import sounds
 from data_modules.augment import Augmentation, Scene
+from data_modules.colours import draw_coloured
 from data_modules.errors import DataError
-from data_modules.levels import active_power, at_snr
+from data_modules.levels import active_power, at_factor, at_snr
+from data_modules.mixing_options import Mixing, belz_blend
 from data_modules.pool import Pool
+from data_modules.tones import draw_tones
+
+__all__ = ["Mixer", "Mixing", "Mixture", "belz_blend"]
 
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """How voices and noises are mixed. All levels are active levels.
-
-    Args:
-        snr: lowest and highest signal-to-noise ratio in dB, uniform between.
-        level: lowest and highest active level of the speech in dBFS, uniform between (lowered where the noisy
-            signal would pass full scale).
-        noises: probabilities of one, two, three ... noises at once; they need not sum to one.
-        spread: a second or third noise is up to this many dB below the first.
-        babble: probability that a noise is three to six other speakers of the same split.
-        coloured: probability that a noise is generated: white, pink, brown, or of a random spectral slope.
-        voices: fewest and most speakers in babble.
-        events: probability that a noise clip shorter than the window recurs with gaps instead of in a loop.
-        envelope: probability that a noise's level wanders during the window.
-        envelope_depth: by how many dB at most in either direction.
-        noise_only: probability of a window without speech (clean is silence).
-        clean_only: probability of a window without noise.
-        join: probability that a window holds the end of an utterance, a pause, and the start of the speaker's
-            next.
-        pause: shortest and longest pause between utterances in seconds.
-    """
-
-    snr: tuple[float, float] = (-5.0, 20.0)
-    level: tuple[float, float] = (-45.0, -5.0)
-    noises: tuple[float, ...] = (0.6, 0.3, 0.1)
-    spread: float = 10.0
-    babble: float = 0.1
-    coloured: float = 0.12
-    voices: tuple[int, int] = (3, 6)
-    events: float = 0.3
-    envelope: float = 0.3
-    envelope_depth: float = 10.0
-    noise_only: float = 0.04
-    clean_only: float = 0.04
-    join: float = 0.3
-    pause: tuple[float, float] = (0.1, 0.8)
-
-    def __post_init__(self) -> None:
-        for name in ("snr", "level", "voices", "pause"):
-            low, high = getattr(self, name)
-            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-                raise DataError(
-                    f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first"
-                )
-        for name in ("babble", "coloured", "events", "envelope", "noise_only", "clean_only", "join"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise DataError(f"mixing.{name} is {getattr(self, name)}: a probability lies between 0 and 1")
-        if self.babble + self.coloured > 1.0 or self.noise_only + self.clean_only > 1.0:
-            raise DataError("mixing: babble + coloured and noise_only + clean_only must be at most 1 each")
-        if not self.noises or min(self.noises) < 0.0 or sum(self.noises) <= 0.0:
-            raise DataError(f"mixing.noises is {self.noises}: needs probabilities of one, two, ... noises")
-        if self.voices[0] < 1 or self.pause[0] < 0.0 or self.spread < 0.0:
-            raise DataError("mixing: voices must be at least 1, pause and spread at least 0")
+_GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
 
 
 @dataclass(frozen=True)
@@ -104,8 +54,8 @@ class Mixer:
     Args:
         speech, noise: pools of the same sample rate.
         mixing: what to draw.
-        augmentations: applied in the order of their stages (voice, scene, noisy), within a stage in this
-            order.
+        augmentations: applied in the order of their stages (voice, noise, scene, noisy), within a stage in
+            this order.
     """
 
     def __init__(
@@ -122,79 +72,97 @@ class Mixer:
         self.speech, self.noise = speech, noise
         self.mixing = mixing or Mixing()
         self.sample_rate = speech.sample_rate
-        self.voice_stage, self.scene_stage, self.noisy_stage = (
-            [one for one in augmentations if one.stage == stage] for stage in ("voice", "scene", "noisy")
-        )
-        self._stretch = math.prod(one.stretch for one in self.voice_stage)
+        self._stages = {
+            stage: [one for one in augmentations if one.stage == stage]
+            for stage in ("voice", "noise", "scene", "noisy")
+        }
         self._counts = np.cumsum(self.mixing.noises) / np.sum(self.mixing.noises)
 
     def draw(self, rng: np.random.Generator, samples: int) -> Mixture:
         """One window of `samples` samples."""
         mixing = self.mixing
         kind = rng.random()
-        with_speech = kind >= mixing.noise_only
-        with_noise = kind < 1.0 - mixing.clean_only
-        group = self.speech.draw_group(rng)
+        with_speech = kind >= mixing.noise_only + mixing.silence
+        with_noise = mixing.silence <= kind < 1.0 - mixing.clean_only
+        group = self.speech.draw_group(rng, balance=mixing.balance)
         silence = np.zeros(samples, dtype=np.float32)
         speech = self._voice(rng, samples, group) if with_speech else silence
         noise = self._noises(rng, samples, group) if with_noise else silence
         scene = Scene(self.sample_rate, speech, noise)
-        for augmentation in self.scene_stage:
-            if rng.random() < augmentation.probability:
+        if with_speech or with_noise:
+            for augmentation in self._chosen("scene", rng):
                 augmentation.apply(scene, rng)
         return self._at_levels(scene, rng, group)
 
+    def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
+        """Which augmentations of a stage this window gets."""
+        return [one for one in self._stages[stage] if rng.random() < one.probability]
+
+    def _reshaped(
+        self, chosen: list[Augmentation], sound: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        for augmentation in chosen:
+            sound = augmentation.reshape(sound, self.sample_rate, rng)
+        return sound
+
     def _voice(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
+        mixing, chosen = self.mixing, self._chosen("voice", rng)
+        needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
         for _ in range(3):  # a window may fall into a long pause: draw again
-            voice = sounds.draw_voice(
-                self.speech,
-                group,
-                math.ceil(samples * self._stretch),
-                rng,
-                join=self.mixing.join,
-                pause=self.mixing.pause,
-            )
+            voice = sounds.draw_voice(self.speech, group, needed, rng, join=mixing.join, pause=mixing.pause)
             if active_power(voice[:samples], self.sample_rate) > 1e-7:
                 break
-        for augmentation in self.voice_stage:
-            if rng.random() < augmentation.probability:
-                voice = augmentation.reshape(voice, rng)
-        return voice[:samples]
+        return self._reshaped(chosen, voice, rng)[:samples]
 
     def _noises(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
-        """One or more noises; the first has an active level of 0 dB, the others lie below."""
+        """One or more noises; the first has an active level of 0 dB, the others lie below.
+
+        With `Mixing.noise_level` all keep the level they were recorded at.
+        """
         total = np.zeros(samples, dtype=np.float32)
+        as_recorded = self.mixing.noise_level is not None
         for number in range(int(np.searchsorted(self._counts, rng.random(), side="right")) + 1):
-            one = self._one_noise(rng, samples, group)
+            one, recorded = self._one_noise(rng, samples, group)
             if rng.random() < self.mixing.envelope:
                 one = one * sounds.envelope(samples, rng, self.mixing.envelope_depth)
-            total += sounds.to_level(
-                one, self.sample_rate, -rng.uniform(0.0, self.mixing.spread) if number else 0.0
-            )
+            lower = rng.uniform(0.0, self.mixing.spread) if number else 0.0
+            if not (as_recorded and recorded):
+                one = sounds.to_level(
+                    one, self.sample_rate, (_GENERATED_LEVEL if as_recorded else 0.0) - lower
+                )
+            total += one
         return total
 
-    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
-        kind = rng.random()
-        if kind < self.mixing.babble:
-            babble = sounds.draw_babble(self.speech, samples, rng, self.mixing.voices, exclude=group)
+    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, bool]:
+        """A noise, and whether it is a recorded one."""
+        mixing, kind = self.mixing, rng.random()
+        if kind < mixing.babble:
+            babble = sounds.draw_babble(
+                self.speech, samples, rng, mixing.voices, exclude=group, balance=mixing.balance
+            )
             if babble is not None:
-                return babble
-        elif kind < self.mixing.babble + self.mixing.coloured:
-            colours = tuple(sounds.COLOURS.values())
-            choice = int(rng.integers(len(colours) + 2))
-            exponent = colours[choice] if choice < len(colours) else rng.uniform(-2.5, 1.0)
-            return sounds.coloured_noise(samples, self.sample_rate, exponent, rng)
-        clip = self.noise.draw_clip(rng, self.noise.draw_group(rng))
-        return sounds.noise_stretch(self.noise, clip, samples, rng, self.mixing.events)
+                return babble, False
+        elif kind < mixing.babble + mixing.coloured:
+            return draw_coloured(samples, self.sample_rate, rng), False
+        elif kind < mixing.babble + mixing.coloured + mixing.tones:
+            return draw_tones(samples, self.sample_rate, rng), False
+        clip = self.noise.draw_clip(rng, self.noise.draw_group(rng, balance=mixing.balance))
+        chosen = self._chosen("noise", rng)
+        needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
+        noise = sounds.noise_stretch(self.noise, clip, needed, rng, mixing.events)
+        return self._reshaped(chosen, noise, rng)[:samples], True
 
     def _at_levels(self, scene: Scene, rng: np.random.Generator, group: int) -> Mixture:
         """Sets the ratio and the level, adds up, and lets the noisy-stage augmentations have the sum."""
-        snr, level = rng.uniform(*self.mixing.snr), rng.uniform(*self.mixing.level)
-        clean, noise, snr = at_snr(
-            scene.speech, scene.noise, self.sample_rate, snr, level, scene.late, _FILTERED
-        )
+        mixing, rate = self.mixing, self.sample_rate
+        if mixing.noise_level is not None:
+            factor = rng.uniform(*mixing.noise_level)
+            clean, noise, snr = at_factor(scene.speech, scene.noise, rate, factor, scene.late)
+        else:
+            snr, level = rng.uniform(*mixing.snr), rng.uniform(*mixing.level)
+            clean, noise, snr = at_snr(scene.speech, scene.noise, rate, snr, level, scene.late, _FILTERED)
         noisy = clean + noise
-        for augmentation in self.noisy_stage:
-            if rng.random() < augmentation.probability:
-                noisy = augmentation.damage(noisy, self.sample_rate, rng)
+        if noisy.any():
+            for augmentation in self._chosen("noisy", rng):
+                noisy, clean = augmentation.damage(noisy, clean, rate, rng)
         return Mixture(noisy, clean, noise, snr, group if clean.any() else -1)

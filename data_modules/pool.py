@@ -81,13 +81,11 @@ class Pool:
             self._map.madvise(getattr(mmap, advice), *stretch)
 
     def _prepare_draws(self) -> None:
-        """Cumulative sums: groups are drawn by the square root of their duration, clips by theirs."""
+        """Cumulative sums: groups are drawn by a power of their duration, clips by their duration."""
         self._ends = np.concatenate(([0], np.cumsum(self.length)))
         bounds = np.searchsorted(self.group, np.arange(len(self.groups) + 1))
         self._first, self._last = bounds[:-1], bounds[1:]
-        durations = self._ends[self._last] - self._ends[self._first]
-        weights = np.sqrt(durations / self.sample_rate)
-        self._group_ends = np.cumsum(weights / weights.sum())
+        self._group_ends: dict[float, np.ndarray] = {}  # by the power asked for
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}
@@ -146,12 +144,18 @@ class Pool:
             self._advise("MADV_DONTNEED")
         return out
 
-    def draw_group(self, rng: np.random.Generator, exclude: int | None = None) -> int:
-        """A random group, by the square root of its duration; never `exclude` if there are others."""
+    def draw_group(self, rng: np.random.Generator, exclude: int | None = None, balance: float = 0.5) -> int:
+        """A random group, by its duration to the power `balance`; never `exclude` if there are others.
+
+        With a power of 0 all groups are alike, with 1 an hour of one is as likely as an hour of another.
+        """
+        ends = self._group_ends.get(balance)
+        if ends is None:
+            durations = self._ends[self._last] - self._ends[self._first]
+            weights = (durations / self.sample_rate) ** balance
+            ends = self._group_ends[balance] = np.cumsum(weights / weights.sum())
         for _ in range(64):
-            group = min(
-                int(np.searchsorted(self._group_ends, rng.random(), side="right")), len(self.groups) - 1
-            )
+            group = min(int(np.searchsorted(ends, rng.random(), side="right")), len(self.groups) - 1)
             if group != exclude:
                 return group
         others = [group for group in range(len(self.groups)) if group != exclude]

@@ -1,21 +1,17 @@
-"""The sounds a mixture is made of: a speaker's utterances with pauses, looped noises, babble and coloured
-noise.
+"""The recorded sounds a mixture is made of: a speaker's utterances with pauses, looped noises, babble.
 
 Every function draws from the generator it is given and from nothing else.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from scipy import fft
 
 from data_modules.levels import active_power
 from data_modules.pool import Pool
 
 LOOP_FADE_SECONDS = 0.02
-COLOURS = {"white": 0.0, "pink": -1.0, "brown": -2.0}
+EVENT_SECONDS = 0.4  # a clip shorter than this is an event: in a loop it would rattle
 
 
 def to_level(samples: np.ndarray, sample_rate: int, level: float = 0.0) -> np.ndarray:
@@ -125,7 +121,7 @@ def noise_stretch(
         samples: how long.
         rng: where randomness comes from.
         events: probability that a clip shorter than the window recurs with gaps of 0.1 to 1.5 s instead of in
-            a loop.
+            a loop; clips below 0.4 s always do.
 
     Returns:
         float32 [samples]
@@ -140,15 +136,28 @@ def noise_stretch(
                 break
         return out
     whole = pool.read(clip)
-    if rng.random() < events:
+    if length < EVENT_SECONDS * rate or rng.random() < events:
         return repeat_event(whole, samples, rng, (int(0.1 * rate), int(1.5 * rate)))
     return loop(whole, samples, int(rng.integers(length)), int(LOOP_FADE_SECONDS * rate))
 
 
 def draw_babble(
-    pool: Pool, samples: int, rng: np.random.Generator, voices: tuple[int, int], exclude: int | None
+    pool: Pool,
+    samples: int,
+    rng: np.random.Generator,
+    voices: tuple[int, int],
+    exclude: int | None,
+    balance: float = 0.5,
 ) -> np.ndarray | None:
     """Several other speakers at once, each at its own level (6 dB more or less).
+
+    Args:
+        pool: of speech.
+        samples: how long.
+        rng: where randomness comes from.
+        voices: fewest and most speakers.
+        exclude: who is not among them.
+        balance: see `Pool.draw_group`.
 
     Returns:
         float32 [samples], or None if the pool has no other speaker than the excluded one.
@@ -157,36 +166,9 @@ def draw_babble(
         return None
     out = np.zeros(samples, dtype=np.float32)
     for _ in range(int(rng.integers(voices[0], voices[1] + 1))):
-        voice = draw_voice(pool, pool.draw_group(rng, exclude), samples, rng)
+        voice = draw_voice(pool, pool.draw_group(rng, exclude, balance), samples, rng)
         out += to_level(voice, pool.sample_rate, rng.uniform(-6.0, 6.0))
     return out
-
-
-@lru_cache(maxsize=32)
-def octaves(samples: int, sample_rate: int) -> np.ndarray:
-    """Base-2 logarithm of each FFT bin's frequency in Hz (at least 20 Hz), float32 [samples // 2 + 1]."""
-    return np.log2(np.maximum(fft.rfftfreq(samples, 1.0 / sample_rate), 20.0)).astype(np.float32)
-
-
-def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise whose power density follows frequency to some exponent (above 20 Hz), at level 0 dBFS.
-
-    Args:
-        samples: how long.
-        sample_rate: in Hz.
-        exponent: 0 white, -1 pink, -2 brown, positive: blue.
-        rng: where randomness comes from.
-
-    Returns:
-        float32 [samples]
-    """
-    size = fft.next_fast_len(samples, real=True)
-    log_frequency = octaves(size, sample_rate)
-    parts = rng.standard_normal((2, len(log_frequency)), dtype=np.float32)
-    spectrum = (parts[0] + 1j * parts[1]) * np.exp2(np.float32(exponent / 2.0) * (log_frequency - 10.0))
-    spectrum[0] = 0.0
-    out = fft.irfft(spectrum, size)[:samples]
-    return out * np.float32(1.0 / np.sqrt(max(float(np.dot(out, out)) / samples, 1e-30)))
 
 
 def envelope(samples: int, rng: np.random.Generator, depth: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules import sounds
+from data_modules.augment import Clip, Codec, Quantise, SpectralTilt
+from data_modules.colours import coloured_noise
 from data_modules.errors import DataError
-from data_modules.levels import active_level, at_snr
-from data_modules.mixing import Mixer, Mixing
+from data_modules.levels import active_level, at_factor, at_snr
+from data_modules.mixing import Mixer, Mixing, belz_blend
 from data_modules.pool import Pool
+from data_modules.pool_build import open_pool
+from data_modules.sources import Item
 from data_modules.windows import window_rng
+from diffgmm import audio
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,84 @@ def test_windows_hold_what_they_promise(train: tuple[Pool, Pool]) -> None:
     assert 15.0 < max(ratios) <= 20.0
 
 
+def test_factor_keeps_recorded_levels() -> None:
+    speech, noise = 0.5 * voice(1, 1.0), 0.5 * hiss(1, 1.0)
+    clean, scaled, snr = at_factor(speech, noise, RATE, 0.5)
+    assert np.array_equal(clean, speech)
+    assert np.allclose(scaled, 0.5 * noise)
+    assert snr == pytest.approx(active_level(speech, RATE) - active_level(0.5 * noise, RATE), abs=1e-3)
+    assert math.isnan(at_factor(speech, 0.0 * noise, RATE, 0.5)[2])
+    loud, rest, _ = at_factor(3.0 * speech, 3.0 * noise, RATE, 0.8)
+    assert np.max(np.abs(loud + rest)) <= 0.9901
+    assert np.allclose(rest / 2.4 * 3.0, noise * np.max(loud) / np.max(speech), atol=1e-5)
+
+
+def test_belz_blend_is_voice_plus_factor_times_noise(train: tuple[Pool, Pool]) -> None:
+    mixer = Mixer(*train, belz_blend())
+    levels = {round(float(level), 1) for level in train[0].level}
+    assert len(levels) > 1
+    ratios = []
+    for number in range(60):
+        mixture = mixer.draw(window_rng(number), 16384)
+        assert np.allclose(mixture.noisy, mixture.clean + mixture.noise, atol=1e-6)
+        assert mixture.group >= 0
+        ratios.append(mixture.snr)
+    # Levels are the recordings' own, so ratios differ by far more than the factor does (12 dB).
+    assert np.nanmax(ratios) - np.nanmin(ratios) > 15.0
+
+
+def test_noise_level_holds_generated_noises_at_a_level(train: tuple[Pool, Pool]) -> None:
+    mixing = Mixing(
+        noise_level=(0.5, 0.5), noises=(1.0,), babble=0.3, coloured=0.4, tones=0.3, envelope=0.0, noise_only=1.0,
+        clean_only=0.0,
+    )  # fmt: skip
+    mixer = Mixer(*train, mixing)
+    for number in range(20):
+        mixture = mixer.draw(window_rng(number), 16384)
+        assert active_level(mixture.noise, RATE) == pytest.approx(-32.0, abs=0.1)
+
+
+def test_silence_is_silence(train: tuple[Pool, Pool]) -> None:
+    chain = [Codec(1.0), Clip(1.0), Quantise(1.0), SpectralTilt(1.0)]
+    mixer = Mixer(*train, Mixing(silence=0.3, noise_only=0.3, clean_only=0.3), chain)
+    kinds = []
+    for number in range(80):
+        mixture = mixer.draw(window_rng(number), 2048)
+        assert np.isfinite(mixture.noisy).all()
+        kinds.append((bool(mixture.clean.any()), bool(mixture.noise.any())))
+        if kinds[-1] == (False, False):
+            assert not mixture.noisy.any()
+            assert math.isnan(mixture.snr)
+    for kind in ((False, False), (False, True), (True, False), (True, True)):
+        assert kinds.count(kind) >= 3, kind
+
+
+def test_clips_shorter_than_the_window(tmp_path: Path) -> None:
+    """A click recurs with gaps, never as a rattle; anything longer is looped without a click."""
+    for name, seconds in (("click", 0.06), ("hum", 0.7)):
+        audio.write(tmp_path / f"{name}.wav", hiss(3, seconds)[None], RATE)
+    items = [Item("train", "noise", name, str(tmp_path / f"{name}.wav")) for name in ("click", "hum")]
+    pool = open_pool(items, RATE, tmp_path / "cache")
+    for number in range(20):
+        click = sounds.noise_stretch(pool, 0, 3 * RATE, window_rng(number))
+        hum = sounds.noise_stretch(pool, 1, 3 * RATE, window_rng(number))
+        assert click.shape == hum.shape == (3 * RATE,)
+        sounding = np.abs(click[: 3 * RATE // 160 * 160]).reshape(-1, 160).max(1) > 0
+        assert 0 < sounding.mean() < 0.5
+        assert (np.abs(hum[: 3 * RATE // 160 * 160]).reshape(-1, 160).max(1) > 0).all()
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_speakers_are_drawn_by_their_balance(train: tuple[Pool, Pool], balance: float) -> None:
+    speech, noise = train
+    mixer = Mixer(speech, noise, Mixing(balance=balance, noise_only=0.0, snr=(60.0, 60.0), join=0.0))
+    drawn = [mixer.draw(window_rng(7, number), 512).group for number in range(800)]
+    drawn = [group for group in drawn if group >= 0]
+    want = np.array(list(speech.group_seconds().values())) ** balance
+    shares = np.bincount(drawn, minlength=len(want)) / len(drawn)
+    assert np.allclose(shares, want / want.sum(), atol=0.08)
+
+
 def test_same_generator_same_window(train: tuple[Pool, Pool]) -> None:
     one, two = (Mixer(*train).draw(window_rng(3, 4, 5), 16384) for _ in range(2))
     assert np.array_equal(one.noisy, two.noisy)
@@ -141,7 +225,7 @@ def test_babble_leaves_the_target_out(train: tuple[Pool, Pool], monkeypatch: pyt
 
 @pytest.mark.parametrize(("exponent", "drop"), [(0.0, 0.0), (-1.0, 3.01), (-2.0, 6.02), (1.0, -3.01)])
 def test_coloured_noise_has_its_slope(exponent: float, drop: float) -> None:
-    noise = sounds.coloured_noise(2**18, RATE, exponent, window_rng(1))
+    noise = coloured_noise(2**18, RATE, exponent, window_rng(1))
     power = np.abs(np.fft.rfft(noise)) ** 2
     frequency = np.fft.rfftfreq(len(noise), 1 / RATE)
     octaves = [
@@ -172,6 +256,11 @@ def test_pauses_join_utterances(train: tuple[Pool, Pool]) -> None:
         ({"snr": (20.0, -5.0)}, "mixing.snr"),
         ({"babble": 1.5}, "mixing.babble"),
         ({"babble": 0.7, "coloured": 0.7}, "babble"),
+        ({"coloured": 0.5, "tones": 0.6}, "tones"),
+        ({"noise_only": 0.5, "silence": 0.6}, "silence"),
+        ({"noise_level": (-0.1, 0.5)}, "noise_level"),
+        ({"noise_level": (0.5, 0.1)}, "noise_level"),
+        ({"balance": 2.0}, "balance"),
         ({"noises": ()}, "mixing.noises"),
         ({"level": (math.nan, 0.0)}, "mixing.level"),
     ],

@@ -109,9 +109,11 @@ def test_clips_come_back_as_they_were(corpus: Path, tmp_path: Path) -> None:
 def test_draws_follow_durations(corpus: Path, tmp_path: Path) -> None:
     speech, noise = pools(corpus, "train", tmp_path)
     rng = np.random.default_rng(0)
-    counts = np.bincount([noise.draw_group(rng) for _ in range(4000)], minlength=len(noise.groups)) / 4000
-    weights = np.sqrt(list(noise.group_seconds().values()))
-    assert np.allclose(counts, weights / weights.sum(), atol=0.04)
+    for balance in (0.0, 0.5, 1.0):
+        drawn = [noise.draw_group(rng, balance=balance) for _ in range(4000)]
+        weights = np.array(list(noise.group_seconds().values())) ** balance
+        shares = np.bincount(drawn, minlength=len(noise.groups)) / 4000
+        assert np.allclose(shares, weights / weights.sum(), atol=0.04)
     assert all(noise.draw_group(rng, exclude=1) != 1 for _ in range(200))
     clips = np.array([speech.draw_clip(rng, 2) for _ in range(2000)])
     assert set(clips) == set(speech.clips(2))
