@@ -65,8 +65,8 @@ format: install ## lay out the code and apply ruff's safe fixes
 	@'$(BIN)/ruff' check --fix-only --quiet .
 	@'$(BIN)/ruff' format .
 
-data: install ## build the light corpus of speech and noise out of Debian packages (0.9 GB to fetch)
-	@'$(BIN)/python' -m data_modules.corpora.debian_speech_noise --variant light --root '$(CORPORA)'
+data: install ## prepare the light corpus of speech and noise out of Debian packages (0.9 GB to fetch)
+	@'$(BIN)/python' -m diffgmm.cli.main prepare debian-speech-noise --variant light --root '$(CORPORA)'
 
 train: install ## train CONFIG=experiments/mini.yaml
 	@'$(BIN)/diffgmm' fit --config '$(CONFIG)'
