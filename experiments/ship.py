@@ -23,7 +23,7 @@ LICENCE = "MIT (the weights; the training audio keeps its own licences, see trai
 
 
 def _trained_on(corpus: Path) -> dict[str, Any]:
-    """Packages with versions and checksums, and the checksum of the manifest that lists every clip."""
+    """What was fetched, with checksums, and the checksum of the manifest that lists every clip."""
     manifest = corpus / "manifest.csv"
     if not manifest.is_file():
         raise UsageError(f"{corpus}: no manifest.csv there; --corpus is the folder of the corpus trained on")
@@ -34,7 +34,7 @@ def _trained_on(corpus: Path) -> dict[str, Any]:
     description = corpus / "corpus.json"
     if description.is_file():
         told = json.loads(description.read_text(encoding="utf-8"))
-        facts |= {key: told[key] for key in ("variant", "packages") if key in told}
+        facts |= {key: told[key] for key in ("variant", "packages", "sources") if key in told}
     return facts
 
 
