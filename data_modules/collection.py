@@ -68,17 +68,17 @@ class Collection:
         if not self.corpus and not (self.speech and self.noise):
             raise DataError("no data: give a corpus, or folders of both speech and noise")
 
-    def items(self) -> list[Item]:
-        """All files, found once."""
+    def items(self, strict: bool = False) -> list[Item]:
+        """All files, found once; `strict`: a speaker of a corpus in two splits is an error, not a warning."""
         if "all" not in self._found:
-            self._found["all"] = self._scan()
+            self._found["all"] = self._scan(strict)
         return self._found["all"]
 
-    def _scan(self) -> list[Item]:
+    def _scan(self, strict: bool) -> list[Item]:
         items: list[Item] = []
         corpora = [self.corpus] if isinstance(self.corpus, str) else list(self.corpus or ())
         for name in corpora:
-            items += corpus_items(resolve_corpus(name))
+            items += corpus_items(resolve_corpus(name), strict=strict)
         own = {
             "speech": {"train": self.speech, "valid": self.valid_speech, "test": self.test_speech},
             "noise": {"train": self.noise, "valid": self.valid_noise, "test": self.test_noise},
@@ -111,7 +111,7 @@ class Collection:
         Raises:
             DataError: the split has no such files, or the pool can't be built.
         """
-        items = select(self.items(), split, kind)
+        items = select(self.items(strict), split, kind)
         if not items:
             where = self.corpus or f"the {kind} folders"
             raise DataError(

@@ -48,7 +48,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         valid_batch_size: pairs per batch.
         pairs_seed: of the choice of pairs; leave it, or scores can't be compared.
         cache: folder for pools of decoded audio; None: ``pools`` in ``$DIFFGMM_HOME``.
-        strict: fail if a file can't be used, instead of leaving it out with a warning.
+        strict: fail if a file can't be used or a speaker is in two splits, instead of going on with a warning.
         start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
 
     Raises:

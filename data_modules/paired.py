@@ -35,7 +35,8 @@ class PairedFolders(PooledDataModule[PairedPools]):
         num_workers: processes that load; 0: in the training process.
         seed: of the training windows.
         cache: folder for pools of decoded audio; None: ``pools`` in ``$DIFFGMM_HOME``.
-        strict: fail if a file has no partner or can't be used, instead of leaving it out with a warning.
+        strict: fail if a file has no partner or can't be used, or a speaker of the corpus is in two splits, instead
+            of going on with a warning.
         start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
         corpus: a prepared corpus of pairs instead of folders: its name (``voicebank-demand``), its folder or a
             manifest whose kinds are ``clean`` and ``noisy``.
@@ -119,7 +120,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def _items(self, split: str) -> list[Item]:
         if self._listed is None:
-            self._listed = corpus_items(resolve_corpus(self.corpus or ""), PAIR_KINDS)
+            self._listed = corpus_items(resolve_corpus(self.corpus or ""), PAIR_KINDS, self.strict)
         return [item for item in self._listed if item.split == split]
 
     def _given(self, split: str) -> bool:

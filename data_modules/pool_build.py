@@ -19,7 +19,7 @@ from data_modules.errors import DataError
 from data_modules.levels import active_level
 from data_modules.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
 from data_modules.sources import Item
-from diffgmm.audio import AudioError, read
+from diffgmm.audio import AudioError, read, resample
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,8 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
             what = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             what = "missing"
+        if not item.whole:
+            what += f" {item.start!r} {item.seconds!r} {item.channel!r}"
         digest.update(
             f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n".encode("utf-8", "surrogateescape")
         )
@@ -100,7 +102,7 @@ def build_pool(
     The pool is written under a temporary name and renamed when complete; a lock keeps other processes
     waiting.
     """
-    items = sorted(items, key=lambda item: (item.group, item.path))
+    items = sorted(items, key=lambda item: (item.group, item.path, item.start, item.seconds, item.channel))
     key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
     if folder_is_pool(folder):
@@ -126,10 +128,24 @@ def build_pool(
     return folder
 
 
+def read_item(item: Item, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """A clip as float32 [samples], mono, and its rate: `sample_rate`, or the file's own if None.
+
+    Raises:
+        AudioError: the file can't be read, or has no such stretch or channel.
+    """
+    every, info = read(item.path, start=item.start, seconds=item.seconds or None)
+    if item.channel >= info.channels:
+        raise AudioError(f"{item.path}: has {info.channels} channel(s), number {item.channel} is asked for")
+    chosen = every.mean(axis=0, dtype=np.float32) if item.channel < 0 else every[item.channel]
+    rate = sample_rate or info.sample_rate
+    return resample(chosen, info.sample_rate, rate), rate
+
+
 def _decode(item: Item, sample_rate: int, keep_silent: bool) -> np.ndarray | str:
     """Mono samples at the pool's rate, or the reason why there are none."""
     try:
-        samples = read(item.path, sample_rate=sample_rate, mono=True)[0][0]
+        samples = read_item(item, sample_rate)[0]
     except AudioError as error:
         return str(error).removeprefix(f"{item.path}: ")
     if len(samples) < MIN_SECONDS * sample_rate:
@@ -165,7 +181,7 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
     with open(part / AUDIO, "wb") as audio:
         for item, samples in _decoded(items, sample_rate, title, keep_silent):
             if isinstance(samples, str):
-                skipped.append([item.path, samples])
+                skipped.append([item.name, samples])
                 continue
             peak = max(float(np.max(np.abs(samples))), SILENT_PEAK)
             audio.write(np.rint(samples * (_FULL_SCALE / peak)).astype("<i2").tobytes())

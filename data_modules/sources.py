@@ -28,19 +28,39 @@ PAIR_KINDS = ("clean", "noisy")  # of a corpus of pairs: the same file name in b
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One audio file of a corpus.
+    """One clip of a corpus: an audio file, or a stretch of one.
 
     Args:
         split: ``train``, ``valid`` or ``test``.
         kind: ``speech`` or ``noise``; in a corpus of pairs ``clean`` or ``noisy``.
         group: the speaker of a voice, the category of a noise.
         path: where the file is.
+        start: where in the file the clip begins, in seconds.
+        seconds: how long it is; 0: up to the end of the file.
+        channel: the channel that is meant, counted from 0; -1: the mean of all.
     """
 
     split: str
     kind: str
     group: str
     path: str
+    start: float = 0.0
+    seconds: float = 0.0
+    channel: int = -1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the clip is the file, with all its channels."""
+        return self.start == 0.0 and self.seconds == 0.0 and self.channel < 0
+
+    @property
+    def name(self) -> str:
+        """The path, and which stretch and channel of the file if it isn't all of it."""
+        name = self.path
+        if self.start or self.seconds:
+            end = f"{self.start + self.seconds:.6g}" if self.seconds else ""
+            name += f" [{self.start:.6g}-{end} s]"
+        return name if self.channel < 0 else f"{name} [channel {self.channel}]"
 
 
 def audio_files(folder: str | Path) -> list[Path]:
@@ -78,46 +98,67 @@ def folder_items(folders: str | Path | Sequence[str | Path], kind: str, split: s
 def read_manifest(path: str | Path) -> list[Item]:
     """Reads a manifest: a CSV file with at least the columns path, split, kind and group.
 
-    Relative paths start at the manifest's own folder.
+    Relative paths start at the manifest's own folder. A row whose column ``start`` isn't empty stands for the
+    stretch of a file from there on, as long as its ``seconds`` says (empty: up to the end); ``channel`` chooses one
+    of several channels. In other rows ``seconds`` is the length of the file, for information only.
 
     Raises:
-        DataError: no such file, a column is missing, or a line has an unknown split or kind.
+        DataError: no such file, a column is missing, or a line has an unknown split or kind, or no proper stretch.
     """
+    return [item for item, _ in manifest_rows(path)]
+
+
+def manifest_rows(path: str | Path) -> list[tuple[Item, dict[str, str]]]:
+    """The clips of a manifest, each with its row: all columns by name, "" for what is missing."""
     manifest = Path(path).expanduser()
-    items: list[Item] = []
+    rows: list[tuple[Item, dict[str, str]]] = []
     try:
         with open(manifest, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = {"path", "split", "kind", "group"} - set(rows.fieldnames or ())
+            table = csv.DictReader(file, restval="")
+            missing = {"path", "split", "kind", "group"} - set(table.fieldnames or ())
             if missing:
                 raise DataError(
                     f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group"
                 )
-            for row in rows:
-                for column, allowed in (("split", SPLITS), ("kind", KINDS + PAIR_KINDS)):
-                    if row[column] not in allowed:
-                        raise DataError(
-                            f"{manifest}, line {rows.line_num}: {column} is {row[column]!r}, "
-                            f"must be one of {', '.join(allowed)}"
-                        )
-                if not row["path"]:
-                    raise DataError(f"{manifest}, line {rows.line_num}: the path is empty")
-                where = manifest.parent / row["path"]
-                items.append(Item(row["split"], row["kind"], row["group"] or "unknown", str(where)))
+            rows += ((_row_item(row, manifest, table.line_num), row) for row in table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest}: can't be read as a CSV manifest ({error})") from error
-    if not items:
+    if not rows:
         raise DataError(f"{manifest}: the manifest lists no files")
-    return items
+    return rows
 
 
-def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS) -> list[Item]:
-    """The files of one corpus.
+def _row_item(row: dict[str, str], manifest: Path, line: int) -> Item:
+    where = f"{manifest}, line {line}"
+    for column, allowed in (("split", SPLITS), ("kind", KINDS + PAIR_KINDS)):
+        if row[column] not in allowed:
+            raise DataError(f"{where}: {column} is {row[column]!r}, must be one of {', '.join(allowed)}")
+    if not row["path"]:
+        raise DataError(f"{where}: the path is empty")
+    item = Item(row["split"], row["kind"], row["group"] or "unknown", str(manifest.parent / row["path"]))
+    if not (row.get("start") or row.get("channel")):
+        return item
+    if item.kind in PAIR_KINDS:
+        raise DataError(f"{where}: start and channel are for speech and noise, not for pairs; cut the files")
+    try:
+        start = float(row.get("start") or 0.0)
+        seconds = float(row.get("seconds") or 0.0) if row.get("start") else 0.0
+        channel = int(row.get("channel") or -1)
+    except ValueError as error:
+        raise DataError(f"{where}: start, seconds and channel must be numbers ({error})") from None
+    if not (0.0 <= start < math.inf and 0.0 <= seconds < math.inf and channel >= -1):
+        raise DataError(f"{where}: start, seconds and channel must be at least 0")
+    return replace(item, start=start, seconds=seconds, channel=channel)
+
+
+def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool = False) -> list[Item]:
+    """The files of one corpus; a warning if a speaker is in two splits.
 
     Args:
         corpus: a manifest file, or a folder with ``manifest.csv``, or a folder laid out as
             ``{train,valid,test}/{speech,noise}/<group>/...`` (of pairs: ``{clean,noisy}``).
         kinds: the kinds wanted: voices and noises, or the two sides of pairs (`PAIR_KINDS`).
+        strict: an error instead of that warning.
 
     Raises:
         DataError: no corpus there, or one of the other sort.
@@ -148,18 +189,23 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS) -> list[Item]
             else "it holds voices and noises, not pairs: use data_modules.noisy_speech.NoisySpeech"
         )
         raise DataError(f"{root}: {tip}")
-    _warn_of_shared_speakers(root, wanted)
+    shared = shared_speakers(wanted)
+    if shared:
+        named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(shared.items())[:8])
+        message = f"{root}: {len(shared)} speaker(s) in more than one split: {named}"
+        if strict:
+            raise DataError(f"{message}; keep each speaker's files in one split")
+        log.warning(message)
     return wanted
 
 
-def _warn_of_shared_speakers(root: Path, items: Iterable[Item]) -> None:
+def shared_speakers(items: Iterable[Item]) -> dict[str, list[str]]:
+    """Speakers with files in more than one split, with these splits."""
     splits: dict[str, set[str]] = {}
     for item in items:
-        if item.kind in ("speech", "clean"):
+        if item.kind in ("speech", *PAIR_KINDS):
             splits.setdefault(item.group, set()).add(item.split)
-    shared = sorted(group for group, where in splits.items() if len(where) > 1)
-    if shared:
-        log.warning("%s: %d speaker(s) in more than one split: %s", root, len(shared), ", ".join(shared[:8]))
+    return {name: sorted(where, key=SPLITS.index) for name, where in sorted(splits.items()) if len(where) > 1}
 
 
 def split_off(
@@ -211,5 +257,5 @@ def split_off(
 
 
 def select(items: Iterable[Item], split: str, kind: str) -> list[Item]:
-    """The items of one split and kind, sorted by group and path, none twice."""
+    """The items of one split and kind, sorted by group and place, none twice."""
     return sorted({item for item in items if item.split == split and item.kind == kind})

@@ -18,7 +18,7 @@ from data_modules.corpora.journal import Journal, key_of, still_good
 from data_modules.corpora.recipe import Condition, Entry, Refused
 from data_modules.errors import DataError
 
-__all__ = ["convert_all", "cores"]
+__all__ = ["begin", "convert_all", "cores"]
 
 _CHUNK = 32
 
@@ -31,7 +31,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _begin() -> None:
+def begin() -> None:
     """Ctrl-C is the parent's to handle; and a parent that is killed takes its workers along."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
@@ -85,7 +85,7 @@ def convert_all(
     results: dict[int, Prepared | Refused] = {}
     context = get_context("spawn")  # a fork of a process with threads may hang
     with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool,
         tqdm(total=len(entries), unit="clip", desc="convert", disable=None) as bar,
     ):
         running = {}

@@ -105,17 +105,30 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
         return info
 
 
-def read_blocks(path: str | os.PathLike[str], frames: int = BLOCK) -> Iterator[np.ndarray]:
+def read_blocks(
+    path: str | os.PathLike[str], frames: int = BLOCK, first: int = 0, count: int | None = None
+) -> Iterator[np.ndarray]:
     """Yield the file piece by piece, float32 ``[channels, <= frames]``, in constant memory.
 
+    Args:
+        path: the file.
+        frames: samples per channel in a piece; the last may be shorter.
+        first: where to begin, in samples of the file.
+        count: how many samples to read; ``None``: up to the end.
+
     Raises:
-        AudioError: as :func:`probe`, and when NaN, Inf or fewer samples than promised turn up on the way.
+        AudioError: as :func:`probe`, when NaN, Inf or fewer samples than promised turn up on the way, and
+            when the stretch asked for reaches past the end.
     """
     with _opened(path) as (sound, info):
-        done = 0
-        while True:
+        stop = info.frames if count is None else first + count
+        if not 0 <= first < max(stop, 1) or stop > info.frames:
+            raise AudioError(f"{path}: samples {first} to {stop} are asked for, the file has {info.frames}")
+        done = _seek(sound, first, path)
+        while count is None or done < stop:
             try:
-                block = sound.read(frames, dtype="float32", always_2d=True)
+                size = frames if count is None else min(frames, stop - done)
+                block = sound.read(size, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
                 raise AudioError(
                     f"{path}: damaged or truncated after {done} of {info.frames} samples"
@@ -130,21 +143,38 @@ def read_blocks(path: str | os.PathLike[str], frames: int = BLOCK) -> Iterator[n
                 raise AudioError(f"{path}: holds {kind} at {where}; repair the file")
             done += len(block)
             yield np.ascontiguousarray(block.T)
-        if done + (_MP3_SLACK if info.format == "MP3" else 0) < info.frames or not done:
+        if done + (_MP3_SLACK if info.format == "MP3" else 0) < stop or not done:
             raise AudioError(
                 f"{path}: truncated, {done} of {info.frames} samples are there; copy the file again"
             )
 
 
+def _seek(sound: soundfile.SoundFile, first: int, path: str | os.PathLike[str]) -> int:
+    """Go to a sample and return its number."""
+    if first:
+        try:
+            sound.seek(first)
+        except (soundfile.SoundFileError, ValueError) as error:
+            raise AudioError(f"{path}: damaged, or can't be read from sample {first} on") from error
+    return first
+
+
 def read(
-    path: str | os.PathLike[str], sample_rate: int | None = None, mono: bool = False
+    path: str | os.PathLike[str],
+    sample_rate: int | None = None,
+    mono: bool = False,
+    start: float = 0.0,
+    seconds: float | None = None,
 ) -> tuple[np.ndarray, AudioInfo]:
-    """Read a whole file.
+    """Read a whole file or a stretch of it.
 
     Args:
         path: WAV, FLAC, OGG, MP3 or another format of libsndfile.
         sample_rate: resample to this rate in Hz; ``None`` keeps the file's.
         mono: average the channels into one.
+        start: where the stretch begins, in seconds, to the nearest sample.
+        seconds: how long it is; ``None``: up to the end. It may exceed the end by one millisecond, for times
+            in lists are rounded.
 
     Returns:
         float32 ``[channels, samples]`` in [-1, 1] (float files may exceed it) and the file's own info.
@@ -153,7 +183,12 @@ def read(
         AudioError: see :func:`read_blocks`.
     """
     info = probe(path)
-    x = np.concatenate(list(read_blocks(path)), axis=1)
+    first, count = round(start * info.sample_rate), None
+    if seconds is not None:
+        slack = max(1, info.sample_rate // 1000)
+        count = round(seconds * info.sample_rate)
+        count -= first + count - info.frames if info.frames < first + count <= info.frames + slack else 0
+    x = np.concatenate(list(read_blocks(path, first=first, count=count)), axis=1)
     if mono:
         x = x.mean(axis=0, keepdims=True, dtype=np.float32)
     if sample_rate is not None:
