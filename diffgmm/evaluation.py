@@ -1,16 +1,13 @@
-"""From folders of clean and enhanced speech to a table of scores: pair by name, then score each pair.
+"""From pairs of clean and enhanced speech to rows of scores.
 
-Nothing is left out silently: a file without counterpart is listed, a pair that cannot be judged has its
-``error``, a score that does not exist has its reason, and every mean says how many files it is the mean of.
+Nothing is left out silently: a pair that cannot be judged has its ``error``, a score that does not exist has its
+reason (:mod:`diffgmm.pairing` lists files without counterpart).
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,82 +15,8 @@ import numpy as np
 from diffgmm import audio, metrics
 from diffgmm.metrics import Score
 from diffgmm.metrics.workers import Workers
+from diffgmm.pairing import Pair
 from diffgmm.scores import Row
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Files that belong together; ``name`` is their path in their folders, without the ending."""
-
-    name: str
-    clean: Path
-    enhanced: Path
-    noisy: Path | None = None
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """The pairs of some folders, and one line for every file that has no counterpart."""
-
-    pairs: tuple[Pair, ...]
-    unmatched: tuple[str, ...]
-
-
-def pair_folders(
-    clean: str | os.PathLike[str],
-    enhanced: str | os.PathLike[str],
-    noisy: str | os.PathLike[str] | None = None,
-) -> Pairing:
-    """Pair audio files by path within their folders, ending aside: ``a/b.flac`` belongs to ``a/b.wav``.
-
-    Two single files make one pair, whatever their names.
-
-    Raises:
-        AudioError: a folder is missing or has no audio files.
-    """
-    roots = {"clean": Path(clean), "enhanced": Path(enhanced)} | (
-        {} if noisy is None else {"noisy": Path(noisy)}
-    )
-    if all(root.is_file() for root in roots.values()):
-        pair = Pair(roots["enhanced"].stem, roots["clean"], roots["enhanced"], roots.get("noisy"))
-        return Pairing((pair,), ())
-    unmatched: list[str] = []
-    found = {kind: _files(root, unmatched) for kind, root in roots.items()}
-    pairs = []
-    for name in sorted(set().union(*found.values())):
-        here = {kind: files[name] for kind, files in found.items() if name in files}
-        if "clean" in here and "enhanced" in here:
-            pairs.append(Pair(name, here["clean"], here["enhanced"], here.get("noisy")))
-        for kind, path in here.items():
-            lacks = [other for other in roots if other not in here]
-            if kind != "noisy" and lacks:  # a noisy file that nobody enhanced is not missed
-                unmatched.append(f"{path}: no file of this name in {roots[lacks[0]]}")
-                break
-    return Pairing(tuple(pairs), tuple(unmatched))
-
-
-def _files(root: Path, problems: list[str]) -> dict[str, Path]:
-    if not root.is_dir():
-        raise audio.AudioError(
-            f"{root}: " + ("is a file, give a folder" if root.exists() else "no such folder")
-        )
-    files: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        within = path.relative_to(root)
-        if (
-            not audio.is_audio(path)
-            or not path.is_file()
-            or any(part.startswith(".") for part in within.parts)
-        ):
-            continue
-        name = within.with_suffix("").as_posix()
-        if name in files:
-            problems.append(f"{path}: same name as {files[name].name}, which is used")
-        else:
-            files[name] = path
-    if not files:
-        raise audio.AudioError(f"{root}: no audio files in this folder")
-    return files
 
 
 def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False) -> Row:
@@ -186,7 +109,7 @@ def evaluate(
         for pair in pairs:
             workers.submit(pair, tuple(names), resample)
         for pair, row in zip(pairs, workers.results(), strict=True):
-            if isinstance(row, BrokenProcessPool):
+            if not isinstance(row, Row):
                 row = Row(
                     pair.name, errors=(f"{pair.enhanced}: the process that scored it died (out of memory?)",)
                 )

@@ -1,4 +1,4 @@
-"""The table of scores that an evaluation fills: rows, summaries, the CSV file."""
+"""The table of scores that an evaluation fills: rows, summaries, the file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -70,25 +71,48 @@ def columns(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
     return {"enhanced": enhanced, "noisy": noisy, "improvement": improvement}
 
 
-def write_csv(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str]) -> None:
-    """Write one line per pair, atomically; an existing file is replaced.
+def table(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[list[str | int | float]]]:
+    """Head and one line per pair.
 
     Columns: ``name``, ``sample_rate``, ``seconds``, ``length_difference``, each metric, with noisy files also
     ``noisy_METRIC`` and ``improvement_METRIC`` (positive is better), then ``error`` and ``note`` (why a score
-    is missing). Values are written in full; ``nan`` means that there is no score.
+    is missing). NaN means that there is no score.
     """
     with_noisy = any(row.noisy for row in rows)
-    table = {name: columns(rows, name) for name in names}
+    found = {name: columns(rows, name) for name in names}
     kinds = ("enhanced", "noisy", "improvement") if with_noisy else ("enhanced",)
     cells = [(kind, name) for kind in kinds for name in names]
     head = [name if kind == "enhanced" else f"{kind}_{name}" for kind, name in cells]
+    lines: list[list[str | int | float]] = []
+    for i, row in enumerate(rows):
+        basics: list[str | int | float] = [row.name, row.sample_rate, row.seconds, row.length_difference]
+        values = [found[name][kind][i] for kind, name in cells]
+        lines.append([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
+    return ["name", "sample_rate", "seconds", "length_difference", *head, "error", "note"], lines
+
+
+def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Write :func:`table` atomically, as CSV or, if the name ends so, Parquet; an existing file is replaced.
+
+    Values are written in full; in CSV ``nan`` means that there is no score.
+
+    Raises:
+        ImportError: Parquet without ``diffgmm[parquet]``.
+    """
+    head, lines = table(rows, names)
+    if Path(path).suffix.lower() == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        whole = pyarrow.table({name: [line[i] for line in lines] for i, name in enumerate(head)})
+        with replacing(path) as part:
+            pyarrow.parquet.write_table(whole, part)
+        return
     with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "sample_rate", "seconds", "length_difference", *head, "error", "note"])
-        for i, row in enumerate(rows):
-            values = [table[name][kind][i] for kind, name in cells]
-            basics = [row.name, row.sample_rate or "", row.seconds, row.length_difference]
-            writer.writerow([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
+        writer.writerow(head)
+        rate = head.index("sample_rate")
+        writer.writerows([*line[:rate], line[rate] or "", *line[rate + 1 :]] for line in lines)
 
 
 def notes(row: Row) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import re
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffgmm import evaluation, metrics, scores
+from diffgmm import evaluation, metrics, pairing, results, scores
 from diffgmm.cli.main import main
 from diffgmm.metrics.workers import Workers
 
@@ -108,6 +109,12 @@ def test_exact_counts_with_every_kind_of_bad_file(
         assert len(found) == 1 and why in found[0], path
     assert len(errors) == 7
 
+    summary = json.loads((folders / "scores.json").read_text())
+    assert (summary["pairs"], summary["pairs_with_errors"], len(summary["unmatched"])) == (10, 4, 3)
+    pesq = summary["metrics"]["pesq_wb"]["enhanced"]
+    assert (pesq["n_valid"], pesq["n_total"]) == (3, 10) and pesq["low"] <= pesq["mean"] <= pesq["high"]
+    assert summary["metrics"]["si_sdr"]["improvement"]["n_valid"] == 3
+
     rows = table(folders / "scores.csv")
     assert len(rows) == 10 and rows["longer"]["length_difference"] == "100"
     clean, noisy = pair
@@ -122,8 +129,11 @@ def test_exact_counts_with_every_kind_of_bad_file(
 def test_serial_and_parallel_agree_bit_for_bit(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folders, "--jobs", "1", "--metrics", "pesq_wb", "estoi,sdr", "lsd") == 1
     serial, shown = (folders / "scores.csv").read_bytes(), capsys.readouterr()
+    figures = json.loads((folders / "scores.json").read_text())
     assert run(folders, "--jobs", "2", "--overwrite", "--metrics", "pesq_wb,estoi,sdr,lsd") == 1
     assert (folders / "scores.csv").read_bytes() == serial
+    again = json.loads((folders / "scores.json").read_text())
+    assert again.pop("record") != figures.pop("record") and again == figures  # but for the time it was made
     assert capsys.readouterr() == shown
 
 
@@ -148,11 +158,129 @@ def test_channels_are_averaged(tmp_path: Path, pair: PairOfSignals) -> None:
     clean, noisy = pair
     put(tmp_path / "c.wav", np.stack([clean, clean], 1))
     put(tmp_path / "e.wav", np.stack([noisy, clean + 0.5 * (noisy - clean)], 1))
-    row = evaluation.evaluate_pair(evaluation.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
+    row = evaluation.evaluate_pair(pairing.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
     assert row.scores["snr"].value == pytest.approx(5.0 + 10 * math.log10(4) / 2, abs=1e-3)
     put(tmp_path / "e.wav", np.stack([noisy, 0 * clean], 1))
-    row = evaluation.evaluate_pair(evaluation.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
+    row = evaluation.evaluate_pair(pairing.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
     assert math.isnan(row.scores["snr"].value) and row.scores["snr"].reason == "channel 2: estimate is silent"
+
+
+# --- manifest
+
+
+def test_manifest(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:
+    clean, noisy = pair
+    for name in ("a", "b"):
+        put(tmp_path / "audio" / f"{name}_clean.wav", clean)
+        put(tmp_path / "audio" / f"{name}_noisy.wav", noisy)
+        put(tmp_path / "out" / f"{name}.flac", clean + 0.3 * (noisy - clean), subtype="PCM_24")
+    lines = [
+        "name,clean,noisy,enhanced,snr,noise,note",
+        "a,audio/a_clean.wav,audio/a_noisy.wav,out/a.flac,5.0,rain + wind,mine",
+        "b,audio/b_clean.wav,,out/missing.flac,,,",
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["evaluate", "--manifest", str(tmp_path / "list.csv"), "--metrics", "snr", "--jobs", "1"]
+    outputs = ["-o", str(tmp_path / "scores.csv"), "--results", str(tmp_path / "results.json")]
+    assert main([*arguments, *outputs]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"^snr +dB +5\.00 .* 1/2$", out, re.MULTILINE) and "missing.flac" in err
+    found = results.read_results(tmp_path)
+    assert [one.name for one in found.systems] == ["noisy", "enhanced"] and found.kind == "evaluate"
+    first, second = found.set.pairs
+    assert (first.id, first.snr, first.noise, first.clean) == (
+        "a",
+        5.0,
+        ("rain", "wind"),
+        "audio/a_clean.wav",
+    )
+    assert second.snr is None and second.noisy is None
+    enhanced = found.system("enhanced")
+    assert enhanced.files[0].audio == "out/a.flac" and enhanced.values("snr")[0] == pytest.approx(
+        15.46, abs=0.01
+    )
+    assert enhanced.files[1].scores == {"snr": None} and "missing.flac" in enhanced.files[1].reasons["snr"]
+
+    # With a folder: matched by name, what has no counterpart is listed.
+    put(tmp_path / "out" / "more.wav", clean)
+    (tmp_path / "list.csv").write_text("\n".join([*lines, "c.wav,audio/a_clean.wav,,,,,"]) + "\n")
+    assert main([*arguments, "--enhanced", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert "2 of 2 pairs scored" in out and err.count("\n") == 2
+    assert f"list.csv, line 4: no file named c in {tmp_path}/out" in err
+    assert f"{tmp_path}/out/more.wav: no pair of this name in {tmp_path}/list.csv" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clean\na.wav\n", "has no column 'enhanced', or give a folder with --enhanced"),
+        ("enhanced\na.wav\n", "has no column 'clean'"),
+        ("", "has no column 'clean'"),
+        ("clean,enhanced\n", "no pair to score"),
+        ("clean,enhanced\na.wav,b.wav\na.flac,b.wav\n", "line 3: the name a is used twice"),
+        ("clean,enhanced\n,b.wav\n", "line 2: the column 'clean' is empty"),
+        ("clean,enhanced,snr\na.wav,b.wav,loud\n", "line 2: snr 'loud' is no number of dB"),
+    ],
+)
+def test_manifests_that_are_none(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    assert main(["evaluate", "--manifest", str(tmp_path / "list.csv")]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+
+
+# --- against another system
+
+
+def test_comparison_with_another_system(
+    tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean, noisy = pair
+    for i in range(8):
+        put(tmp_path / "clean" / f"{i}.wav", clean[4000 * i : 4000 * i + 16000])
+        for folder, gain in (("enhanced", 0.3 + 0.01 * i), ("other", 0.5)):
+            x = clean + gain * (noisy - clean)
+            put(tmp_path / folder / f"{i}.wav", x[4000 * i : 4000 * i + 16000])
+    (tmp_path / "other" / "0.wav").unlink()
+    put(tmp_path / "other" / "1.wav", 0 * clean)
+    put(tmp_path / "other" / "odd.wav", clean)
+    arguments = ["--jobs", "1", "--metrics", "snr", "lsd", "--vs", str(tmp_path / "other")]
+    assert run(tmp_path, *arguments, "--results", str(tmp_path / "results.json"), noisy=False) == 1
+    out, err = capsys.readouterr()
+    assert f"{tmp_path}/enhanced/0.wav: no file of this name in {tmp_path}/other" in err
+    assert f"{tmp_path}/other/odd.wav: belongs to no pair" in err and err.count("\n") == 2
+    found = json.loads((tmp_path / "scores.json").read_text())["compared_with"][str(tmp_path / "other")]
+    gains = [20 * math.log10(0.5 / (0.3 + 0.01 * i)) for i in range(2, 8)]  # 0 is missing, 1 silent
+    snr, lsd = found["snr"], found["lsd"]
+    assert (snr["n_pairs"], snr["n_total"], snr["effect"]) == (6, 8, 1.0)
+    assert snr["difference"] == pytest.approx(np.mean(gains), abs=1e-3)
+    # Six gains: p = 2 / 2^6 alone, twice that for two metrics; a distance that fell is a gain too.
+    assert snr["p"] == pytest.approx(2 / 64) and snr["p_adjusted"] == pytest.approx(4 / 64)
+    assert snr["verdict"] == "undecided" and lsd["difference"] > 0
+    assert re.search(r"^snr +dB +\+3\.\d\d .* 0\.062 +6/8 +undecided$", out, re.MULTILINE)
+    assert [one.name for one in results.read_results(tmp_path).systems] == ["enhanced", "other"]
+
+    put(tmp_path / "other" / "1.wav", (clean + 0.5 * (noisy - clean))[4000:20000])
+    assert run(tmp_path, *arguments, "--overwrite", noisy=False) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^snr .* 0\.031 +7/8 +better$", out, re.MULTILINE)
+
+
+def test_parquet_holds_what_the_csv_holds(tmp_path: Path, pair: PairOfSignals) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for folder, x in (("clean", pair[0]), ("enhanced", pair[1])):
+        put(tmp_path / folder / "a.wav", x)
+        put(tmp_path / folder / "b.wav", 0 * x)
+    assert run(tmp_path, "--metrics", "snr", noisy=False) == 0
+    assert run(tmp_path, "--metrics", "snr", "-o", str(tmp_path / "p.parquet"), noisy=False) == 0
+    columns = parquet.read_table(tmp_path / "p.parquet").to_pydict()
+    lines = list(table(tmp_path / "scores.csv").values())
+    assert list(columns) == list(lines[0]) and columns["name"] == ["a", "b"]
+    assert columns["snr"][0] == float(lines[0]["snr"]) and math.isnan(columns["snr"][1])
+    assert columns["note"] == [line["note"] for line in lines]
 
 
 def test_narrow_band_files_get_narrow_band_pesq(tmp_path: Path, pair: PairOfSignals) -> None:
@@ -192,7 +320,12 @@ def test_usage_errors(tmp_path: Path, pair: PairOfSignals, capsys: pytest.Captur
     assert "--jobs must be at least 1" in says(clean, enhanced, "--jobs", "0")
     assert "no such folder to write into" in says(clean, enhanced, "-o", f"{tmp_path}/no/scores.csv")
     assert "is a directory" in says(clean, enhanced, "-o", str(tmp_path))
-    assert "--clean" in says(enhanced)
+    assert "give --clean and --enhanced, or --manifest" in says(enhanced)
+    assert "must end in .csv or .parquet" in says(clean, enhanced, "-o", f"{tmp_path}/scores.txt")
+    both = ["-o", f"{tmp_path}/x.csv", "--results", f"{tmp_path}/x.json"]
+    assert "both the summary and the results" in says(clean, enhanced, *both)
+    assert "has the name of a pair" in says(clean, enhanced, f"--vs={tmp_path}/else")
+    assert "leave out --clean" in says(clean, enhanced, "--manifest", "x.csv")
     (tmp_path / "scores.csv").write_text("mine")
     assert "exists already" in says(clean, enhanced, "-o", f"{tmp_path}/scores.csv")
     assert (tmp_path / "scores.csv").read_text() == "mine"

@@ -3,92 +3,162 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffgmm.evaluation import Pair
-    from diffgmm.scores import Row
+    from diffgmm.pairing import Pair, Pairing
 
 HELP = "score enhanced speech against clean speech"
-_LINES = 20  # of each kind of complaint; the CSV has them all
+_FORMATS = (".csv", ".parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
-    add("--clean", required=True, metavar="DIR", help="folder of clean speech")
-    add("--enhanced", required=True, metavar="DIR", help="folder of enhanced files of the same names")
+    add("--clean", metavar="DIR", help="folder of clean speech")
+    add("--enhanced", metavar="DIR", help="folder of enhanced files of the same names")
     add("--noisy", metavar="DIR", help="folder of noisy files of the same names, to show the improvement")
-    add("-o", "--output", metavar="FILE.csv", help="write the scores of every file")
+    add(
+        "--manifest",
+        metavar="FILE.csv",
+        help="instead of --clean and --noisy: a table with columns clean, enhanced (or give --enhanced DIR), and "
+        "optionally noisy, name, snr, speaker, noise; paths relative to it",
+    )
+    add("--vs", metavar="DIR", help="compare with another system's files of the same names, with a test")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the scores of every file as .csv or .parquet, and beside it a summary of the same name as .json",
+    )
+    add("--results", metavar="FILE.json", help="write what `diffgmm report` reads")
     add(
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd",
+        help="default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd llr wss csig "
+        "cbak covl dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 iou f1 dice, or all",
     )
     add("--jobs", type=int, metavar="N", help="processes (default: as many as there are cores)")
     add("--resample", action="store_true", help="bring differing sample rates together instead of refusing")
-    add("--overwrite", action="store_true", help="replace an existing FILE.csv")
+    add("--overwrite", action="store_true", help="replace existing files")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 1 if any file failed or has no counterpart (the others are scored all the same)."""
     from tqdm import tqdm
 
-    from diffgmm import evaluation, scores
+    from diffgmm import evaluation, pairing, results, scores, summaries
     from diffgmm.audio import AudioError
+    from diffgmm.cli import evaluation_table
     from diffgmm.cli.errors import FAILED, UsageError, complain
 
-    output = _checked_output(args.output, args.overwrite)
+    table, summary_file, results_file = _outputs(args)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {args.jobs}")
     try:
-        pairing = evaluation.pair_folders(args.clean, args.enhanced, args.noisy)
+        paired = _paired(args)
+        other = pairing.beside(paired, args.vs) if args.vs is not None else pairing.Pairing(())
     except AudioError as error:
         raise UsageError(str(error)) from error
-    if not pairing.pairs:
+    if args.vs is not None and not other.pairs:
+        raise UsageError(f"no file in {args.vs} has the name of a pair (endings may differ)")
+    names = _metrics(args.metrics, paired.pairs)
+    everything = [*paired.pairs, *other.pairs]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = args.jobs or max(1, min(cores, len(everything) // 4))  # starting a process costs a few files
+    with tqdm(total=len(everything), unit="file", disable=None, leave=False) as bar:
+        rows = evaluation.evaluate(
+            everything, names, resample=args.resample, jobs=jobs, on_row=lambda _: bar.update()
+        )
+    mine, theirs = rows[: len(paired.pairs)], rows[len(paired.pairs) :]
+    print(evaluation_table.render(mine, names))
+    compared = {}
+    if args.vs is not None:
+        compared = {str(args.vs): summaries.comparisons(mine, theirs, names)}
+        print("\n" + evaluation_table.render_comparison(compared[str(args.vs)], args.vs))
+    unmatched = [*paired.unmatched, *other.unmatched]
+    bad = [error for row in rows for error in row.errors]
+    for lines in (unmatched, bad):
+        for line in lines[: evaluation_table.LINES]:
+            complain(line)
+        if len(lines) > evaluation_table.LINES:
+            complain(f"... and {len(lines) - evaluation_table.LINES} more")
+    if table is not None and summary_file is not None:
+        scores.write_table(table, mine, names)
+        summaries.write_summary(summary_file, summaries.summary(mine, names, unmatched, compared))
+        print(f"wrote {table} and {summary_file}")
+    if results_file is not None:
+        systems = {"enhanced" if args.enhanced is None else Path(args.enhanced).name or "enhanced": mine}
+        if args.vs is not None:
+            name = Path(args.vs).name
+            systems[name if name and name not in systems else str(args.vs)] = theirs
+        config = {"metrics": list(names), "resample": args.resample}
+        found = summaries.to_results(paired.pairs, systems, names, results_file.parent, config)
+        results.write_results(results_file, found)
+        print(f"wrote {results_file}")
+    return FAILED if bad or unmatched else 0
+
+
+def _paired(args: argparse.Namespace) -> Pairing:
+    from diffgmm import pairing
+    from diffgmm.cli.errors import UsageError
+
+    if args.manifest is not None:
+        if args.clean is not None or args.noisy is not None:
+            raise UsageError("--manifest names the clean and noisy files: leave out --clean and --noisy")
+        paired = pairing.pair_manifest(args.manifest, args.enhanced)
+        if not paired.pairs:
+            raise UsageError(f"{args.manifest}: no pair to score")
+        return paired
+    if args.clean is None or args.enhanced is None:
+        raise UsageError("give --clean and --enhanced, or --manifest (see diffgmm evaluate --help)")
+    paired = pairing.pair_folders(args.clean, args.enhanced, args.noisy)
+    if not paired.pairs:
         raise UsageError(
             f"no file in {args.enhanced} has the name of one in {args.clean} (endings may differ)"
         )
-    names = _metrics(args.metrics, pairing.pairs)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = args.jobs or max(1, min(cores, len(pairing.pairs) // 4))  # starting a process costs a few files
-    with tqdm(total=len(pairing.pairs), unit="file", disable=None, leave=False) as bar:
-        rows = evaluation.evaluate(
-            pairing.pairs, names, resample=args.resample, jobs=jobs, on_row=lambda _: bar.update()
-        )
-    print(render(rows, names))
-    bad = [error for row in rows for error in row.errors]
-    for lines in (list(pairing.unmatched), bad):
-        for line in lines[:_LINES]:
-            complain(line)
-        if len(lines) > _LINES:
-            complain(f"... and {len(lines) - _LINES} more")
-    if output:
-        scores.write_csv(output, rows, names)
-        print(f"wrote {output}")
-    return FAILED if bad or pairing.unmatched else 0
+    return paired
 
 
-def _checked_output(name: str | None, overwrite: bool) -> Path | None:
-    """Refuse before the work what could not be written after it."""
+def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path | None]:
+    """Files for the table, its summary and the results, each checked before any work."""
     from diffgmm.cli.errors import UsageError
 
-    if name is None:
-        return None
-    path = Path(name)
+    table = summary = None
+    if args.output is not None:
+        table = Path(args.output)
+        if table.is_dir():
+            raise UsageError(f"{table}: is a directory, give a file name for the scores")
+        if table.suffix.lower() not in _FORMATS:
+            raise UsageError(f"{table}: the name must end in {' or '.join(_FORMATS)}")
+        if table.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise UsageError(f"{table}: Parquet needs pyarrow: pip install diffgmm[parquet], or write .csv")
+        summary = table.with_suffix(".json")
+    found = None if args.results is None else Path(args.results)
+    if found is not None and found == summary:
+        raise UsageError(f"{found}: would hold both the summary and the results; choose another name")
+    for path in (table, summary, found):
+        if path is not None:
+            _check_output(path, args.overwrite)
+    return table, summary, found
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    from diffgmm.cli.errors import UsageError
+
     if path.is_dir():
-        raise UsageError(f"{path}: is a directory, give a file name for the scores")
+        raise UsageError(f"{path}: is a directory, give a file name")
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already; choose another name or add --overwrite")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder to write into")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path.parent}: cannot write into this folder")
-    return path
 
 
 def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, ...]:
@@ -109,49 +179,3 @@ def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, .
         except audio.AudioError:
             continue  # will be named when it is scored
     return metrics.default_names(16000)
-
-
-def render(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """The table of means and the counts beside it, as text."""
-    from diffgmm import metrics, scores
-
-    kinds = ["enhanced"]
-    if any(row.noisy for row in rows):
-        kinds = ["noisy", "enhanced", "improvement"]
-    lines = [["metric", "", *kinds, "scored"]]
-    for name in names:
-        unit = metrics.METRICS[name].unit
-        digits = 2 if unit else 3
-        found = {kind: scores.summarise(v) for kind, v in scores.columns(rows, name).items()}
-        cells = []
-        for kind in kinds:
-            one, sign = found[kind], "+" if kind == "improvement" else ""
-            spread = f" ± {one.std:.{digits}f}" if one.n_valid > 1 else ""
-            cells.append(f"{one.mean:{sign}.{digits}f}{spread}" if one.n_valid else "-")
-        arrow = "" if metrics.METRICS[name].higher_is_better else " (lower is better)"
-        counts = f"{found['enhanced'].n_valid}/{found['enhanced'].n_total}"
-        if "noisy" in kinds and found["improvement"].n_valid != found["enhanced"].n_valid:
-            counts += f" (noisy {found['noisy'].n_valid}, both {found['improvement'].n_valid})"
-        lines.append([name, unit + arrow, *cells, counts])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = []
-    for line in lines:
-        sides = "<<" + ">" * (len(line) - 2)
-        text.append("  ".join(f"{cell:{s}{w}}" for cell, s, w in zip(line, sides, widths, strict=True)))
-    text.insert(1, "-" * max(map(len, text)))
-    differing = [row for row in rows if row.length_difference]
-    if differing:
-        most = max(differing, key=lambda row: abs(row.length_difference))
-        text.append(
-            f"{len(differing)} of {len(rows)} pairs differ in length (most: {most.name}, "
-            f"{most.length_difference:+d} samples); the common part was scored"
-        )
-    missing = [f"  {row.name}: {note}" for row in rows if not row.errors for note in scores.notes(row)]
-    if missing:
-        text += ["no score, not in the means:", *missing[:_LINES]]
-        text += [f"  ... and {len(missing) - _LINES} more"] if len(missing) > _LINES else []
-    failed = sum(bool(row.errors) for row in rows)
-    text.append(
-        f"{len(rows) - failed} of {len(rows)} pairs scored" + (f", {failed} with errors" if failed else "")
-    )
-    return "\n".join(line.rstrip() for line in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,17 +118,17 @@ def _network() -> Any:
         import onnxruntime
         from speechmos import dnsmos
 
-    folder = importlib.util.find_spec("speechmos").submodule_search_locations[0]  # type: ignore[union-attr,index]
+    folder = Path(dnsmos.__file__).parent
     # One thread: scoring is spread over processes, and a result must not depend on how many threads added it up.
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
 
     def session(name: str) -> Any:
-        path = f"{folder}/dnsmos_models/{name}.onnx"
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        path = folder / "dnsmos_models" / f"{name}.onnx"
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    class OneThread(dnsmos.DNSMOS):  # type: ignore[misc]
+    class OneThread(dnsmos.DNSMOS):
         """The package's evaluation with sessions of our own."""
 
         def __init__(self) -> None:

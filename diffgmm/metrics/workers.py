@@ -6,8 +6,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
@@ -31,8 +33,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ignore_interrupts() -> None:
+def _prepare(nice: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: one of them deals with it
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
 
 
 class Workers(Generic[T]):
@@ -41,14 +45,15 @@ class Workers(Generic[T]):
     Args:
         function: of a module (workers import it), with arguments and result that pickle.
         jobs: processes; with 0 none is started and the calls run in :meth:`results`.
+        nice: by how much the processes stand back behind others, 0 to 19.
 
     A process that dies (killed for memory, crash of a C library) takes its pool with it. Calls without a
     result are then repeated one by one in processes of their own, and the one that dies again gets that error
     as its result.
     """
 
-    def __init__(self, function: Callable[..., T], jobs: int) -> None:
-        self.function, self.jobs = function, jobs
+    def __init__(self, function: Callable[..., T], jobs: int, nice: int = 0) -> None:
+        self.function, self.jobs, self.nice = function, jobs, nice
         self._calls: list[tuple[tuple[Any, ...], Future[T] | None]] = []
         self._pool: ProcessPoolExecutor | None = None
 
@@ -64,12 +69,29 @@ class Workers(Generic[T]):
                     future = None
         self._calls.append((args, future))
 
+    def ready(self) -> bool:
+        """Whether :meth:`results` would not have to wait."""
+        return all(future is not None and future.done() for _, future in self._calls)
+
     def results(self) -> Iterator[T | BrokenProcessPool]:
         """Yield every call's result, waiting for it; afterwards no call is left.
 
         Raises:
             Exception: what a call raised.
         """
+        for result in self.results_within(None):
+            if not isinstance(result, NotInTime):
+                yield result
+
+    def results_within(self, seconds: float | None) -> Iterator[T | BrokenProcessPool | NotInTime]:
+        """As :meth:`results`, waiting at most so long for all calls together, with processes only.
+
+        Calls that are late are given up and yield the exception that says so; ``None`` waits for all.
+
+        Raises:
+            Exception: what a call raised.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
         calls, self._calls = self._calls, []
         for args, future in calls:
             if self.jobs == 0:
@@ -77,8 +99,14 @@ class Workers(Generic[T]):
                 continue
             try:
                 if future is not None:
-                    yield future.result()
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    yield future.result(left)
                     continue
+            except NotInTime as late:
+                if future is not None:
+                    future.cancel()
+                yield late
+                continue
             except BrokenProcessPool:
                 self._pool = None
             yield self._alone(args)
@@ -97,11 +125,12 @@ class Workers(Generic[T]):
             except BrokenProcessPool as died:
                 return died
 
-    @staticmethod
-    def _new_pool(jobs: int) -> ProcessPoolExecutor:
+    def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
         # Not fork: the process may hold threads of torch, CUDA or a logger, which a forked child inherits
         # half.
-        return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+        return ProcessPoolExecutor(
+            jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(self.nice,)
+        )
 
     def __enter__(self) -> Workers[T]:
         return self
