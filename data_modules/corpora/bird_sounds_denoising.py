@@ -39,7 +39,8 @@ def _clips(folder: Path) -> Iterator[Entry]:
         split = next((_SPLITS[part] for part in folders if part in _SPLITS), None)
         if kind and split:
             path = clip_path(split, kind, "birds", inside.stem)
-            yield Entry(file, path, split, kind, "birds", source=_SOURCE.name, member=str(inside))
+            # Whose voice it is, is not told: each recording counts as a singer of its own.
+            yield Entry(file, path, split, kind, inside.stem, source=_SOURCE.name, member=str(inside))
 
 
 RECIPE = Recipe(
