@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from data_modules import home
     from data_modules.corpora.engine import prepare
     from diffgmm.cli.errors import UsageError
+    from diffgmm.cli.interrupt import leaving_on_sigterm
 
     if args.list:
         print(_listing(as_json=args.json))
@@ -54,17 +55,18 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--json goes with --list")
     if args.workers is not None and args.workers < 1:
         raise UsageError(f"--workers must be at least 1, got {args.workers}")
-    corpus = prepare(
-        _recipe(args),
-        Path(args.root).expanduser() if args.root else home() / "corpora",
-        args.variant,
-        name=args.name,
-        downloads=Path(args.downloads).expanduser() if args.downloads else None,
-        mirror=args.mirror,
-        overwrite=args.overwrite,
-        workers=args.workers,
-        strict=args.strict,
-    )
+    with leaving_on_sigterm():
+        corpus = prepare(
+            _recipe(args),
+            Path(args.root).expanduser() if args.root else home() / "corpora",
+            args.variant,
+            name=args.name,
+            downloads=Path(args.downloads).expanduser() if args.downloads else None,
+            mirror=args.mirror,
+            overwrite=args.overwrite,
+            workers=args.workers,
+            strict=args.strict,
+        )
     _report(corpus)
     return 0
 
@@ -150,10 +152,12 @@ def _listing(*, as_json: bool) -> str:
         return json.dumps(facts, indent=2, ensure_ascii=False)
     rows: list[tuple[str, ...]] = [("name", "variant", "hours", "download", "what", "licence", "from")]
     for row in facts:
+        first = row["name"] != rows[-1][0]
         hours = f"{row['hours']:.1f}" if row["hours"] else "-"
         size = human(row["download_bytes"]) if row["download_bytes"] else "-"
-        texts = (row["name"], row["variant"] or "-", hours, size, row["what"], row["licence"], row["from"])
-        rows.append(tuple(text or "-" for text in texts))
+        texts = (row["name"], row["variant"] or "-", hours, size)
+        about = (row["what"], row["licence"], row["from"] or "-") if first else ("", "", "")  # once a corpus
+        rows.append((*texts, *about))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = {2, 3}
     return "\n".join(
