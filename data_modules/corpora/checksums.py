@@ -13,9 +13,9 @@ from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 from diffgmm.audio import replacing
 
-__all__ = ["Ledger", "WrongChecksum", "checksum_of", "sha256_of"]
+__all__ = ["PIECE", "Ledger", "WrongChecksum", "checksum_of", "sha256_of"]
 
-_PIECE = 1 << 20
+PIECE = 1 << 20
 
 
 class WrongChecksum(DataError):
@@ -32,7 +32,7 @@ def checksum_of(path: Path, algorithm: str, tick: Callable[[], None] | None = No
         raise DataError(f"{path}: no such checksum as {algorithm!r}; use md5, sha1, sha256 or sha512")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as handle:
-        while piece := handle.read(_PIECE):
+        while piece := handle.read(PIECE):
             digest.update(piece)
             if tick is not None:
                 tick()

@@ -15,7 +15,7 @@ import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from data_modules.corpora.checksums import Ledger, WrongChecksum
+from data_modules.corpora.checksums import PIECE, Ledger, WrongChecksum
 from data_modules.corpora.programs import apt_url, fetch_by_program
 from data_modules.corpora.recipe import Source
 from data_modules.corpora.transfer import Stopped, download, meta_path
@@ -55,6 +55,28 @@ def missing_bytes(sources: Sequence[Source], folder: Path, given: Path | None) -
             part = part_path(folder, source)
             total += max(0, (source.size or 0) - (part.stat().st_size if part.exists() else 0))
     return total
+
+
+class _CheckBar:
+    """Progress of reading the files that are there already; large ones take minutes."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        total = sum(path.stat().st_size for path in paths)
+        self._lock = Lock()
+        self.bar = tqdm(
+            total=total, unit="B", unit_scale=True, desc="check", disable=None if paths else True, leave=False
+        )
+
+    def move(self) -> None:
+        """One more piece was read."""
+        with self._lock:
+            self.bar.update(min(PIECE, max(0, (self.bar.total or 0) - self.bar.n)))
+
+    def __enter__(self) -> _CheckBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
 
 
 class _Bar:
@@ -101,20 +123,24 @@ class _Fetcher:
         if self.stop.is_set():
             raise Stopped
 
-    def obtain(self, source: Source, bar: _Bar) -> Fetched:
+    def obtain(self, source: Source, bar: _Bar, checks: _CheckBar) -> Fetched:
         """The checked file: the user's, else one that is there, else a download."""
-        self._tick()
+
+        def tick() -> None:
+            self._tick()
+            checks.move()
+
         path = _given(source, self.given)
         if path is not None:
             try:
-                return Fetched(source, path, *self.ledger.check(source, path, self._tick))
+                return Fetched(source, path, *self.ledger.check(source, path, tick))
             except WrongChecksum as error:
                 raise WrongChecksum(f"{error}; remove or replace that file") from error
         with self._alone(source):
             path = self.folder / source.name
             if path.is_file():
                 try:
-                    return Fetched(source, path, *self.ledger.check(source, path, self._tick))
+                    return Fetched(source, path, *self.ledger.check(source, path, tick))
                 except WrongChecksum:
                     path.replace(self._bad(source))  # it was right when it got its name: fetch it again
             return Fetched(source, path, *self._fetch(source, path, bar))
@@ -217,9 +243,16 @@ def fetch(
     fetcher = _Fetcher(folder, given, mirror)
     results: dict[str, Fetched] = {}
     notes: list[str] = []
-    to_come = [s for s in sources if _given(s, given) is None and not (folder / s.name).is_file()]
-    with _Bar(to_come, folder) as bar, ThreadPoolExecutor(PARALLEL) as pool, fetcher.session:
-        jobs = {pool.submit(_obtain_or_note, fetcher, source, bar): source for source in sources}
+    places = {source.name: _given(source, given) or folder / source.name for source in sources}
+    there = [path for path in places.values() if path.is_file()]
+    to_come = [source for source in sources if not places[source.name].is_file()]
+    with (
+        _CheckBar(there) as checks,
+        _Bar(to_come, folder) as bar,
+        ThreadPoolExecutor(PARALLEL) as pool,
+        fetcher.session,
+    ):
+        jobs = {pool.submit(_obtain_or_note, fetcher, source, bar, checks): source for source in sources}
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
             _raise_first(jobs)
@@ -235,9 +268,9 @@ def fetch(
     return [results[source.name] for source in sources if source.name in results], notes
 
 
-def _obtain_or_note(fetcher: _Fetcher, source: Source, bar: _Bar) -> Fetched | str:
+def _obtain_or_note(fetcher: _Fetcher, source: Source, bar: _Bar, checks: _CheckBar) -> Fetched | str:
     try:
-        return fetcher.obtain(source, bar)
+        return fetcher.obtain(source, bar, checks)
     except WrongChecksum:
         raise
     except DataError as error:
