@@ -25,9 +25,10 @@ from data_modules.mixing_options import Mixing, belz_blend
 from data_modules.pool import Pool
 from data_modules.tones import draw_tones
 
-__all__ = ["Mixer", "Mixing", "Mixture", "belz_blend"]
+__all__ = ["BABBLE", "COLOURED", "TONES", "Mixer", "Mixing", "Mixture", "belz_blend"]
 
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
+BABBLE, COLOURED, TONES = -1, -2, -3  # in the place of clip numbers
 _GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
 
 
@@ -39,6 +40,7 @@ class Mixture:
         noisy, clean, noise: float32 [samples]; noisy = clean + noise unless a codec or clipping came after.
         snr: in dB; NaN for windows without speech or without noise.
         group: number of the speaker in the speech pool, -1 without speech.
+        noises: numbers of the clips in the noise pool; `BABBLE`, `COLOURED` or `TONES` for others.
     """
 
     noisy: np.ndarray
@@ -46,6 +48,7 @@ class Mixture:
     noise: np.ndarray
     snr: float
     group: int
+    noises: tuple[int, ...] = ()
 
 
 class Mixer:
@@ -87,12 +90,12 @@ class Mixer:
         group = self.speech.draw_group(rng, balance=mixing.balance)
         silence = np.zeros(samples, dtype=np.float32)
         speech = self._voice(rng, samples, group) if with_speech else silence
-        noise = self._noises(rng, samples, group) if with_noise else silence
+        noise, clips = self._noises(rng, samples, group) if with_noise else (silence, ())
         scene = Scene(self.sample_rate, speech, noise)
         if with_speech or with_noise:
             for augmentation in self._chosen("scene", rng):
                 augmentation.apply(scene, rng)
-        return self._at_levels(scene, rng, group)
+        return self._at_levels(scene, rng, group, clips)
 
     def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
         """Which augmentations of a stage this window gets."""
@@ -114,45 +117,50 @@ class Mixer:
                 break
         return self._reshaped(chosen, voice, rng)[:samples]
 
-    def _noises(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
-        """One or more noises; the first has an active level of 0 dB, the others lie below.
+    def _noises(
+        self, rng: np.random.Generator, samples: int, group: int
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
+        """One or more noises, and which; the first has an active level of 0 dB, the others lie below.
 
         With `Mixing.noise_level` all keep the level they were recorded at.
         """
-        total = np.zeros(samples, dtype=np.float32)
+        total, clips = np.zeros(samples, dtype=np.float32), []
         as_recorded = self.mixing.noise_level is not None
         for number in range(int(np.searchsorted(self._counts, rng.random(), side="right")) + 1):
-            one, recorded = self._one_noise(rng, samples, group)
+            one, clip = self._one_noise(rng, samples, group)
             if rng.random() < self.mixing.envelope:
                 one = one * sounds.envelope(samples, rng, self.mixing.envelope_depth)
             lower = rng.uniform(0.0, self.mixing.spread) if number else 0.0
-            if not (as_recorded and recorded):
+            if not (as_recorded and clip >= 0):
                 one = sounds.to_level(
                     one, self.sample_rate, (_GENERATED_LEVEL if as_recorded else 0.0) - lower
                 )
             total += one
-        return total
+            clips.append(clip)
+        return total, tuple(clips)
 
-    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, bool]:
-        """A noise, and whether it is a recorded one."""
+    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, int]:
+        """A noise, and the number of its clip."""
         mixing, kind = self.mixing, rng.random()
         if kind < mixing.babble:
             babble = sounds.draw_babble(
                 self.speech, samples, rng, mixing.voices, exclude=group, balance=mixing.balance
             )
             if babble is not None:
-                return babble, False
+                return babble, BABBLE
         elif kind < mixing.babble + mixing.coloured:
-            return draw_coloured(samples, self.sample_rate, rng), False
+            return draw_coloured(samples, self.sample_rate, rng), COLOURED
         elif kind < mixing.babble + mixing.coloured + mixing.tones:
-            return draw_tones(samples, self.sample_rate, rng), False
+            return draw_tones(samples, self.sample_rate, rng), TONES
         clip = self.noise.draw_clip(rng, self.noise.draw_group(rng, balance=mixing.balance))
         chosen = self._chosen("noise", rng)
         needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
         noise = sounds.noise_stretch(self.noise, clip, needed, rng, mixing.events)
-        return self._reshaped(chosen, noise, rng)[:samples], True
+        return self._reshaped(chosen, noise, rng)[:samples], clip
 
-    def _at_levels(self, scene: Scene, rng: np.random.Generator, group: int) -> Mixture:
+    def _at_levels(
+        self, scene: Scene, rng: np.random.Generator, group: int, clips: tuple[int, ...]
+    ) -> Mixture:
         """Sets the ratio and the level, adds up, and lets the noisy-stage augmentations have the sum."""
         mixing, rate = self.mixing, self.sample_rate
         if mixing.noise_level is not None:
@@ -165,4 +173,4 @@ class Mixer:
         if noisy.any():
             for augmentation in self._chosen("noisy", rng):
                 noisy, clean = augmentation.damage(noisy, clean, rate, rng)
-        return Mixture(noisy, clean, noise, snr, group if clean.any() else -1)
+        return Mixture(noisy, clean, noise, snr, group if clean.any() else -1, clips)

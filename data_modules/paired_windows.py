@@ -9,11 +9,12 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from data_modules.errors import DataError
+from data_modules.keyed import window_rng
 from data_modules.matching import PairedFile
 from data_modules.pool import Pool
 from data_modules.pool_build import open_pool
 from data_modules.sources import Item
-from data_modules.windows import EpochWindows, Example, window_rng
+from data_modules.windows import EpochWindows, Example
 
 
 class PairedPools:

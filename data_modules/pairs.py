@@ -16,9 +16,10 @@ from torch.utils.data import Dataset
 
 from data_modules import sounds
 from data_modules.errors import DataError
+from data_modules.keyed import window_rng
 from data_modules.levels import active_power, at_snr, frame_powers
 from data_modules.pool import Pool
-from data_modules.windows import Example, window_rng
+from data_modules.windows import Example
 from diffgmm import audio
 
 LEVEL = -26.0  # active level of the speech in dBFS, as in ITU-T P.56 and P.800 practice

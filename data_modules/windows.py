@@ -14,14 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from data_modules.keyed import window_rng
 from data_modules.mixing import Mixer
 
 Example = tuple[np.ndarray, np.ndarray, float, str]
-
-
-def window_rng(*key: int) -> np.random.Generator:
-    """The random generator of one window: counter-based (Philox), its stream a hash of the key."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
 class EpochWindows(Dataset[Example]):

@@ -24,10 +24,10 @@ from data_modules.augment import (
     Speed,
 )
 from data_modules.errors import DataError
+from data_modules.keyed import window_rng
 from data_modules.mixing import Mixer, Mixing
 from data_modules.pool import Pool
 from data_modules.rooms import room_bank
-from data_modules.windows import window_rng
 from diffgmm import audio
 
 ALL: list[Augmentation] = [

@@ -7,8 +7,8 @@ import pytest
 from data_corpus import voice
 
 from data_modules.codecs import KINDS, Codec, character, transcode
+from data_modules.keyed import window_rng
 from data_modules.levels import active_level
-from data_modules.windows import window_rng
 
 SETTINGS = [(kind, level) for kind, codec in KINDS.items() for level in codec.levels or (None,)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_modules import colours, tones
-from data_modules.windows import window_rng
+from data_modules.keyed import window_rng
 
 Make = Callable[[int, int, np.random.Generator], np.ndarray]
 KINDS: list[Make] = [

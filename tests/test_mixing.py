@@ -15,12 +15,12 @@ from data_modules import sounds
 from data_modules.augment import Clip, Codec, Quantise, SpectralTilt
 from data_modules.colours import coloured_noise
 from data_modules.errors import DataError
+from data_modules.keyed import window_rng
 from data_modules.levels import active_level, at_factor, at_snr
 from data_modules.mixing import Mixer, Mixing, belz_blend
 from data_modules.pool import Pool
 from data_modules.pool_build import open_pool
 from data_modules.sources import Item
-from data_modules.windows import window_rng
 from diffgmm import audio
 
 

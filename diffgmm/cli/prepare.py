@@ -34,8 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speech", nargs="+", metavar="DIR", help="your own voices, for the corpus `folders`")
     add("--noise", nargs="+", metavar="DIR", help="your own noises, for the corpus `folders`")
     add("--mirror", metavar="URL", help="address of a folder with all the files, to fetch them from there")
-    add("--overwrite", action="store_true", help="replace a corpus that is there")
+    add("--overwrite", action="store_true", help="replace a corpus (with --pairs: the pairs) that is there")
     add("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add(
+        "--pairs",
+        type=int,
+        metavar="N",
+        help="also write N training pairs to disk, N/10 for validation and test",
+    )
+    add("--preset", metavar="NAME", help="of the pairs: belz (8 kHz, default) or plain (16 kHz)")
+    add("--seconds", type=float, metavar="S", help="length of each pair (default: the preset's, about 1)")
+    add(
+        "--pairs-out",
+        metavar="DIR",
+        help="folder of the pairs (default: pairs/CORPUS-PRESET-N in $DIFFGMM_HOME)",
+    )
     add("--strict", action="store_true", help="stop at the first unusable file instead of leaving it out")
 
 
@@ -55,10 +68,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--json goes with --list")
     if args.workers is not None and args.workers < 1:
         raise UsageError(f"--workers must be at least 1, got {args.workers}")
+    _check_pairs(args)
+    root = Path(args.root).expanduser() if args.root else home() / "corpora"
+    there = "mini" if args.corpus == "mini" else str(root / (args.name or args.corpus))
+    if args.pairs is not None and (there == "mini" or Path(there).is_dir()):
+        return _write_pairs(args, there)
     with leaving_on_sigterm():
         corpus = prepare(
             _recipe(args),
-            Path(args.root).expanduser() if args.root else home() / "corpora",
+            root,
             args.variant,
             name=args.name,
             downloads=Path(args.downloads).expanduser() if args.downloads else None,
@@ -68,6 +86,33 @@ def run(args: argparse.Namespace) -> int:
             strict=args.strict,
         )
     _report(corpus)
+    return 0 if args.pairs is None else _write_pairs(args, str(corpus))
+
+
+def _check_pairs(args: argparse.Namespace) -> None:
+    from diffgmm.cli.errors import UsageError
+
+    for name in ("preset", "seconds", "pairs_out"):
+        if args.pairs is None and getattr(args, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --pairs N")
+    if args.pairs is not None and args.pairs < 1:
+        raise UsageError(f"--pairs must be at least 1, got {args.pairs}")
+
+
+def _write_pairs(args: argparse.Namespace, corpus: str) -> int:
+    """Write pairs of a corpus that is there (and leave that as it is), and say where and what they are."""
+    from data_modules import home
+    from data_modules.creation_run import create_pairs, describe
+
+    preset = args.preset or "belz"
+    name = f"{args.name or args.corpus}-{preset}-{args.pairs}"
+    folder = Path(args.pairs_out).expanduser() if args.pairs_out else home() / "pairs" / name
+    create_pairs(
+        folder, args.pairs, corpus=corpus, preset=preset, seconds=args.seconds, workers=args.workers,
+        strict=args.strict, overwrite=args.overwrite,
+    )  # fmt: skip
+    print(describe(folder))
+    print(f"written to: {folder}")
     return 0
 
 
