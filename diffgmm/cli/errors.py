@@ -15,6 +15,7 @@ _FOR_USERS = {
     "diffgmm.model": "ModelError",
     "data_modules.errors": "DataError",
     "diffgmm.results": "ResultsError",
+    "diffgmm.benchmark": "BenchmarkError",
 }
 
 

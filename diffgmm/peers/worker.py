@@ -1,7 +1,7 @@
 """A denoiser in a process of its own: loaded once, fed over pipes, timed where nothing else runs.
 
-Started by path (``python worker.py SPEC``) it needs numpy and the peer's package only. Requests and replies are
-lines of JSON, arrays travel as ``.npy`` files. :func:`serve` is also what diffgmm's own models run in.
+Started by path (``python worker.py PEER THREADS``) it needs numpy and the peer's package only. Requests and replies are
+lines of JSON, arrays travel as ``.npy`` files. diffgmm's own models are served by the same :func:`serve`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
-Denoise = Callable[[np.ndarray], np.ndarray]
-_MB = 2**20
+Denoise = Callable[[np.ndarray, int], np.ndarray]
+"""Float32 ``[samples]`` and its rate in Hz to the same without noise."""
+Load = Callable[[], tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]]
+"""Returns the denoiser, and what counts its parameters and operations (nothing for those who don't tell)."""
 
 
 def memory_mb() -> tuple[float, float]:
@@ -39,35 +41,38 @@ def claim_stdout() -> TextIO:
     return replies
 
 
-def serve(load: Callable[[], tuple[Denoise, dict[str, Any]]], replies: TextIO) -> int:
-    """Load, report ``ready`` with what is known, then answer ``enhance`` and ``time`` until stdin ends."""
+def serve(load: Load, replies: TextIO) -> int:
+    """Load, report ``ready``, then answer ``enhance``, ``time`` and ``count`` until stdin ends."""
     before = memory_mb()[0]
     try:
-        denoise, known = load()
+        denoise, count = load()
     except Exception as error:  # whatever a foreign package raises goes to the parent, which names it
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
         return 1
-    print(json.dumps({"ready": True, **known}), file=replies)
+    print(json.dumps({"ready": True}), file=replies)
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = _answer(denoise, request)
+            x, rate = np.load(request["in"]), request["rate"]
+            if request["do"] == "enhance":
+                np.save(request["out"], denoise(x, rate))
+                answer: dict[str, Any] = {}
+            elif request["do"] == "count":
+                answer = count(x, rate)
+            else:
+                answer = _timed(denoise, x, rate, request["repeats"])
         except Exception as error:  # as above: one file that fails is no end
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps({**answer, "before_mb": before}), file=replies)
     return 0
 
 
-def _answer(denoise: Denoise, request: dict[str, Any]) -> dict[str, Any]:
-    x = np.load(request["in"])
-    if request["do"] == "enhance":
-        np.save(request["out"], denoise(x))
-        return {}
-    denoise(x)  # first calls allocate and compile
+def _timed(denoise: Denoise, x: np.ndarray, rate: int, repeats: int) -> dict[str, Any]:
+    denoise(x, rate)  # first calls allocate and compile
     spent = []
-    for _ in range(request["repeats"]):
+    for _ in range(repeats):
         start = time.perf_counter()
-        denoise(x)
+        denoise(x, rate)
         spent.append(time.perf_counter() - start)
     return {"seconds": spent, "peak_mb": memory_mb()[1]}
 
@@ -115,10 +120,10 @@ def main(argv: list[str]) -> int:
         return 0
     name, threads = argv[0], int(argv[1])
 
-    def load() -> tuple[Denoise, dict[str, Any]]:
+    def load() -> tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]:
         one = _package().peer(name)
         denoise = one.load(threads)
-        return lambda x: one.aligned(denoise, x), {}
+        return lambda x, rate: one.aligned(denoise, x), lambda x, rate: {}
 
     return serve(load, replies)
 

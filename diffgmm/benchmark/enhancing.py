@@ -1,0 +1,103 @@
+"""Stage 1 of a benchmark: every system on every pair, what is in the cache left as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from diffgmm import audio
+from diffgmm.benchmark.cache import SystemCache
+from diffgmm.benchmark.pairset import PairSet
+from diffgmm.benchmark.running import Runner, SystemFailed
+from diffgmm.benchmark.systems import Candidate
+from diffgmm.results import PairInfo
+
+
+def read_mono(path: str | None) -> tuple[np.ndarray, int]:
+    """Samples ``[samples]`` and rate of a mono file.
+
+    Raises:
+        AudioError: damaged.
+    """
+    x, info = audio.read(Path(str(path)), mono=True)
+    return x[0], info.sample_rate
+
+
+def enhance_set(
+    candidate: Candidate,
+    pairs: PairSet,
+    cache: SystemCache,
+    *,
+    jobs: int,
+    on_pair: Callable[[], object],
+) -> dict[str, str]:
+    """Enhance what is not yet there, each process with one thread; returns by id what went wrong.
+
+    Args:
+        candidate: the system.
+        pairs: the set.
+        cache: of the system.
+        jobs: processes at once.
+        on_pair: called for every pair that is there, old or new.
+    """
+    missing: list[PairInfo] = []
+    for pair in pairs.info.pairs:
+        if cache.audio(pair.id, pairs.noisy_sha256[pair.id]).is_file():
+            on_pair()
+        else:
+            missing.append(pair)
+    if not missing:
+        return {}
+    cache.open()
+    (cache.folder / "audio").mkdir(exist_ok=True)
+    failures: dict[str, str] = {}
+    lock, queue, stop = threading.Lock(), iter(missing), threading.Event()
+
+    def next_pairs() -> Iterator[PairInfo]:
+        while not stop.is_set():
+            with lock:
+                pair = next(queue, None)
+            if pair is None:
+                return
+            yield pair
+
+    def work() -> None:
+        with Runner(candidate) as runner:
+            for pair in next_pairs():
+                x, rate = read_mono(pair.noisy)
+                try:
+                    y = runner.enhance(x, rate)
+                except SystemFailed as failed:
+                    with lock:
+                        failures[pair.id] = str(failed)
+                        if "process ended" in str(failed):
+                            raise  # the next pair would only meet the same dead process
+                else:
+                    target = cache.audio(pair.id, pairs.noisy_sha256[pair.id])
+                    audio.write(target, y[None], rate, subtype="PCM_16", overwrite=True)
+                with lock:
+                    on_pair()
+
+    count = max(1, min(jobs, len(missing) // 4))
+    with ThreadPoolExecutor(count) as pool:
+        tasks = [pool.submit(work) for _ in range(count)]
+        try:
+            problems = [str(error) for task in tasks if (error := _failure(task.exception()))]
+        except BaseException:
+            stop.set()  # threads end after the pair they are at, and their processes with them
+            raise
+    for pair in missing:
+        if problems and not cache.audio(pair.id, pairs.noisy_sha256[pair.id]).is_file():
+            failures.setdefault(pair.id, problems[0])
+    return failures
+
+
+def _failure(error: BaseException | None) -> SystemFailed | None:
+    """A system's failure is a result; any other error is ours."""
+    if error is not None and not isinstance(error, SystemFailed):
+        raise error
+    return error
