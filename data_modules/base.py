@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -94,10 +95,19 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         return DataLoader(pairs, batch_size=batch_size, **self._workers())
 
     def _workers(self) -> dict[str, Any]:
+        context = None
+        if self.num_workers > 0 and self.start_method is not None:
+            context = multiprocessing.get_context(self.start_method)
+            if (
+                self.start_method == "forkserver"
+            ):  # its children share these imports instead of repeating them
+                context.set_forkserver_preload(
+                    ["torch", "data_modules.windows", "data_modules.paired_windows"]
+                )
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            "multiprocessing_context": self.start_method if self.num_workers > 0 else None,
+            "multiprocessing_context": context,
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
         }
