@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from diffgmm import model as models
+from diffgmm.callbacks.batches import position
 from diffgmm.losses import LossInputs, WeightedLoss
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Process, time_grid
@@ -112,9 +113,8 @@ class DiffGMM(L.LightningModule):
         """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
         check_rates(self, getattr(self.trainer, "datamodule", None))
 
-    def _times(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Time and next (earlier) time of each window, ``[B]``."""
-        draw = torch.rand(2, batch, generator=generator, device=self.device)
+    def _times(self, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Time and next (earlier) time of each window, ``[B]``, from uniform numbers ``[2, B]``."""
         at_end = draw[0] < self.noisy_end
         if self.grid_steps:
             grid = time_grid(self.grid_steps).to(self.device)
@@ -124,16 +124,24 @@ class DiffGMM(L.LightningModule):
         time = torch.where(at_end, torch.ones_like(draw[1]), draw[1].clamp(1e-3, 1.0))
         return time, torch.zeros_like(time)
 
-    def _inputs(self, batch: Batch, generator: torch.Generator) -> LossInputs:
+    def _inputs(self, batch: Batch, generators: torch.Generator | list[torch.Generator]) -> LossInputs:
+        """Everything that losses look at; with one generator per window its draws do not depend on the others."""
         representation, process = self.model.representation, self.model.process
         context = representation.context(batch["noisy"])
         noisy = representation.encode(batch["noisy"], context)
         clean = representation.encode(batch["clean"], context)
         noise = noisy - clean
-        time, earlier = self._times(noisy.shape[0], generator)
+
+        def drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], axis: int) -> Tensor:
+            if isinstance(generators, torch.Generator):
+                return draw(shape, generator=generators, device=noisy.device)
+            shape = (*shape[:axis], *shape[axis + 1 :])
+            return torch.stack([draw(shape, generator=g, device=noisy.device) for g in generators], axis)
 
         def normal() -> Tensor:
-            return torch.randn(noisy.shape, generator=generator, device=noisy.device)
+            return drawn(torch.randn, tuple(noisy.shape), 0)
+
+        time, earlier = self._times(drawn(torch.rand, (2, noisy.shape[0]), 1))
 
         state = process.state(clean, noise, time, normal())
         next_state = None
@@ -173,17 +181,42 @@ class DiffGMM(L.LightningModule):
         return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
 
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
-        # Times and states come from the batch's number: validation losses of two epochs are then comparable.
-        with torch.compiler.set_stance("force_eager"):
-            total, parts = self.loss(self._inputs(batch, keyed_generator(self.device, batch_idx)))
-            result = self.model.enhance(
-                batch["noisy"], generator=keyed_generator(self.device, batch_idx), **self.sampler
-            )
+        # Random numbers come from a window's place in the data: losses of two epochs are then comparable, and the same
+        # from any number of processes. Processes repeat the first windows until each has the same number: those are
+        # denoised like the others, but do not count.
         size = batch["noisy"].shape[0]
+        places = self._places(batch_idx, size, stage)
+        new = [i for i, place in enumerate(places) if place is not None]
+        counted = new or list(range(size))  # something to log, without weight
+        keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
+        total, parts = self.loss(
+            self._inputs({name: batch[name][counted] for name in ("noisy", "clean")}, keys)
+        )
         named = {f"{stage}/{name}": value for name, value in parts.items()}
-        self.log_dict(named, on_epoch=True, batch_size=size, sync_dist=True)
-        self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
-        return {"loss": total, "denoised": result.waveform, "uncertainty": result.uncertainty}
+        # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
+        weight: Any = float(len(new))
+        self.log_dict(named, on_epoch=True, batch_size=weight, sync_dist=True)
+        self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=weight, sync_dist=True)
+        waveform, uncertainty = self._denoised(batch["noisy"], places)
+        return {"loss": total, "denoised": waveform, "uncertainty": uncertainty}
+
+    def _places(self, batch_idx: int, size: int, stage: str) -> list[int | None]:
+        """Place in the data of each window of a batch, ``None`` for one that another process has had."""
+        loaders = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
+        loader = loaders[0] if isinstance(loaders, (list, tuple)) else loaders
+        first = batch_idx * (getattr(loader, "batch_size", None) or size)  # the last batch may be smaller
+        return [position(self.trainer, loaders, 0, first + i) for i in range(size)]
+
+    def _denoised(self, noisy: Tensor, places: list[int | None]) -> tuple[Tensor, Tensor]:
+        """Waveforms and uncertainty; samples are drawn window by window, each from its own numbers."""
+        if self.sampler["estimate"] != "sample":
+            result = self.model.enhance(noisy, **self.sampler)
+            return result.waveform, result.uncertainty
+        single = [
+            self.model.enhance(one[None], generator=keyed_generator(self.device, place or 0), **self.sampler)
+            for one, place in zip(noisy, places, strict=True)
+        ]
+        return torch.cat([one.waveform for one in single]), torch.cat([one.uncertainty for one in single])
 
     def configure_optimizers(self) -> Any:
         """Optimizer and, if given, a scheduler that steps with every training step."""

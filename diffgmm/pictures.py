@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +115,48 @@ def before_after(
         axes.append(below)
     if image is not None:
         drawing.colorbar(figure, image, axes, "level (dB of full scale)")
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
+def calibration_panel(
+    shares: Sequence[float], path: str | os.PathLike[str] | None = None, title: str | None = None
+) -> Figure:
+    """How well a model knows what it does not know: where in its distributions the truth lay.
+
+    To the left the histogram of the distribution function's values at the truth (PIT), flat for a calibrated model; to
+    the right the share of truths in central intervals against the share that should lie there, on the diagonal for a
+    calibrated model, below it for one that is too sure.
+
+    Args:
+        shares: of the histogram's bins, an even number of them over [0, 1], adding up to one.
+        path: where to write the PNG, if anywhere; an existing file is replaced.
+        title: in the top left corner.
+    """
+    figure = drawing.new_figure(9, 3.8, title)
+    left, right = (figure.add_subplot(1, 2, i) for i in (1, 2))
+    bins, half = len(shares), len(shares) // 2
+    left.bar(
+        [(i + 0.5) / bins for i in range(bins)],
+        [bins * share for share in shares],
+        0.92 / bins,
+        color=drawing.WAVE,
+    )
+    left.axhline(1.0, color="#1f2430", linewidth=1, linestyle="--")
+    left.set(xlim=(0, 1), ylim=(0, None), xlabel="distribution function at the truth", ylabel="density")
+    drawing.set_heading(left, "PIT (flat: calibrated)")
+    levels, found = [0.0], [0.0]
+    for k in range(half):
+        levels.append((k + 1) / half)
+        found.append(found[-1] + shares[half - 1 - k] + shares[half + k])
+    right.plot([0, 1], [0, 1], color="#1f2430", linewidth=1, linestyle="--")
+    right.plot(levels, found, color=drawing.WAVE, marker="o", markersize=3.5)
+    right.set(xlim=(0, 1), ylim=(0, 1), xlabel="central interval, nominal", ylabel="share of truths in it")
+    drawing.set_heading(right, "coverage (below the line: too sure)")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
     if path is not None:
         save(figure, path)
     return figure

@@ -1,4 +1,4 @@
-"""A real, tiny denoiser for tests of callbacks: a spectral gate whose threshold is learnt."""
+"""Real, tiny denoisers for tests of callbacks: a spectral gate whose threshold is learnt, and a mixture model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+from diffgmm.denoiser import DiffGMM
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Bridge
+from diffgmm.representation import Complex
+from diffgmm.samplers import Estimate
 
 
 class Pairs(Dataset[dict[str, Any]]):
@@ -70,6 +76,34 @@ class Gate(L.LightningModule):
         return DataLoader(self.pairs, self.batch_size)
 
 
+def tiny_denoiser(estimate: Estimate = "mean") -> DiffGMM:
+    """The smallest model of the library's own, the same each time."""
+    torch.manual_seed(0)
+    network = UNet([4, 4], [[4, 1], [2, 1]], features=4)
+    return DiffGMM(
+        Complex(hop=255, window="sqrt_hann"),
+        network,
+        MixtureHead(3),
+        Bridge(),
+        {"nll": 1.0, "noise_l1": 1.0},
+        estimate=estimate,
+        nfe=2,
+    )
+
+
+class Loader(L.LightningDataModule):
+    """Batches of :class:`Pairs` for a module that has no loaders of its own."""
+
+    def __init__(self, pairs: Pairs, batch_size: int = 2) -> None:
+        super().__init__()
+        self.pairs, self.batch_size, self.sample_rate = pairs, batch_size, 16000
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.pairs, self.batch_size)
+
+    val_dataloader = test_dataloader = train_dataloader
+
+
 def two_processes(signals: Path, folder: Path) -> None:
     """Validate seven pairs on two processes; rank zero writes what was logged to ``folder/logged.pt``."""
     from diffgmm.callbacks.examples import LogExamples
@@ -93,7 +127,7 @@ def two_processes(signals: Path, folder: Path) -> None:
     trainer = L.Trainer(
         accelerator="cpu", devices=2, strategy="ddp_fork", logger=False, default_root_dir=folder,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        callbacks=[QualityMetrics(metrics=["si_sdr", "snr"], snr_edges=[10.0, 20.0]), LogExamples(n=1)],
+        callbacks=[QualityMetrics(metrics=["si_sdr", "snr"], workers=0, snr_edges=[10.0, 20.0]), LogExamples(n=1)],
     )  # fmt: skip
     trainer.validate(WithMetric(Pairs(clean, noisy, 7, silent=2)), verbose=False)
     torch.save(dict(trainer.callback_metrics), folder / "logged.pt")

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,20 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from gate_module import Gate, Pairs
+from gate_module import Gate, Loader, Pairs, tiny_denoiser
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
 from diffgmm import metrics
+from diffgmm.callbacks import diagnostics
+from diffgmm.callbacks.diagnostics import MixtureDiagnostics
 from diffgmm.callbacks.examples import LogExamples
 from diffgmm.callbacks.quality import QualityMetrics
+from diffgmm.callbacks.throughput import Throughput
+from diffgmm.metrics.coverage import Coverage
+from diffgmm.metrics.crps import Crps
+from diffgmm.metrics.nll import Nll
+from diffgmm.mixture import GaussianMixture
 
 PairOfSignals = tuple[np.ndarray, np.ndarray]
 RATE = 16000
@@ -48,7 +56,7 @@ def expected(module: Gate, name: str, noisy: bool = False) -> list[float]:
 
 
 def test_logs_means_over_pairs_that_have_a_score(tmp_path: Path, pair: PairOfSignals) -> None:
-    module, run = Gate(Pairs(*pair, count=5, silent=2)), trainer(tmp_path, [QualityMetrics()])
+    module, run = Gate(Pairs(*pair, count=5, silent=2)), trainer(tmp_path, [QualityMetrics(workers=0)])
     with pytest.warns(
         UserWarning, match=r"val/pesq_wb: not every one of 5 pairs .* \(1: reference is silent\)"
     ):
@@ -79,7 +87,9 @@ def test_worker_processes_change_nothing(tmp_path: Path, pair: PairOfSignals) ->
 
 def test_buckets_limit_and_test_stage(tmp_path: Path, pair: PairOfSignals) -> None:
     module = Gate(Pairs(*pair, count=5))  # 5, 10, 15, 20, 25 dB
-    run = trainer(tmp_path, [QualityMetrics(["snr", "lsd"], limit=3, snr_edges=[10.0, 12.0, 30.0])])
+    run = trainer(
+        tmp_path, [QualityMetrics(["snr", "lsd"], limit=3, workers=0, snr_edges=[10.0, 12.0, 30.0])]
+    )
     run.test(module, verbose=False)
     logged, values = run.callback_metrics, expected(module, "snr")
     assert logged["test/pairs"] == 3 and logged["test/snr"] == pytest.approx(np.mean(values[:3]), rel=1e-5)
@@ -118,6 +128,138 @@ def test_scores_reach_the_csv_and_the_checkpoint_monitor(tmp_path: Path, pair: P
     assert float(checkpoint.best_model_score) == pytest.approx(best, rel=1e-6)
 
 
+def rows_of(run: L.Trainer, column: str) -> list[dict[str, str]]:
+    with open(Path(run.loggers[0].log_dir) / "metrics.csv", encoding="utf-8") as file:  # type: ignore[arg-type]
+        return [row for row in csv.DictReader(file) if row[column]]
+
+
+def test_scores_come_late_at_the_step_of_their_validation(tmp_path: Path, pair: PairOfSignals) -> None:
+    quality = QualityMetrics(["snr"], workers=1)
+
+    class Patient(Gate):
+        def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+            while quality._late is not None and not quality._workers.ready():
+                time.sleep(0.05)  # an epoch longer than the scoring of the validation before
+            return super().training_step(batch, batch_idx)
+
+    module = Patient(Pairs(*pair, count=2), batch_size=1)
+    run = trainer(tmp_path, [quality], CSVLogger(tmp_path), max_epochs=2)
+    run.fit(module)
+    rows = rows_of(run, "val/snr")
+    assert [(row["step"], row["epoch"]) for row in rows] == [("2", "0.0"), ("4", "1.0")]
+    assert all(float(row["val/pairs"]) == 2 and 0 < float(row["val/scoring_percent"]) < 100 for row in rows)
+    last = np.mean(expected(module, "snr"))
+    assert float(rows[-1]["val/snr"]) == pytest.approx(last, rel=1e-5)
+    assert float(run.callback_metrics["val/snr"]) == pytest.approx(last, rel=1e-5)
+    assert quality._workers._pool is None
+
+
+def test_scores_beyond_the_budget_are_given_up_and_told(tmp_path: Path, pair: PairOfSignals) -> None:
+    # With no time at all the first validation's scores can't be there before the second; the last ones are waited for.
+    module = Gate(Pairs(*pair, count=2), batch_size=2)
+    run = trainer(
+        tmp_path,
+        [QualityMetrics(["pesq_wb", "stoi"], workers=1, budget=0.0)],
+        CSVLogger(tmp_path),
+        max_epochs=2,
+    )
+    with pytest.warns(UserWarning, match=r"val: scores of 0 pairs, 2 more would have taken over 0 % of the"):
+        run.fit(module)
+    rows = rows_of(run, "val/pairs")
+    assert [float(row["val/pairs"]) for row in rows] == [0, 2] and rows[0]["val/stoi"] == "nan"
+    assert float(rows[1]["val/stoi"]) == pytest.approx(np.mean(expected(module, "stoi")), rel=1e-5)
+
+
+def test_a_score_that_decides_is_waited_for(tmp_path: Path, pair: PairOfSignals) -> None:
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    stop = EarlyStopping("val/snr", mode="max", min_delta=1000.0, patience=1)
+    callbacks = [QualityMetrics(["snr"], workers=1, budget=0.0), stop]
+    run = trainer(tmp_path, callbacks, CSVLogger(tmp_path), max_epochs=5)
+    with pytest.warns(
+        UserWarning, match=r"training waited \d+ % of the time for scores, over the budget of 0 %"
+    ):
+        run.fit(Gate(Pairs(*pair, count=2)))
+    assert run.current_epoch == 2 and len(rows_of(run, "val/snr")) == 2
+
+
+# --- throughput and learning rate
+
+
+def test_throughput_and_learning_rate(tmp_path: Path, pair: PairOfSignals) -> None:
+    class Slow(Gate):
+        def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+            time.sleep(0.05)
+            return super().training_step(batch, batch_idx)
+
+    run = trainer(tmp_path, [Throughput(steps=3)], CSVLogger(tmp_path), max_epochs=2)
+    run.fit(Slow(Pairs(*pair, count=4)))
+    rows = rows_of(run, "train/windows_per_s")
+    assert len(rows) == 4 and all(float(row["train/lr"]) == pytest.approx(0.1) for row in rows)
+    for row in rows:
+        assert 0 < float(row["train/windows_per_s"]) < 2 / 0.05
+        assert float(row["train/audio_s_per_s"]) == pytest.approx(3 * float(row["train/windows_per_s"]))
+        assert 0 <= float(row["train/data_wait_percent"]) < 100
+    with pytest.raises(ValueError, match="at least 1"):
+        Throughput(0)
+
+
+# --- the mixture
+
+
+def test_mixture_diagnostics(tmp_path: Path, pair: PairOfSignals) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    module, data = tiny_denoiser(), Loader(Pairs(*pair, count=3))
+    logger = TensorBoardLogger(tmp_path, name="run")
+    run = trainer(tmp_path, [MixtureDiagnostics(limit=2)], logger)
+    run.validate(module, data, verbose=False)
+    found = {name: float(value) for name, value in run.callback_metrics.items() if "mixture_" in name}
+
+    # The same figures by the torchmetrics classes, batch by batch.
+    model, judges = module.eval().model, [Nll(), Crps(), Coverage(0.5), Coverage(0.9)]
+    for item in (data.pairs[0], data.pairs[1]):
+        with torch.no_grad():
+            context = model.representation.context(item["noisy"][None])
+            noisy = model.representation.encode(item["noisy"][None], context)
+            noise = noisy - model.representation.encode(item["clean"][None], context)
+            mixture = model.answer(noisy, noisy, torch.ones(1))
+        for judge in judges:
+            judge.update(mixture, noise)
+    for name, judge in zip(("nll", "crps", "coverage_50", "coverage_90"), judges, strict=True):
+        assert found[f"val/mixture_{name}"] == pytest.approx(float(judge.compute()), rel=1e-4), name
+    assert 1.0 <= found["val/mixture_components"] <= 3.0
+    assert 0.0 <= found["val/mixture_calibration_error"] <= 0.5
+    with Image.open(Path(logger.log_dir) / "calibration" / "val.png") as image:
+        assert image.width > 800
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0}).Reload()
+    assert events.Tags()["images"] == ["val_calibration"]
+    with pytest.raises(ValueError, match="must be a MixtureDenoiser"):
+        trainer(tmp_path, [MixtureDiagnostics()]).validate(Gate(Pairs(*pair, count=2)), verbose=False)
+    with pytest.raises(ValueError, match="at least 1"):
+        MixtureDiagnostics(0)
+
+
+def test_diagnostics_by_hand() -> None:
+    # Two components far apart, each right half of the time: both in use, calibrated by construction.
+    generator = torch.Generator().manual_seed(0)
+    mixture = GaussianMixture(
+        torch.zeros(1, 2, 20_000),
+        torch.tensor([-9.0, 9.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 20_000),
+        torch.zeros(1, 2, 20_000),
+    )
+    found = diagnostics.summary(diagnostics.tally(mixture, mixture.sample(generator)))
+    assert found["components"] == pytest.approx(2.0, abs=1e-3) and found["calibration_error"] < 0.01
+    assert found["coverage_50"] == pytest.approx(0.5, abs=0.02)
+    assert found["coverage_90"] == pytest.approx(0.9, abs=0.02)
+    only_one = diagnostics.summary(diagnostics.tally(mixture, torch.full((1, 1, 20_000), 9.0)))
+    assert only_one["components"] == pytest.approx(1.0, abs=1e-3)
+    assert only_one["nll"] == pytest.approx(0.5 * math.log(2 * math.pi) + math.log(2), rel=1e-4)
+    nothing = diagnostics.summary(diagnostics.tally(mixture, torch.full((1, 1, 20_000), math.nan)))
+    assert all(math.isnan(value) for value in nothing.values())
+    assert diagnostics.central_shares(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [0.5, 1.0]
+
+
 class Broken(Gate):
     """Answers NaN."""
 
@@ -127,7 +269,7 @@ class Broken(Gate):
 
 
 def test_nothing_stops_training(tmp_path: Path, pair: PairOfSignals, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trainer(tmp_path, [QualityMetrics(), LogExamples(n=1)], CSVLogger(tmp_path), max_epochs=2)
+    run = trainer(tmp_path, [QualityMetrics(workers=0), LogExamples(n=1)], CSVLogger(tmp_path), max_epochs=2)
     with pytest.warns(UserWarning, match=r"2: estimate holds NaN or Inf|the model's output holds NaN"):
         run.fit(Broken(Pairs(*pair, count=2)))
     assert run.state.finished and run.current_epoch == 2
@@ -136,7 +278,7 @@ def test_nothing_stops_training(tmp_path: Path, pair: PairOfSignals, monkeypatch
     # A library that fails in a way nobody foresaw, and a folder that cannot be made.
     monkeypatch.setattr("pystoi.stoi", lambda *a, **k: 1 // 0)
     (tmp_path / "examples").write_text("in the way")
-    run = trainer(tmp_path, [QualityMetrics(), LogExamples(n=1)])
+    run = trainer(tmp_path, [QualityMetrics(workers=0), LogExamples(n=1)])
     with pytest.warns(UserWarning) as warned:
         run.fit(Gate(Pairs(*pair, count=2)))
     text = " ".join(str(warning.message) for warning in warned)
@@ -149,6 +291,8 @@ def test_wrong_use_is_told_before_training(tmp_path: Path, pair: PairOfSignals) 
         QualityMetrics(["mos"])
     with pytest.raises(ValueError, match="at least 1"):
         QualityMetrics(limit=0)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        QualityMetrics(budget=5)
     with pytest.raises(ValueError, match="at least 1"):
         LogExamples(n=0)
 
@@ -182,7 +326,7 @@ def test_two_processes_agree_with_one(tmp_path: Path, pair: PairOfSignals) -> No
     two = torch.load(tmp_path / "logged.pt")
 
     module = Gate(Pairs(*pair, count=7, silent=2))
-    run = trainer(tmp_path, [QualityMetrics(["si_sdr", "snr"], snr_edges=[10.0, 20.0])])
+    run = trainer(tmp_path, [QualityMetrics(["si_sdr", "snr"], workers=0, snr_edges=[10.0, 20.0])])
     with pytest.warns(UserWarning, match="silent"):
         run.validate(module, verbose=False)
     one = dict(run.callback_metrics)
