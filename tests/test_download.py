@@ -298,6 +298,7 @@ def test_package_managers_that_fail(by, package, program, tmp_path, monkeypatch)
 
 
 APT = """#!/bin/sh
+echo asked >> "$ASKED"
 if [ "$2" = --print-uris ]; then echo "'$URL' $NAME 4 SHA256:0"; else printf 'deb!' > "$NAME"; fi
 """
 
@@ -311,6 +312,7 @@ def test_apt_says_where_and_fetches_what_only_it_can(server, tmp_path, monkeypat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("NAME", name)
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
     monkeypatch.setenv("URL", f"{server.url}/pool.deb" if address == "http" else address)
     digest = hashlib.sha256(b"deb!").hexdigest()
     source = Source(name, size=4, checksum=f"sha256:{digest}", by="apt", package="odd=1:2")
@@ -318,6 +320,7 @@ def test_apt_says_where_and_fetches_what_only_it_can(server, tmp_path, monkeypat
     found, _ = fetch([source], tmp_path / "d")
     assert found[0].path.read_bytes() == b"deb!"
     assert len(server.requests) == (1 if address == "http" else 0)
+    assert (tmp_path / "asked").read_text().count("asked") == (1 if address == "http" else 2)
     if address != "http":
         assert leavings(tmp_path / "d") == {name}
 

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import requests
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
-from data_modules.corpora.checksums import PIECE, Ledger, WrongChecksum
-from data_modules.corpora.programs import apt_url, fetch_by_program
+from data_modules.corpora.bars import Bar, CheckBar, part_path
+from data_modules.corpora.checksums import Ledger, WrongChecksum
+from data_modules.corpora.programs import apt_urls, fetch_by_program
 from data_modules.corpora.recipe import Source
 from data_modules.corpora.transfer import Stopped, download, meta_path
 from data_modules.errors import DataError
@@ -37,11 +37,6 @@ class Fetched:
     origin: str
 
 
-def part_path(folder: Path, source: Source) -> Path:
-    """Where a file grows until it is whole and checked."""
-    return folder / f".{source.name}.part"
-
-
 def _given(source: Source, given: Path | None) -> Path | None:
     path = None if given is None else given / source.name
     return path if path is not None and path.is_file() else None
@@ -57,64 +52,14 @@ def missing_bytes(sources: Sequence[Source], folder: Path, given: Path | None) -
     return total
 
 
-class _CheckBar:
-    """Progress of reading the files that are there already; large ones take minutes."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        total = sum(path.stat().st_size for path in paths)
-        self._lock = Lock()
-        self.bar = tqdm(
-            total=total, unit="B", unit_scale=True, desc="check", disable=None if paths else True, leave=False
-        )
-
-    def move(self) -> None:
-        """One more piece was read."""
-        with self._lock:
-            self.bar.update(min(PIECE, max(0, (self.bar.total or 0) - self.bar.n)))
-
-    def __enter__(self) -> _CheckBar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-
-class _Bar:
-    """One progress bar (bytes, speed, time left) that several threads move."""
-
-    def __init__(self, sources: Sequence[Source], folder: Path) -> None:
-        there = [part_path(folder, source) for source in sources]
-        self._lock = Lock()
-        self._told = {source.name: source.size or 0 for source in sources}
-        self.bar = tqdm(
-            total=sum(self._told.values()) or None,
-            initial=sum(path.stat().st_size for path in there if path.exists()),
-            unit="B",
-            unit_scale=True,
-            desc="download",
-            disable=None if sources else True,
-        )
-
-    def move(self, count: int) -> None:
-        with self._lock:
-            self.bar.update(count)
-
-    def total(self, source: Source, size: int) -> None:
-        with self._lock:
-            self._told[source.name] = size
-            self.bar.total = sum(self._told.values())
-            self.bar.refresh()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-
 class _Fetcher:
-    def __init__(self, folder: Path, given: Path | None, mirror: str | None) -> None:
+    def __init__(
+        self, folder: Path, given: Path | None, mirror: str | None, to_come: Sequence[Source]
+    ) -> None:
         self.folder, self.given, self.mirror = folder, given, mirror
+        self._by_apt = [source for source in to_come if source.by == "apt"]
+        self._apt: dict[str, str] | None = None
+        self._apt_lock = Lock()
         self.ledger = Ledger(folder)
         self.stop = Event()
         self.session = requests.Session()
@@ -123,7 +68,7 @@ class _Fetcher:
         if self.stop.is_set():
             raise Stopped
 
-    def obtain(self, source: Source, bar: _Bar, checks: _CheckBar) -> Fetched:
+    def obtain(self, source: Source, bar: Bar, checks: CheckBar) -> Fetched:
         """The checked file: the user's, else one that is there, else a download."""
 
         def tick() -> None:
@@ -164,7 +109,7 @@ class _Fetcher:
     def _bad(self, source: Source) -> Path:
         return self.folder / f"{source.name}.bad"
 
-    def _fetch(self, source: Source, path: Path, bar: _Bar) -> tuple[str, str]:
+    def _fetch(self, source: Source, path: Path, bar: Bar) -> tuple[str, str]:
         part = part_path(self.folder, source)
         for again in (True, False):
             resumed = self._transfer(source, part, bar)
@@ -191,7 +136,7 @@ class _Fetcher:
             return f"{text}: the publisher has replaced the file; keep the old one, or delete this entry to accept"
         return f"{text}; the file was moved aside, so run again, or try another --mirror"
 
-    def _transfer(self, source: Source, part: Path, bar: _Bar) -> bool:
+    def _transfer(self, source: Source, part: Path, bar: Bar) -> bool:
         """Fetch into `part`; returns whether bytes of an earlier run are in it."""
         url = self._url(source)
         if url is None:
@@ -215,7 +160,12 @@ class _Fetcher:
             return f"{self.mirror.rstrip('/')}/{quote(source.name)}"
         if source.by == "http":
             return source.url
-        return apt_url(source, self.folder, self.stop) if source.by == "apt" else None
+        if source.by != "apt":
+            return None
+        with self._apt_lock:  # apt takes a second or two to start: ask once for all
+            if self._apt is None:
+                self._apt = apt_urls(self._by_apt or [source], self.folder, self.stop)
+        return self._apt.get(source.name)
 
 
 def fetch(
@@ -240,15 +190,15 @@ def fetch(
     if mirror is not None and not mirror.startswith(("http://", "https://")):
         raise DataError(f"{mirror}: no address of a mirror; it starts with http:// or https://")
     folder.mkdir(parents=True, exist_ok=True)
-    fetcher = _Fetcher(folder, given, mirror)
     results: dict[str, Fetched] = {}
     notes: list[str] = []
     places = {source.name: _given(source, given) or folder / source.name for source in sources}
     there = [path for path in places.values() if path.is_file()]
     to_come = [source for source in sources if not places[source.name].is_file()]
+    fetcher = _Fetcher(folder, given, mirror, to_come)
     with (
-        _CheckBar(there) as checks,
-        _Bar(to_come, folder) as bar,
+        CheckBar(there) as checks,
+        Bar(to_come, folder) as bar,
         ThreadPoolExecutor(PARALLEL) as pool,
         fetcher.session,
     ):
@@ -268,7 +218,7 @@ def fetch(
     return [results[source.name] for source in sources if source.name in results], notes
 
 
-def _obtain_or_note(fetcher: _Fetcher, source: Source, bar: _Bar, checks: _CheckBar) -> Fetched | str:
+def _obtain_or_note(fetcher: _Fetcher, source: Source, bar: Bar, checks: CheckBar) -> Fetched | str:
     try:
         return fetcher.obtain(source, bar, checks)
     except WrongChecksum:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
@@ -14,7 +15,7 @@ from data_modules.corpora.recipe import Source
 from data_modules.corpora.transfer import Stopped
 from data_modules.errors import DataError
 
-__all__ = ["apt_url", "fetch_by_program"]
+__all__ = ["apt_urls", "fetch_by_program"]
 
 _HINTS = {
     "apt": "run `apt-get update` on Debian bookworm, or name a folder of .deb files with --downloads",
@@ -22,11 +23,10 @@ _HINTS = {
 }
 
 
-def _run(command: list[str], folder: Path, source: Source, stop: Event) -> str:
+def _run(command: list[str], folder: Path, what: str, hint: str, stop: Event) -> str:
     """Standard output of a program, ended early when `stop` is set."""
-    hint = _HINTS[source.by]
     if shutil.which(command[0]) is None:
-        raise DataError(f"{source.package}: the program {command[0]} is not installed; {hint}")
+        raise DataError(f"{what}: the program {command[0]} is not installed; {hint}")
     with tempfile.TemporaryFile("w+", dir=folder) as out, tempfile.TemporaryFile("w+", dir=folder) as err:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
         try:
@@ -43,22 +43,24 @@ def _run(command: list[str], folder: Path, source: Source, stop: Event) -> str:
             texts.append(file.read().strip())
     if process.returncode != 0:
         lines = (texts[1] or texts[0]).splitlines() or ["no message"]
-        raise DataError(f"{source.package}: download failed ({lines[-1].strip()}); {hint}")
+        raise DataError(f"{what}: download failed ({lines[-1].strip()}); {hint}")
     return texts[0]
 
 
-def apt_url(source: Source, folder: Path, stop: Event) -> str | None:
-    """Address of a Debian package as this machine's apt knows it; None if it is reached in another way.
+def apt_urls(sources: Sequence[Source], folder: Path, stop: Event) -> dict[str, str]:
+    """Addresses of Debian packages as this machine's apt knows them, by file name.
 
     `apt-get download` starts over when it is interrupted, which hurts with packages of 1.4 GB: so apt is asked
-    where the file is, and the same code as for all other downloads fetches it.
+    where the files are, and the same code as for all other downloads fetches them. A package that apt reaches in
+    another way than HTTP is missing in the answer.
 
     Raises:
-        DataError: there is no apt, or it does not know this version of the package.
+        DataError: there is no apt, or it does not know this version of a package.
     """
-    printed = _run(["apt-get", "download", "--print-uris", source.package], folder, source, stop)
-    found = re.search(r"^'(https?://[^']+)'", printed, re.MULTILINE)
-    return found[1] if found else None
+    command = ["apt-get", "download", "--print-uris", *(source.package for source in sources)]
+    what = sources[0].package if len(sources) == 1 else f"{len(sources)} packages"
+    printed = _run(command, folder, what, _HINTS["apt"], stop)
+    return {name: url for url, name in re.findall(r"^'(https?://[^']+)' (\S+) ", printed, re.MULTILINE)}
 
 
 def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
@@ -74,7 +76,7 @@ def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
             command += ["--disable-pip-version-check", source.package]
         else:
             command = ["apt-get", "download", source.package]
-        _run(command, Path(folder), source, stop)
+        _run(command, Path(folder), source.package, _HINTS[source.by], stop)
         file = Path(folder) / source.name
         if not file.is_file():
             raise DataError(
