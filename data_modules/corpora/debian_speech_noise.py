@@ -25,7 +25,7 @@ NAME = "debian-speech-noise"
 _BY_FILE = {pin.file_name: pin for pin in PINS}
 _STATED = {
     "apt": "Debian bookworm's Packages file",
-    "pip": "the wheel as pip fetched it, when it was pinned",
+    "pip": "the Python package index",
 }
 
 

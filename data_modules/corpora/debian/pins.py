@@ -14,7 +14,7 @@ class Pin:
     """One package: where it comes from, what it must hash to, its bytes, and the split its noise goes to.
 
     `publisher` is "debian" (bookworm; the SHA256 is the one in Debian's Packages file) or "pypi" (a wheel;
-    the SHA256 is that of the file as pip fetched it). `noise_split` is None where a package gives speech
+    the SHA256 is the one in the package index). `noise_split` is None where a package gives speech
     only: speech is split by speaker, noise by package.
     """
 
