@@ -15,7 +15,9 @@ import diffgmm
 from diffgmm.cli.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, exit_code
 
 #: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
-VERBS = {name: f"diffgmm.cli.{name}" for name in ("denoise", "evaluate", "benchmark", "prepare", "info")}
+VERBS = {
+    name: f"diffgmm.cli.{name}" for name in ("denoise", "evaluate", "benchmark", "report", "prepare", "info")
+}
 #: Verbs of Lightning's command line: ``run(argv) -> int`` gets everything, the verb first, untouched.
 TRAINING = {
     "fit": "train a model from an experiment's YAML",

@@ -1,0 +1,153 @@
+"""What a report is made of: files of results and folders of training runs, read and checked."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffgmm.results import FILE, Results, ResultsError, read_results
+
+CURVES, CONFIG, RECORD = "metrics.csv", "config.yaml", "record.json"
+STEP = "step"
+
+
+class ReportError(ResultsError):
+    """A report that can't be made; one line that names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class ResultsRun:
+    """A file of results.
+
+    Attributes:
+        key: short and safe, unique in the report; anchors are made of it.
+        path: of the file.
+        sha256: of the file.
+        results: what it holds.
+    """
+
+    key: str
+    path: Path
+    sha256: str
+    results: Results
+
+    def find(self, name: str | None) -> Path | None:
+        """An audio file named in the results, if it is there."""
+        path = None if not name else self.path.parent / name
+        return path if path is not None and path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One logged quantity: steps and values, both finite, in order of logging."""
+
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A folder of a training run.
+
+    Attributes:
+        key: as in :class:`ResultsRun`.
+        name: for readers.
+        folder: of the run.
+        curves: by the name that was logged.
+        config: text of the configuration, empty if there is none.
+        record: what :class:`diffgmm.callbacks.record.RunRecord` wrote, empty if it did not.
+    """
+
+    key: str
+    name: str
+    folder: Path
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    config: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], list[TrainingRun]]:
+    """Read all runs, each once.
+
+    Args:
+        paths: files of results, folders that hold ``results.json`` or ``metrics.csv`` (or both).
+
+    Raises:
+        ReportError: nothing there to show, damaged curves.
+        ResultsError: a damaged file of results.
+    """
+    found: list[ResultsRun] = []
+    runs: list[TrainingRun] = []
+    asked = list(dict.fromkeys(Path(path) for path in paths))
+    if not asked:
+        raise ReportError("nothing to report on: give folders with results.json or metrics.csv")
+    for path in asked:
+        file = path / FILE if path.is_dir() else path
+        has_curves = path.is_dir() and (path / CURVES).is_file()
+        if path.is_dir() and not has_curves and not file.is_file():
+            raise ReportError(f"{path}: holds neither {FILE} nor {CURVES}{_hint(path)}")
+        if file.is_file() or not path.is_dir():
+            results = read_results(file)
+            found.append(ResultsRun(f"r{len(found) + 1}", file, _sha256(file), results))
+        if has_curves:
+            runs.append(_training(path, f"t{len(runs) + 1}"))
+    return found, runs
+
+
+def _hint(folder: Path) -> str:
+    """Where the runs are, if they lie one folder below."""
+    inner = [one for one in sorted(folder.iterdir()) if (one / FILE).is_file() or (one / CURVES).is_file()]
+    return f"; did you mean {inner[-1]}?" if inner else ""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _training(folder: Path, key: str) -> TrainingRun:
+    config, record = folder / CONFIG, folder / RECORD
+    facts: Any = {}
+    if record.is_file():
+        try:
+            facts = json.loads(record.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ReportError(f"{record}: not a record of a run ({error})") from error
+        if not isinstance(facts, dict):
+            raise ReportError(f"{record}: not a record of a run")
+    name = "/".join(folder.resolve().parts[-2:])
+    text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+    return TrainingRun(key, name, folder, read_curves(folder / CURVES), text, facts)
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Curves of the file that Lightning's ``CSVLogger`` writes: one column a quantity, many cells empty.
+
+    Raises:
+        ReportError: not such a file.
+    """
+    points: dict[str, list[tuple[float, float]]] = {}
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        table = csv.DictReader(file)
+        if STEP not in (table.fieldnames or ()):
+            raise ReportError(f"{path}: not a file of training curves, which has a column named {STEP}")
+        try:
+            for row in table:
+                step = float(row[STEP] or "nan")
+                for name, text in row.items():
+                    if name and name not in (STEP, "epoch") and text:
+                        points.setdefault(name, []).append((step, float(text)))
+        except (ValueError, TypeError, csv.Error) as error:
+            raise ReportError(f"{path}: line {table.line_num}: not a number ({error})") from error
+    curves = {}
+    for name, pairs in points.items():
+        kept = [pair for pair in pairs if all(map(math.isfinite, pair))]
+        if kept:
+            curves[name] = Curve(*(tuple(column) for column in zip(*kept, strict=True)))
+    return curves

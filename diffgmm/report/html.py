@@ -1,0 +1,178 @@
+"""The page: one file that holds everything and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import diffgmm
+from diffgmm import statistics
+from diffgmm.audio import replacing
+from diffgmm.report import examples as listening
+from diffgmm.report import facts, groups, plots, tables
+from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
+from diffgmm.report.training import training
+from diffgmm.report.uncertainty import maps_for
+from diffgmm.results import SYSTEM_KINDS
+
+TEMPLATES = Path(__file__).with_name("templates")
+KINDS = {
+    "noisy": "unprocessed input",
+    "model": "diffgmm model",
+    "peer": "other denoiser",
+    "command": "command",
+    "files": "enhanced files",
+}
+assert set(KINDS) == set(SYSTEM_KINDS)
+
+
+def render(
+    runs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    examples: int = 3,
+    title: str | None = None,
+    codec: str = "auto",
+    model: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the report of some runs as one HTML file.
+
+    Args:
+        runs: files of results, or folders with ``results.json`` or ``metrics.csv``.
+        out: the file.
+        examples: how many pairs of each run to listen to; 0 for none.
+        title: of the page.
+        codec: ``flac``, ``ogg``, or ``auto``: lossless unless that gets large.
+        model: shipped name or file whose uncertainty is shown for the examples; None: the models of the results,
+            where their weights are found.
+        overwrite: replace an existing file.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ReportError: nothing to show, or ``out`` exists.
+        ResultsError: a damaged file.
+        ModelError: ``model`` can't be used.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
+    text = page(*collect(runs), examples=examples, title=title, codec=codec, model=model)
+    with replacing(out) as part:
+        part.write_text(text, encoding="utf-8")
+    return out
+
+
+def page(
+    found: list[ResultsRun],
+    trained: list[TrainingRun],
+    *,
+    examples: int = 3,
+    title: str | None = None,
+    codec: str = "auto",
+    model: str | None = None,
+) -> str:
+    """The page's text; arguments as in :func:`render`."""
+    heard = [
+        *(
+            listening.examples(run, examples, maps_for(run.results, model) if examples else None)
+            for run in found
+        ),
+        *(listening.training_examples(run, examples) for run in trained),
+    ]
+    done, codec = listening.encoded(heard, codec)
+    sections = [_section(run, done[i]) for i, run in enumerate(found)]
+    runs = [_run(run, done[len(found) + i]) for i, run in enumerate(trained)]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = [section["name"] for section in sections] + [run["name"] for run in runs]
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        title=title or f"diffgmm: {', '.join(dict.fromkeys(names))}",
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        sections=sections,
+        runs=runs,
+        training=training(trained) if trained else None,
+        codec=codec,
+        kinds=KINDS,
+        version=diffgmm.__version__,
+        level=f"{100 * statistics.LEVEL:g} %",
+    )
+
+
+def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, Any]:
+    """Everything that the template shows of a file of results."""
+    results, table = run.results, tables.summary(run.results)
+    order = sorted(range(len(results.systems)), key=lambda i: results.systems[i].kind != "noisy")
+    systems = [results.systems[i] for i in order]
+    parts: list[dict[str, Any]] = []
+    ways: list[tuple[str, Mapping[str, list[str]]]] = [
+        ("subset", groups.by_subset(results)),
+        ("noise", groups.by_noise(results, table.ids)),
+        (
+            "SNR in dB",
+            {groups.number(x, 1).removesuffix(".0"): y for x, y in groups.by_snr(results, table.ids).items()},
+        ),
+    ]
+    for name, way in ways:
+        found = [
+            (plots.name_of(metric), groups.breakdown(results, metric, way, systems))
+            for metric in groups.main_metrics(results)
+        ]
+        shown = [(metric, rows) for metric, rows in found if rows and (len(rows) > 1 or name == "subset")]
+        if shown:
+            parts.append({"name": name, "metrics": shown})
+    names, nfe = plots.nfe_plots(results, table.ids, run.key)
+    return {
+        "key": run.key,
+        "name": results.set.name,
+        "results": results,
+        "table": table,
+        "tints": [_tint(results, i) for i in range(len(results.systems))],
+        "order": order,
+        "cost_plots": plots.cost_plots(results, table, run.key),
+        "snr_plots": plots.snr_plots(results, table.ids, run.key),
+        "nfe_names": names,
+        "nfe_plots": nfe,
+        "parts": parts,
+        "examples": examples,
+        "missing": tables.missing(results),
+        "command": facts.words(results.command),
+        "facts": facts.of_results(run),
+        "settings": [(system.name, facts.settings(system)) for system in results.systems],
+        "config": facts.plain(results.config),
+    }
+
+
+def _tint(results: Any, i: int) -> str:
+    """Colour of a system in the style sheet."""
+    tint = plots.tint(results.systems, i)
+    return "faint" if not tint.startswith("#fe") else f"c{int(tint[-2:], 16)}"
+
+
+def _run(run: TrainingRun, examples: list[listening.Example]) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "name": run.name,
+        "logged": bool(run.curves),
+        "examples": examples,
+        "command": facts.words(run.record.get("command")),
+        "facts": facts.of_training(run),
+        "config": run.config,
+    }

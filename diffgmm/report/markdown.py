@@ -1,0 +1,142 @@
+"""The same tables as Markdown, for a file that lies in a repository."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from diffgmm import statistics
+from diffgmm.audio import replacing
+from diffgmm.report import facts, groups, plots, tables
+from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
+from diffgmm.report.tables import Cell, Table
+
+
+def render_markdown(
+    runs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write the tables of some runs as Markdown; arguments and errors as in :func:`diffgmm.report.render`.
+
+    Folders are left out of commands, so that no machine's layout ends up in a repository.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
+    asked = list(runs)
+    found, trained = collect(asked)
+    names = " ".join(Path(path).name for path in asked)
+    parts = [
+        "# Results",
+        f"<!-- Made by `diffgmm report {names} --markdown {out.name}`; edit nothing here, make it anew. -->",
+        f"This page is generated from the JSON of the runs by `diffgmm report {names} --markdown {out.name}`: "
+        "don't edit it.",
+        *(_results(run) for run in found),
+        *(_training(run) for run in trained),
+    ]
+    with replacing(out) as part:
+        part.write_text("\n\n".join(part_ for part_ in parts if part_) + "\n", encoding="utf-8")
+    return out
+
+
+def _results(run: ResultsRun) -> str:
+    results, table = run.results, tables.summary(run.results)
+    intro = f"{results.set.description.rstrip('.')}. " if results.set.description else ""
+    level = f"{100 * statistics.LEVEL:g} %"
+    parts = [
+        f"## {escape(results.set.name)}",
+        escape(intro)
+        + f"Means over {len(table.ids)} pairs (subset {table.subset}) with {level} bootstrap intervals; "
+        "**bold**: the best, ≈: not told apart from it by the paired test."
+        + (" Counts: scores that exist / pairs." if table.incomplete else ""),
+        _summary(table),
+    ]
+    systems = results.systems
+    ways = (
+        ("subset", groups.by_subset(results)),
+        (
+            "SNR in dB",
+            {groups.number(x, 1).removesuffix(".0"): y for x, y in groups.by_snr(results, table.ids).items()},
+        ),
+        ("noise", groups.by_noise(results, table.ids)),
+    )
+    for name, way in ways:
+        metrics = groups.main_metrics(results)[:1] if len(way) > 1 else []
+        for metric in metrics:
+            rows = groups.breakdown(results, metric, way, systems)
+            head = [name, "pairs", *(system.name for system in systems)]
+            body = [
+                [
+                    row.name,
+                    str(row.n),
+                    *(f"**{t}**" if b else t for t, b in zip(row.texts, row.best, strict=True)),
+                ]
+                for row in rows
+            ]
+            parts.append(f"### {plots.name_of(metric)} by {name}\n\n{_table(head, body, raw=2)}")
+    lines = [("command", f"`{public(facts.command_line(results.command))}`"), *facts.of_results(run)]
+    parts.append(
+        "### How it was made\n\n" + "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines)
+    )
+    return "\n\n".join(parts)
+
+
+def _summary(table: Table) -> str:
+    head = [
+        "system",
+        *(plots.name_of(metric) for metric in table.metrics),
+        *(name for name, _ in table.cost_names),
+    ]
+    body = [[row.system.name, *(_cell(cell) for cell in row.cells), *row.costs] for row in table.rows]
+    return _table(head, body, raw=1)
+
+
+def _cell(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.best else cell.text + (" ≈" if cell.tied else "")
+    if cell.interval:
+        text += f" ({cell.interval.replace(' to ', ' … ')})"
+    return text + (f" [{cell.count}]" if cell.count else "")
+
+
+def _training(run: TrainingRun) -> str:
+    lines = [
+        ("command", f"`{public(facts.command_line(run.record.get('command')))}`"),
+        *facts.of_training(run),
+    ]
+    last = [
+        [name, f"{curve.steps[-1]:g}", groups.number(curve.values[-1], 4)]
+        for name, curve in run.curves.items()
+        if name.startswith(("train/", "val/"))
+    ]
+    return "\n\n".join(
+        [
+            f"## Training {escape(run.name)}",
+            _table(["logged", "step", "last value"], last),
+            "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines),
+        ]
+    )
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], raw: int | None = None) -> str:
+    """A table; from the column ``raw`` on, cells are Markdown already."""
+    first = len(head) if raw is None else raw
+    rows = [[escape(cell) if i < first else cell for i, cell in enumerate(row)] for row in body]
+    lines = [[escape(cell) for cell in head], ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is."""
+    text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", text)
+
+
+def public(text: str) -> str:
+    """Without the folders of absolute paths.
+
+    >>> public("diffgmm benchmark --out /home/me/runs/dsn")
+    'diffgmm benchmark --out dsn'
+    """
+    text = re.sub(r"(?<![\w.~])/(?:[^\s/'\",:]+/)*([^\s/'\",:]*)", r"\1", text)
+    return re.sub(r"\s+", " ", text).replace("<", "&lt;").replace("|", "\\|")

@@ -1,0 +1,88 @@
+"""Maps of how unsure a model is, made anew for the examples by models whose weights are those of the results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffgmm.report import audio
+from diffgmm.report.audio import Sound
+from diffgmm.results import Results
+
+
+def maps_for(
+    results: Results, model: str | None = None
+) -> Callable[[Sound], dict[str, tuple[str, float]]] | None:
+    """A function that makes maps, or None where no model is at hand.
+
+    Args:
+        results: their models are looked for among the shipped ones and those that their configuration names; they
+            count only if the checksum of the weights is the same.
+        model: instead, this shipped model or file.
+
+    Raises:
+        ModelError: ``model`` can't be used.
+    """
+    from diffgmm.inference import Denoiser
+
+    if model is not None:
+        chosen = {Path(model).stem: model}
+    else:
+        wanted = {
+            str(system.settings.get("weights")) for system in results.systems if system.kind == "model"
+        } - {"None"}
+        chosen = _known(results.config, wanted) if wanted else {}
+    if not chosen:
+        return None
+    denoisers = {name: Denoiser.from_pretrained(path) for name, path in chosen.items()}
+
+    def maps(noisy: Sound) -> dict[str, tuple[str, float]]:
+        return {name: _map(denoiser, noisy) for name, denoiser in denoisers.items()}
+
+    return maps
+
+
+def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
+    """Models by name whose weights have one of the checksums."""
+    from diffgmm.inference import available_models, model_path
+    from diffgmm.model import ModelError
+
+    told = config.get("models")
+    entries = [entry for entry in str(told or "").split(",") if entry]
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for entry in (*entries, *available_models()):
+        label, _, given = entry.rpartition("=")
+        try:
+            path = model_path(given)
+        except ModelError:
+            continue  # it was elsewhere when the results were made
+        if path.suffix == ".json":
+            path = path.with_suffix(".safetensors")
+        if not path.is_file():
+            continue
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest in wanted and digest not in seen:
+            seen.add(digest)
+            found[label or path.stem] = given
+    return found
+
+
+def _map(denoiser: Any, noisy: Sound) -> tuple[str, float]:
+    """Standard deviation per bin in the model's representation as a picture (bright is unsure), and its upper kHz."""
+    import torch
+
+    from diffgmm.audio import resample
+
+    x = resample(noisy.x, noisy.sample_rate, denoiser.sample_rate)
+    with torch.inference_mode():
+        found = denoiser.model.enhance(torch.from_numpy(np.ascontiguousarray(x))[None, None])
+    values = found.uncertainty[0].float().cpu().numpy()
+    if values.shape[0] == 1:  # the waveform domain: one value a sample
+        values = np.repeat(values, 2, axis=0)
+    uri = audio.picture_uri(values, "viridis", 0.0, float(np.percentile(values, 99.5)))
+    return uri, denoiser.sample_rate / 2000

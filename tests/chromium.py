@@ -1,0 +1,127 @@
+"""A real browser for tests, by WebDriver's plain HTTP: no package, no network, a profile of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = (
+    "--headless",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+class Browser:
+    """One window of a given size; close it when done.
+
+    Args:
+        profile: new folder for everything that the browser writes.
+        width, height: of the page in CSS pixels.
+        dark: prefer dark colours.
+    """
+
+    def __init__(self, profile: Path, width: int, height: int, dark: bool = False) -> None:
+        driver = shutil.which("chromedriver")
+        if driver is None or not (shutil.which("chromium") or shutil.which("google-chrome")):
+            pytest.skip("needs a browser: apt install chromium chromium-driver")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        profile.mkdir(parents=True)
+        self.process = subprocess.Popen(
+            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": str(profile), "TMPDIR": str(profile)},
+        )  # fmt: skip
+        self.root = f"http://127.0.0.1:{port}"
+        self.session = ""
+        flags = [*FLAGS, f"--user-data-dir={profile / 'data'}", f"--window-size={max(width, 600)},{height}"]
+        flags += ["--no-sandbox"] if os.geteuid() == 0 else []
+        flags += ["--force-dark-mode"] if dark else []
+        options: dict[str, Any] = {"args": flags}
+        if width < 600:  # windows are wider; a phone is emulated
+            options["mobileEmulation"] = {
+                "deviceMetrics": {"width": width, "height": height, "pixelRatio": 2.0}
+            }
+        wanted = {
+            "alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}},
+        }
+        try:
+            self._wait()
+            self.session = f"/session/{self._call('POST', '/session', {'capabilities': wanted})['sessionId']}"
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            try:
+                if self._call("GET", "/status")["ready"]:
+                    return
+            except (OSError, urllib.error.URLError):
+                pass
+            time.sleep(0.1)
+        raise TimeoutError("chromedriver does not start")
+
+    def _call(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
+        body = None if data is None else json.dumps(data).encode()
+        request = urllib.request.Request(
+            self.root + path, body, {"Content-Type": "application/json"}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=180) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(error.read().decode()) from error
+
+    def open(self, path: Path) -> None:
+        """Show a file."""
+        self._call("POST", f"{self.session}/url", {"url": path.resolve().as_uri()})
+
+    def run(self, script: str) -> Any:
+        """Run JavaScript and return what it returns."""
+        return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": []})
+
+    def run_async(self, script: str) -> Any:
+        """Run JavaScript that calls ``done(value)``."""
+        script = f"const done = arguments[arguments.length - 1]; {script}"
+        return self._call("POST", f"{self.session}/execute/async", {"script": script, "args": []})
+
+    def complaints(self) -> list[str]:
+        """What the console has: errors, blocked loads."""
+        return [
+            entry["message"] for entry in self._call("POST", f"{self.session}/se/log", {"type": "browser"})
+        ]
+
+    def picture(self, path: Path) -> None:
+        """Write what is in the window as a PNG file."""
+        path.write_bytes(base64.b64decode(self._call("GET", f"{self.session}/screenshot")))
+
+    def print(self, path: Path) -> None:
+        """Write the page as a PDF file, as on paper."""
+        path.write_bytes(base64.b64decode(self._call("POST", f"{self.session}/print", {"background": True})))
+
+    def close(self) -> None:
+        """End the browser and its driver."""
+        try:
+            if self.session:
+                self._call("DELETE", self.session)
+        finally:
+            self.process.terminate()
+            self.process.wait(20)
