@@ -17,7 +17,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train clean
+.PHONY: help install demo test test-full lint format data train peers clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,12 @@ data: install ## prepare the light corpus of speech and noise out of Debian pack
 train: install ## train CONFIG=experiments/mini.yaml
 	@'$(BIN)/diffgmm' fit --config '$(CONFIG)'
 
+peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/peers/requirements.txt
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/peers/requirements-no-deps.txt
+	@echo "use them: diffgmm benchmark --set dsn-test --peers all --peers-python .venv-peers/bin/python"
+
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

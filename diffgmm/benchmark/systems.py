@@ -147,8 +147,8 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
     if demanded:
         packages = " ".join(dict.fromkeys(known[name]["packages"][0] for name in demanded))
         raise BenchmarkError(
-            f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages}, or give "
-            "--peers-python an interpreter that has them, or use --peers installed"
+            f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages} "
+            "(`make peers` does, in an environment of their own for --peers-python), or use --peers installed"
         )
     found = []
     for name in names:
