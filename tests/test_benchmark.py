@@ -316,6 +316,14 @@ def test_identity_follows_the_code_that_matters(monkeypatch: pytest.MonkeyPatch)
     assert metric_version("stoi") != metric_version("estoi") != metric_version("lsd")
 
 
+def test_code_that_changes_during_a_run_is_noticed() -> None:
+    (base,) = systems.models(["base"], [1], ["mean"])
+    assert base.is_current()
+    stale = Candidate("base", "model", {}, {**base.identity, "code": "00"}, base.argv)
+    assert not stale.is_current() and stale.key != base.key
+    assert command_system("x=cp {in} {out}").is_current()
+
+
 def test_settings_make_another_system() -> None:
     one, two, sampled = systems.models(["base"], [1, 2], ["mean"]) + systems.models(
         ["base"], [1], ["sample"], 2

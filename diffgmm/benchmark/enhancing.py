@@ -67,6 +67,8 @@ def enhance_set(
 
     def work() -> None:
         with Runner(candidate) as runner:
+            if not candidate.is_current():  # its results would be kept under another version's name
+                raise SystemFailed("the source of diffgmm changed while the benchmark ran; start it again")
             for pair in next_pairs():
                 x, rate = read_mono(pair.noisy)
                 try:

@@ -23,6 +23,7 @@ from diffgmm.samplers import ESTIMATES
 from diffgmm.versions import installed
 
 WORKER = Path(peers.__file__).with_name("worker.py")
+_ENTRY = "diffgmm.inference"
 # Not `python -m`: modules of the working folder must not stand in for those of the library.
 _MODEL = (
     f"import sys; sys.path[0] = {str(WORKER.parents[2])!r}; "
@@ -55,6 +56,10 @@ class Candidate:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", key_of({"kind": self.kind, **self.identity}))
+
+    def is_current(self) -> bool:
+        """Whether the code that a process of this system loads now is the code of its identity."""
+        return "code" not in self.identity or self.identity["code"] == code_sha256.__wrapped__(_ENTRY)
 
 
 def models(
@@ -97,7 +102,7 @@ def models(
                 identity = {
                     "weights": weights,
                     **told,
-                    "code": code_sha256("diffgmm.inference"),
+                    "code": code_sha256(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
                 argv = (sys.executable, "-c", _MODEL, str(path.resolve()), json.dumps(told))
