@@ -1,0 +1,1 @@
+"""Looking at a corpus: what is in it, how loud and how clean it is, and whether its splits are apart."""

@@ -1,0 +1,148 @@
+"""What is in a corpus, as plain data: parts, speakers, noises, licences, levels, leaks."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_modules.inspect.leaks import Leak
+from data_modules.inspect.measure import Measured
+from data_modules.inspect.records import Record, Records
+
+__all__ = ["LEVEL_BINS", "SNR_BINS", "distribution", "leak_rows", "levels", "overview"]
+
+LEVEL_BINS = (-80.0, 0.0, 2.0)  # dBFS: from, to, step
+SNR_BINS = (-20.0, 80.0, 2.0)  # dB
+_SPOKEN = ("speech", "clean")
+
+
+def overview(name: str, records: Records) -> dict[str, Any]:
+    """Parts, speakers, categories of noise and licences with clips and seconds, in fixed order."""
+    parts = [
+        {
+            "split": split,
+            "kind": kind,
+            **_sums(clips),
+            "groups": len({one.item.group for one in clips}),
+            "languages": sorted({one.language for one in clips} - {""}),
+        }
+        for (split, kind), clips in records.by_part().items()
+    ]
+    speakers = [
+        {
+            "speaker": name,
+            "split": split,
+            "kind": kind,
+            "language": " ".join(sorted({one.language for one in clips} - {""})),
+            **_sums(clips),
+        }
+        for (split, kind, name), clips in _grouped(records).items()
+        if kind in _SPOKEN
+    ]
+    noises = [
+        {"noise": name, "split": split, **_sums(clips)}
+        for (split, kind, name), clips in _grouped(records).items()
+        if kind == "noise"
+    ]
+    return {
+        "corpus": name,
+        **_sums(records.clips),
+        "parts": parts,
+        "speakers": speakers,
+        "noises": noises,
+        "licences": _licences(records.clips),
+        "unreadable": [{"file": name, "reason": reason} for name, reason in records.unreadable],
+    }
+
+
+def _sums(clips: Sequence[Record]) -> dict[str, Any]:
+    return {"clips": len(clips), "seconds": round(math.fsum(one.seconds for one in clips), 3)}
+
+
+def _grouped(records: Records) -> dict[tuple[str, str, str], list[Record]]:
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for one in records.clips:
+        groups[one.item.split, one.item.kind, one.item.group].append(one)
+    return dict(groups)
+
+
+def _licences(clips: Iterable[Record]) -> list[dict[str, Any]]:
+    by_licence: dict[str, list[Record]] = defaultdict(list)
+    for one in clips:
+        by_licence[one.licence].append(one)
+    rows = [
+        {
+            "licence": licence or "not stated",
+            **_sums(found),
+            "sources": sorted({one.source for one in found} - {""}),
+        }
+        for licence, found in by_licence.items()
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])
+
+
+def distribution(values: Iterable[float], bins: tuple[float, float, float]) -> dict[str, Any]:
+    """Quantiles and histogram of the finite values; those beyond its ends count in the bins at the ends.
+
+    Args:
+        values: in dB.
+        bins: from, to and step.
+    """
+    finite = np.array([value for value in values if math.isfinite(value)])
+    start, stop, step = bins
+    edges = np.arange(start, stop + step / 2, step)
+    counts = np.histogram(np.clip(finite, start, stop), edges)[0]
+    quantiles = np.percentile(finite, (5, 25, 50, 75, 95)) if len(finite) else [math.nan] * 5
+    return {
+        "count": len(finite),
+        "quantiles": {
+            f"p{at:02d}": None if math.isnan(value) else round(float(value), 2)
+            for at, value in zip((5, 25, 50, 75, 95), quantiles, strict=True)
+        },
+        "from": start,
+        "step": step,
+        "histogram": [int(count) for count in counts],
+    }
+
+
+def levels(
+    parts: Mapping[tuple[str, str], Sequence[Record]], measured: Mapping[Record, Measured]
+) -> list[dict[str, Any]]:
+    """Active levels of each split and kind in dBFS and, of speech, how far it stands above its own noise in dB."""
+    rows = []
+    for (split, kind), clips in parts.items():
+        found = [measured[one] for one in clips if one in measured]
+        row: dict[str, Any] = {
+            "split": split,
+            "kind": kind,
+            "measured": len(found),
+            "silent": sum(one.peak == 0.0 for one in found),
+            "clipping": sum(one.peak >= 1.0 for one in found),
+            "level": distribution((one.level for one in found), LEVEL_BINS),
+        }
+        if kind in _SPOKEN:
+            row["snr"] = distribution((one.snr for one in found), SNR_BINS)
+        rows.append(row)
+    return rows
+
+
+def leak_rows(leaks: Sequence[Leak]) -> list[dict[str, Any]]:
+    """Leaks as plain data."""
+    return [
+        {
+            "what": leak.what,
+            "first_split": leak.first.split,
+            "first": leak.first.name,
+            "second_split": leak.second.split,
+            "second": leak.second.name,
+            "speaker": leak.first.group if leak.what == "speaker" else "",
+            "similarity": None if math.isnan(leak.similarity) else round(leak.similarity, 3),
+            "offset_seconds": round(leak.offset, 4),
+            "common_seconds": round(leak.seconds, 3),
+        }
+        for leak in leaks
+    ]
