@@ -43,8 +43,8 @@ class QualityMetrics(PairCallback):
     **What it costs.** While fitting, a process of its own scores and training goes on; the scores of a validation are
     logged, at that validation's step, when they are there: within the following epoch, under DDP with the next
     validation. ``val/scoring_percent`` is the share of wall time since the start that training waited for them. Scores
-    that the next validation would have to wait for beyond ``budget`` are given up: the means are then over the first
-    pairs only, ``val/pairs`` says how many, and a warning that it is so. Only the last validation's are waited for.
+    that the next validation would have to wait for beyond ``budget`` are given up: the means are then over fewer
+    pairs, ``val/pairs`` says how many, and a warning that it is so. Only the last validation's are waited for.
     If a checkpoint, early stopping or scheduler monitors one of the scores, it has to be there at once: then, in
     ``validate`` and ``test``, and with ``workers: 0`` training waits, and is told when that takes more than ``budget``.
 
