@@ -21,7 +21,7 @@ from data_modules.errors import DataError
 VERSION = 2
 AUDIO, INDEX, INFO, NAMES = "audio.i16", "index.npz", "info.json", "names.txt"
 # Touched pages of the map count as this process's memory; they are given back after so many samples read.
-_RELEASE_AFTER = 32 * 2**20
+_RELEASE_AFTER = 8 * 2**20
 # A pool of more bytes won't stay in the page cache; read-ahead would then fetch megabytes for each window.
 _LARGE = 2 * 2**30
 

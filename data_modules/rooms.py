@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from data_modules.augment_base import Augmentation, Scene
 from data_modules.errors import DataError
@@ -169,9 +169,9 @@ def _room(
     time = np.arange(taps) / sample_rate
     noise = rng.standard_normal(taps)
     # Two bands with their own decay: above about 2 kHz air and surfaces take more away.
-    low = signal.sosfilt(
-        signal.butter(2, min(2000.0, 0.4 * sample_rate), fs=sample_rate, output="sos"), noise
-    )
+    frequency = fft.rfftfreq(taps, 1.0 / sample_rate)
+    edge = min(2000.0, 0.4 * sample_rate)
+    low = fft.irfft(fft.rfft(noise) / np.sqrt(1.0 + (frequency / edge) ** 4), taps)
     damping = rng.uniform(0.4, 0.9)
     tail = low * 10.0 ** (-3.0 * time / decay) + (noise - low) * 10.0 ** (-3.0 * time / (decay * damping))
     tail *= 1.0 - np.exp(-time / rng.uniform(0.002, 0.015))  # density builds up after the direct sound
