@@ -20,7 +20,7 @@ SECONDS = 10.0
 """Longer files are cut to this."""
 _QUALITY = 0.3  # libsndfile's compression level for Vorbis: PESQ of the decoded sound is 4.5 or more
 _BLOCK = 16384
-_COLUMNS, _ROWS = 720, 256
+_COLUMNS, _ROWS = 560, 256
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def picture_uri(values: np.ndarray, cmap: str, low: float, high: float) -> str:
 
     buffer = io.BytesIO()
     small = _smaller(np.asarray(values, np.float32), _ROWS, _COLUMNS)
-    options = {"quality": 60, "method": 4}
+    options = {"quality": 50, "method": 4}
     imsave(
         buffer, small, vmin=low, vmax=max(high, low + 1e-9), cmap=cmap, origin="lower", format="webp",
         pil_kwargs=options,

@@ -123,8 +123,8 @@ def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -
             statistics.compare(values[first], values[i], metric.higher_is_better, resamples=1) for i in others
         ]
         adjusted = statistics.holm([one.p for one in compared])
-        for i, one, p in zip(others, compared, adjusted, strict=True):
-            if not p < ALPHA or one.difference * one.effect <= 0:
+        for i, against, p in zip(others, compared, adjusted, strict=True):
+            if not p < ALPHA or against.difference * against.effect <= 0:
                 tied.add(i)
     cells = []
     for i, one in enumerate(found):

@@ -138,7 +138,7 @@ def _bucket_plot(run: TrainingRun, name: str, names: Sequence[str], key: str) ->
     """A validation metric of one run, a line a range of ratios."""
     figure, axes = svg.new_plot("step")
     seen: list[float] = []
-    labels = []
+    labels: list[tuple[float, float, str, str]] = []
     for logged in names:
         match = _BUCKET.match(logged)
         if match and match[1] == name and logged in run.curves:
