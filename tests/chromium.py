@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -32,19 +33,19 @@ class Browser:
     """One window of a given size; close it when done.
 
     Args:
-        profile: new folder for everything that the browser writes.
         width, height: of the page in CSS pixels.
         dark: prefer dark colours.
     """
 
-    def __init__(self, profile: Path, width: int, height: int, dark: bool = False) -> None:
+    def __init__(self, width: int, height: int, dark: bool = False) -> None:
         driver = shutil.which("chromedriver")
         if driver is None or not (shutil.which("chromium") or shutil.which("google-chrome")):
             pytest.skip("needs a browser: apt install chromium chromium-driver")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        profile.mkdir(parents=True)
+        # Not pytest's folder: the browser puts a socket there, whose path must stay below 108 letters.
+        self.profile = profile = Path(tempfile.mkdtemp(prefix="chromium-"))
         self.process = subprocess.Popen(
             [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": str(profile), "TMPDIR": str(profile)},
@@ -125,3 +126,4 @@ class Browser:
         finally:
             self.process.terminate()
             self.process.wait(20)
+            shutil.rmtree(self.profile, ignore_errors=True)

@@ -107,7 +107,7 @@ def test_section(section, workspace):
             *(f"denoised/{f.name}" for f in (workspace / "noisy").iterdir()),
         ],
         "Python": ["clean.wav"],
-        "Evaluate": ["scores.csv"],
+        "Evaluate": ["scores.csv", "report.html"],
         "Corpora": ["home/corpora/mine/manifest.csv", "home/corpora/mine/corpus.json"],
         "Train": ["noisy.denoised.wav", "runs/mini/version_0/checkpoints/last.ckpt"],
     }

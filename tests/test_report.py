@@ -379,7 +379,7 @@ def test_page_in_a_real_browser(width, bench, run, tmp_path):
     from chromium import Browser
 
     out = render([bench, run], tmp_path / "report.html", examples=2)
-    browser = Browser(tmp_path / "profile", width, 844)
+    browser = Browser(width, 844)
     try:
         browser.open(out)
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
