@@ -48,8 +48,8 @@ def import_manifests(
     """Writes ``folder/manifest.csv`` with the clips that manifests of lhotse describe.
 
     Args:
-        sources: for split and kind (``("train", "speech")``) files of cuts or recordings, as ``.jsonl``, ``.jsonl.gz`` or
-            whatever lhotse loads. Recordings may be followed by their supervisions, each of which becomes a clip.
+        sources: for split and kind (``("train", "speech")``) files of cuts or recordings: ``.jsonl``, ``.jsonl.gz`` or
+            what else lhotse loads. Recordings may be followed by their supervisions, each of which becomes a clip.
         folder: of the new corpus; gets nothing but the manifest.
         overwrite: replace a manifest that is there.
 

@@ -25,10 +25,11 @@ _LAGS = 2 * HOP  # either way
 _FINER = 4  # steps per sample: half a sample beside the peak a third of it is lost
 _LOW, _HIGH = 150.0, 3800.0  # Hz
 _WEAK = 1e-3  # of the strongest frequency's magnitude: 60 dB below it there may be nothing but rounding
+_LOUDER = 0.25  # how much a frequency's strength counts: the product of the magnitudes to this power
 # Score that two sounds need. The mean of n random phases is about 1 / sqrt(n), the largest of all lags three times
 # that; voices of one pitch reach 0.38 in half a second, while the poorest of codecs leaves 0.5 and more.
-_SIGMA = 15.0
-_LEAST_SCORE = 0.42
+_SIGMA = 13.0
+_LEAST_SCORE = 0.45
 _SHORT_SCORE = 0.3  # once the lag is known
 _SILENT = 1e-4  # peak
 
@@ -116,15 +117,17 @@ def _compare(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float] | None:
     for spectrum in spectra:
         magnitude = np.abs(spectrum)
         use &= magnitude > _WEAK * magnitude[low:high].max()
-    bins = int(np.count_nonzero(use))
-    if bins < 16:
-        return None
     cross = np.where(use, spectra[0] * np.conj(spectra[1]), 0)
     magnitude = np.abs(cross)
-    cross = np.divide(cross, magnitude, out=np.zeros_like(cross), where=magnitude > 0)
-    curve = np.abs(scipy.fft.irfft(cross, _FINER * size)) * (_FINER * size / (2.0 * bins))
+    weight = magnitude**_LOUDER
+    total = float(weight.sum())
+    if not total > 0.0:
+        return None
+    cross *= np.divide(weight, magnitude, out=np.zeros_like(weight), where=magnitude > 0)
+    curve = np.abs(scipy.fft.irfft(cross, _FINER * size)) * (_FINER * size / (2.0 * total))
     around = np.concatenate([curve[-_FINER * _LAGS :], curve[: _FINER * _LAGS + 1]])
     best = int(np.argmax(around))
+    bins = total**2 / float(np.square(weight, dtype=np.float64).sum())  # as many of equal weight
     independent = bins * len(a) / size  # zeros added to the block make no news
     needed = max(_LEAST_SCORE, _SIGMA / math.sqrt(independent))
     return best / _FINER - _LAGS, float(around[best]), needed

@@ -23,7 +23,7 @@ _WINDOW = 1024
 _REACH = 8  # frames between those compared: one window
 _LOW, _HIGH = 250.0, 3600.0  # Hz
 _RANGE = 1e-6  # a frame 60 dB below the loudest is silent
-_NOTHING = 1e-9  # so is one below -90 dBFS, where the rounding to 16 bits is
+_NOTHING = 1e-10  # so is one below -100 dBFS, where the rounding to 16 bits is
 _PIECE = 4096  # frames at a time, for long recordings
 
 _EDGES = np.round(np.geomspace(_LOW, _HIGH, BITS + 2) * _WINDOW / RATE).astype(int)
@@ -45,12 +45,14 @@ def fingerprint(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(energy) <= _REACH:
         return np.zeros(0, np.uint32), np.zeros(0, np.uint32)
     loud = energy.sum(axis=1)
-    heard = loud > max(_NOTHING, _RANGE * float(loud.max()))
-    log = np.log(energy + np.float32(1e-14))
+    floor = _RANGE * float(loud.max())
+    heard = loud > max(_NOTHING, floor)
+    # With the floor, what comes before and after a short event has no shape of its own to make bits of.
+    log = np.log(energy + np.float32(floor / energy.shape[1] + 1e-14))
     slope = log[:, :-1] - log[:, 1:]
     change = slope[_REACH:] - slope[:-_REACH]
     bits = np.where(change > 0, _POWERS, 0).sum(axis=1, dtype=np.uint32)
-    bits[~(heard[_REACH:] & heard[:-_REACH])] = SILENT
+    bits[~(heard[_REACH:] | heard[:-_REACH])] = SILENT
     weakest = np.argpartition(np.abs(change), WEAKEST - 1, axis=1)[:, :WEAKEST]
     return bits, _POWERS[weakest].sum(axis=1, dtype=np.uint32)
 

@@ -1,4 +1,9 @@
-"""Whether the splits of a corpus are apart: no speaker, no file and no recording in two of them."""
+"""Whether the splits of a corpus are apart: no speaker, no file and no recording in two of them.
+
+A recording is found again if it was cut, re-levelled, resampled down to 8 kHz or coded, or if half a second of it
+occurs in another. Not found: a copy played faster or slower, and one from a poor codec whose energy lies almost wholly
+above 3 kHz, as of some birds (what is below is lost to the codec, what is above isn't looked at).
+"""
 
 from __future__ import annotations
 
