@@ -17,7 +17,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train peers clean
+.PHONY: help install demo test test-full lint format data train peers bench-data clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/peers/requirements.txt
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/peers/requirements-no-deps.txt
 	@echo "use them: diffgmm benchmark --set dsn-test --peers all --peers-python .venv-peers/bin/python"
+
+bench-data: install ## measure mixing, workers' memory and the wait for data against their goals
+	@'$(BIN)/python' -m experiments.bench_data
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
 	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -97,10 +97,9 @@ def _step(args: argparse.Namespace) -> Figures:
     mixer = Mixer(*data.pools["train"], data.mixing, data.augmentations)
     chain = bench_mixing.measure(lambda number: mixer.draw(window_rng(3, number), data.window), args.seconds)
     batch = next(iter(data.train_dataloader()))
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(1)  # as the chain: a core against a core
     wall, busy = bench_training.step_seconds(batch, model)
-    torch.set_num_threads(1)
-    print(f"a training step of base_16k.yaml, windows of {data.window / data.sample_rate:.3f} s")
+    print(f"a training step of base_16k.yaml on one core, windows of {data.window / data.sample_rate:.3f} s")
     _row("step, milliseconds per window", f"{1e3 * wall:.1f}", f"processor {1e3 * busy:.1f}")
     _row(
         "full chain, milliseconds per window",
@@ -131,7 +130,7 @@ def _wait(args: argparse.Namespace) -> Figures:
 
     from experiments import bench_training
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(args.threads)
     fit = bench_training.data_wait(args.corpus, args.steps)
     torch.set_num_threads(1)
     print(f"a fit of base_16k.yaml, {fit['steps']:.0f} steps, one worker")
@@ -158,6 +157,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate (default: 5)")
     parser.add_argument("--hours", type=float, default=500.0, help="of the sparse pool (default: 500)")
     parser.add_argument("--steps", type=int, default=30, help="of the short fit (default: 30)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="of the short fit (default: all)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="some parts of it")
     args = parser.parse_args(argv)

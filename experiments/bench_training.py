@@ -8,25 +8,27 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import numpy as np
-import torch
-from lightning.pytorch.cli import LightningArgumentParser
 
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.pool import AUDIO, INDEX, INFO, NAMES, Pool
-from diffgmm.denoiser import DiffGMM
+
+if TYPE_CHECKING:
+    from diffgmm.denoiser import DiffGMM
 
 CONFIG = Path(__file__).with_name("base_16k.yaml")
 _CLIP_SECONDS = 10
-Experiment = tuple[NoisySpeech, DiffGMM]
 
 
-def experiment(**changes: Any) -> Experiment:
+def experiment(**changes: Any) -> tuple[NoisySpeech, DiffGMM]:
     """Data module and model of ``base_16k.yaml``, with some settings of the data changed."""
+    import lightning as L
     import yaml
+    from lightning.pytorch.cli import LightningArgumentParser
+
+    from diffgmm.denoiser import DiffGMM
 
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["data"]["init_args"] |= changes
@@ -43,6 +45,8 @@ def experiment(**changes: Any) -> Experiment:
 
 def step_seconds(batch: dict[str, Any], model: DiffGMM, repeats: int = 3) -> tuple[float, float]:
     """Median wall and processor seconds per window of a training step (forward, losses, backward, optimizer)."""
+    import torch
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     inputs = model._inputs
     generator = torch.Generator().manual_seed(0)
@@ -113,16 +117,6 @@ def worker_memory(start_method: str, hours: float, batches: int = 60, workers: i
     return {"open_s": opened, "uss_mb": most / 1e6}
 
 
-class _Clock(L.Callback):
-    """Notes time and the loader's own count of waiting at the first and after the last step."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[float, float]] = []
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        self.notes.append((time.perf_counter(), trainer.train_dataloader.waited))  # type: ignore[union-attr]
-
-
 def data_wait(corpus: str, steps: int, workers: int = 1) -> dict[str, float]:
     """A short fit of the default experiment.
 
@@ -130,19 +124,28 @@ def data_wait(corpus: str, steps: int, workers: int = 1) -> dict[str, float]:
         ``wait``: share of wall time that training waited for batches, from the end of the first step to the end of
         the last; ``first_s``: seconds until the first batch was there (workers start); ``step_s``: seconds a step.
     """
+    import lightning as L
+
+    notes: list[tuple[float, float]] = []
+
+    class Clock(L.Callback):
+        """Notes time, and the loader's own count of waiting, after each step."""
+
+        def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+            notes.append((time.perf_counter(), trainer.train_dataloader.waited))  # type: ignore[union-attr]
+
     data, model = experiment(corpus=corpus, num_workers=workers)
-    clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
-            max_steps=steps, accelerator="cpu", devices=1, logger=False, callbacks=[clock], limit_val_batches=0,
+            max_steps=steps, accelerator="cpu", devices=1, logger=False, callbacks=[Clock()], limit_val_batches=0,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             default_root_dir=folder,
         )  # fmt: skip
         trainer.fit(model, datamodule=data)
-    (start, first), (end, last) = clock.notes[0], clock.notes[-1]
+    (start, first), (end, last) = notes[0], notes[-1]
     return {
         "wait": (last - first) / (end - start),
         "first_s": first,
-        "step_s": (end - start) / (len(clock.notes) - 1),
-        "steps": len(clock.notes),
+        "step_s": (end - start) / (len(notes) - 1),
+        "steps": len(notes),
     }

@@ -121,7 +121,7 @@ def test_make_help_lists_every_target():
 
 
 @pytest.mark.parametrize(
-    "target", ["install", "demo", "test", "test-full", "lint", "format", "data", "train"]
+    "target", ["install", "demo", "test", "test-full", "lint", "format", "data", "train", "bench-data"]
 )
 def test_make_targets_parse(target, tmp_path):
     """`make -n` shows what would run: the target exists and its recipe runs in the chosen environment."""
