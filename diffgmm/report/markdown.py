@@ -135,7 +135,7 @@ def escape(text: str) -> str:
 def public(text: str) -> str:
     """Without the folders of absolute paths.
 
-    >>> public("diffgmm benchmark --out /home/me/runs/dsn")
+    >>> public("diffgmm benchmark --out /data/runs/dsn")
     'diffgmm benchmark --out dsn'
     """
     text = re.sub(r"(?<![\w.~])/(?:[^\s/'\",:]+/)*([^\s/'\",:]*)", r"\1", text)
