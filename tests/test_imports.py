@@ -192,7 +192,11 @@ HEAVY = {
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], *([verb, "--help"] for verb in ("denoise", "benchmark", "prepare", "info"))],
+    [
+        ["--version"],
+        ["--help"],
+        *([verb, "--help"] for verb in ("denoise", "benchmark", "report", "prepare", "info")),
+    ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded("-m", "diffgmm.cli.main", *arguments) & (HEAVY | {"data_modules"})
