@@ -92,6 +92,9 @@ def test_noise():
     assert noise_category("torcs-data", "usr/share/games/torcs/data/sound/nsx.wav") == "car_engine"
     assert noise_category("torcs-data", "usr/share/games/torcs/data/music/torcs1.ogg") is None
     assert noise_category("supertux-data", "usr/share/games/supertux2/sounds/phone.wav") == "telephone"
+    assert (
+        label_of(PIN["nexuiz-data"], "sound/ambient/fan4.ogg") is None
+    )  # test has recordings of this package
     for package in EXTENDED_RULES:
         assert PIN[package].noise_split == "train"
 

@@ -27,7 +27,6 @@ EXTENDED_PINS: tuple[Pin, ...] = (
         "5d4a4e293d9382be3b8edf6ec2d9f39d2a16f49467618b2316fbfa400acecf0e",
         "GPL-2",
         266_586_504,
-        noise_split="train",
     ),
     Pin(
         "kajongg",

@@ -18,6 +18,7 @@ _HEDGEWARS_LANGUAGES = frozenset({"es", "pl", "ru", "uk"})
 # Kajongg's other voices stand less than 28 dB above their room.
 _KAJONGG = re.compile(r"usr/share/kajongg/voices/(?:(de)/)?(female1|male2)/\w+\.ogg")
 _POCKETSPHINX = re.compile(r"usr/share/pocketsphinx/test/data/(cards|librivox)/[\w-]+\.wav")
+# Nexuiz's announcers speak in halls; its noises are recordings that ufoai-sound and openarena-data have for test.
 _NEXUIZ = re.compile(r"sound/tutorial/[^/]+\.ogg")
 # Joe's lines have a J behind the number of the dialogue or begin with JOE; cut scenes mix the speakers.
 _QUEEN = re.compile(r"queen\.1c/(?:(JOE)|(C\d|COMIC|CDINT)|(\d\d)\w{4}([JP]))\w*\.SB\.mp3")
@@ -68,18 +69,6 @@ def extended_voice(package: str, member: str) -> Voice | None:
     return None if found is None else (f"pocketsphinx_{found.group(1)}", "en")
 
 
-_NEXUIZ_RULES: Rules = [
-    (r"ambient/(demonwind|ambient|sparks)|desertfactory/(ambient|radio)", None),
-    (r"sound/ambient/(fan|air)", "fan"),
-    (r"sound/(ambient/(machine|machinerydrone)|desertfactory/(generator|machinevat))", "machinery"),
-    (r"sound/(ambient/transformer|desertfactory/lights)", "electric_hum"),
-    (r"sound/(ambient/water|desertfactory/pipewater)", "water"),
-    (r"sound/desertfactory/cricket", "night_insects"),
-    (r"sound/desertfactory/steam", "steam"),
-    (r"sound/desertfactory/wind", "wind"),
-    (r"sound/weather/rain", "rain"),
-    (r"sound/player/(lava|slime)", "bubbles"),
-]
 _TORCS_RULES: Rules = [
     (r"data/sound/(boom|clkdtmb|turbo)", None),
     (r"data/sound/(crash|bottom_crash|skid_metal)", "metal_clatter"),
@@ -138,7 +127,6 @@ _SUPERTUX_RULES: Rules = [
 ]
 
 EXTENDED_RULES: dict[str, Rules] = {
-    "nexuiz-data": _NEXUIZ_RULES,
     "torcs-data": _TORCS_RULES,
     "flare-game": _FLARE_RULES,
     "lugaru-data": _LUGARU_RULES,
