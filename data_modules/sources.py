@@ -200,10 +200,10 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
 
 
 def shared_speakers(items: Iterable[Item]) -> dict[str, list[str]]:
-    """Speakers with files in more than one split, with these splits."""
+    """Speakers with files in more than one split, with these splits; of ``unknown`` ones nothing can be said."""
     splits: dict[str, set[str]] = {}
     for item in items:
-        if item.kind in ("speech", *PAIR_KINDS):
+        if item.kind in ("speech", *PAIR_KINDS) and item.group != "unknown":
             splits.setdefault(item.group, set()).add(item.split)
     return {name: sorted(where, key=SPLITS.index) for name, where in sorted(splits.items()) if len(where) > 1}
 

@@ -146,7 +146,7 @@ def test_a_speaker_in_two_splits(tmp_path: Path, speech: np.ndarray, noise: np.n
     assert check(unknown).leaks == []
 
 
-def hum(seed: int, seconds: float = 3.0, floor: float = 1e-3) -> np.ndarray:
+def hum(seed: int, seconds: float = 3.0, floor: float = 5e-3) -> np.ndarray:
     """Harmonics of the mains with a little noise: only the noise tells two apart."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE

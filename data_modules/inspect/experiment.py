@@ -33,8 +33,9 @@ def data_of(config: str | Path) -> NoisySpeech:
         sys.path.insert(0, os.getcwd())  # class paths may name a user's own modules in the working folder
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(NoisySpeech, "data", required=True)
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # its name before 4.49
     try:
-        return parser.instantiate_classes(parser.parse_object({"data": section})).data
+        return instantiate(parser.parse_object({"data": section})).data
     except argparse.ArgumentError as error:
         raise DataError(
             f"{path}: its data is no data_modules.noisy_speech.NoisySpeech that can be made ({error})"

@@ -193,7 +193,7 @@ def _write_mixtures(folder: Path, drawn: Drawn) -> None:
         for side in ("noisy", "clean"):
             (folder / side).mkdir(parents=True, exist_ok=True)
             signal = np.asarray(getattr(one, side), np.float32)[None]
-            audio.write(folder / side / name, signal, drawn.sample_rate, subtype="FLOAT")
+            audio.write(folder / side / name, signal, drawn.sample_rate, subtype="PCM_24")
         rows.append((name, speaker, "" if math.isnan(one.snr) else f"{one.snr:.2f}"))
     with (folder / "mixtures.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
