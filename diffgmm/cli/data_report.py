@@ -145,7 +145,7 @@ def _histograms(path: Path, report: dict[str, Any]) -> None:
             panels.setdefault(f"{row['kind']} above its own noise, dB", {})[row["split"]] = of(row["snr"])
     if report["mixtures"]:
         panels["SNR of mixtures, dB"] = {report["mixtures"]["split"]: of(report["mixtures"]["snr"])}
-    histograms(panels, path, title=report["corpus"])
+    histograms(panels, path, title=Path(report["corpus"]).name)
 
 
 def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
@@ -157,7 +157,8 @@ def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
     rows = []
     for (split, kind), clips in settings.records.by_part().items():
         shown: list[tuple[str, np.ndarray]] = []
-        for one in sample(clips, 4 * _COLUMNS):  # more than needed: some may be unreadable
+        # More than needed, for some may be unreadable; a word or a click makes a poor picture.
+        for one in sorted(sample(clips, 8 * _COLUMNS), key=lambda one: one.seconds < 1.0):
             if len(shown) < _COLUMNS:
                 try:
                     x = read_item(one.item, settings.sample_rate)[0]
@@ -175,7 +176,7 @@ def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
             for one, speaker in zip(drawn.examples, drawn.speakers, strict=True)
         ][:_COLUMNS]
         rows.append(Row(f"{drawn.split}\nmixtures", "as in training", mixed))
-    contact_sheet(rows, settings.sample_rate, path, title=settings.name, seconds=_SECONDS)
+    contact_sheet(rows, settings.sample_rate, path, title=Path(settings.name).name, seconds=_SECONDS)
 
 
 def _snr_text(one: Mixture) -> str:
