@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import csv
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from data_modules.pairs import write_pairs
 from diffgmm import audio, metrics, peers, results
 from diffgmm.benchmark import costs, running, systems
 from diffgmm.benchmark.cache import Lines, SystemCache, metric_version, slug
+from diffgmm.benchmark.enhancing import enhance_set
 from diffgmm.benchmark.errors import BenchmarkError
 from diffgmm.benchmark.identity import code_sha256
 from diffgmm.benchmark.model import macs
@@ -149,6 +153,37 @@ def test_only_what_failed_is_done_again(
     assert (tmp_path / "tool" / "calls").read_text() == "x" * 11
 
 
+SLOW = """
+import pathlib, shutil, sys, time
+(pathlib.Path(__file__).parent / "started").touch()
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_benchmark_that_is_stopped_leaves_nothing_running(
+    sent: int, code: int, pair_folder: Path, home: Path, tmp_path: Path
+) -> None:
+    program = script(tmp_path / "tool", SLOW)
+    arguments = ["--set", str(pair_folder), "--out", str(tmp_path / "out"), "--jobs", "1", "--peers", "none"]
+    arguments += ["--models", "none", "--command", f"tool={program}", "--timing", "skip"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffgmm.cli.main", "benchmark", *arguments], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "tool" / "started").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(sent)
+    assert process.wait(60) == code
+    time.sleep(0.5)
+    left = subprocess.run(
+        ["pgrep", "-f", str(tmp_path / "tool")], capture_output=True, text=True, check=False
+    )
+    assert left.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_set_that_grows_keeps_what_is_known(pair_folder: Path, home: Path, tmp_path: Path) -> None:
     part = tmp_path / "part"
     names = sorted(path.name for path in (pair_folder / "clean").iterdir())
@@ -201,6 +236,38 @@ def test_workers_that_misbehave_are_named(more: str, complaint: str, tmp_path: P
     candidate = Candidate("fake", "peer", {}, {}, (sys.executable, str(tmp_path / "fake.py")))
     with Runner(candidate) as runner, pytest.raises(SystemFailed, match=complaint):
         runner.enhance(np.ones(100, np.float32), 16000)
+
+
+def test_a_file_that_kills_the_process_costs_only_itself(pair_folder: Path, tmp_path: Path) -> None:
+    pairs = load_set(pair_folder)
+    deadly = audio.read(str(pairs.info.pairs[1].noisy))[0][0, :8]
+    code = """
+    import numpy
+    request = json.loads(line)
+    x = numpy.load(request["in"])
+    if numpy.array_equal(x[:8], numpy.array(DEADLY, "float32")):
+        os._exit(9)
+    numpy.save(request["out"], x); print("{}", flush=True)
+""".replace("DEADLY", str([float(value) for value in deadly]))
+    (tmp_path / "fake.py").write_text(FAKE.replace("    MORE\n", code))
+    candidate = Candidate("fake", "peer", {}, {"x": 1}, (sys.executable, str(tmp_path / "fake.py")))
+    cache = SystemCache.of(tmp_path / "cache", candidate)
+    done: list[int] = []
+    failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: done.append(1))
+    assert failures == {pairs.info.pairs[1].id: "its process ended with code 9"} and len(done) == 5
+    assert len(list((cache.folder / "audio").iterdir())) == 4
+    (tmp_path / "fake.py").write_text(FAKE.replace("MORE", "os._exit(5)"))
+    again = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: None)
+    assert list(again.values()) == ["its process ended with code 5"]
+
+
+def test_a_system_that_always_dies_is_given_up(pair_folder: Path, tmp_path: Path) -> None:
+    pairs = load_set(pair_folder)
+    (tmp_path / "fake.py").write_text(FAKE.replace("MORE", "os._exit(5)"))
+    candidate = Candidate("fake", "peer", {}, {"x": 2}, (sys.executable, str(tmp_path / "fake.py")))
+    cache = SystemCache.of(tmp_path / "cache", candidate)
+    failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: None)
+    assert set(failures) == {pair.id for pair in pairs.info.pairs}
 
 
 def test_a_worker_that_does_not_start_is_named(tmp_path: Path) -> None:

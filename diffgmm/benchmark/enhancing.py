@@ -16,6 +16,8 @@ from diffgmm.benchmark.running import Runner, SystemFailed
 from diffgmm.benchmark.systems import Candidate
 from diffgmm.results import PairInfo
 
+_DEATHS = 3  # in a row, after which a system is given up
+
 
 def read_mono(path: str | None) -> tuple[np.ndarray, int]:
     """Samples ``[samples]`` and rate of a mono file.
@@ -56,6 +58,7 @@ def enhance_set(
     (cache.folder / "audio").mkdir(exist_ok=True)
     failures: dict[str, str] = {}
     lock, queue, stop = threading.Lock(), iter(missing), threading.Event()
+    active: list[Runner] = []
 
     def next_pairs() -> Iterator[PairInfo]:
         while not stop.is_set():
@@ -65,24 +68,37 @@ def enhance_set(
                 return
             yield pair
 
+    def one(runner: Runner, pair: PairInfo) -> None:
+        x, rate = read_mono(pair.noisy)
+        try:
+            y = runner.enhance(x, rate)
+        except SystemFailed as failed:
+            with lock:
+                failures[pair.id] = str(failed)
+        else:
+            target = cache.audio(pair.id, pairs.noisy_sha256[pair.id])
+            audio.write(target, y[None], rate, subtype="PCM_16", overwrite=True)
+        with lock:
+            on_pair()
+
     def work() -> None:
-        with Runner(candidate) as runner:
-            if not candidate.is_current():  # its results would be kept under another version's name
-                raise SystemFailed("the source of diffgmm changed while the benchmark ran; start it again")
-            for pair in next_pairs():
-                x, rate = read_mono(pair.noisy)
-                try:
-                    y = runner.enhance(x, rate)
-                except SystemFailed as failed:
-                    with lock:
-                        failures[pair.id] = str(failed)
-                        if "process ended" in str(failed):
-                            raise  # the next pair would only meet the same dead process
+        todo, deaths, last = next_pairs(), 0, ""
+        while deaths < _DEATHS:
+            with Runner(candidate) as runner:
+                active.append(runner)
+                if not candidate.is_current():  # its results would be kept under another version's name
+                    raise SystemFailed(
+                        "the source of diffgmm changed while the benchmark ran; start it again"
+                    )
+                for pair in todo:
+                    one(runner, pair)
+                    if not runner.alive:  # the file that it died of is named; the others get a new process
+                        deaths, last = deaths + 1, failures[pair.id]
+                        break
+                    deaths = 0
                 else:
-                    target = cache.audio(pair.id, pairs.noisy_sha256[pair.id])
-                    audio.write(target, y[None], rate, subtype="PCM_16", overwrite=True)
-                with lock:
-                    on_pair()
+                    return
+        raise SystemFailed(last)
 
     count = max(1, min(jobs, len(missing) // 4))
     with ThreadPoolExecutor(count) as pool:
@@ -90,7 +106,9 @@ def enhance_set(
         try:
             problems = [str(error) for task in tasks if (error := _failure(task.exception()))]
         except BaseException:
-            stop.set()  # threads end after the pair they are at, and their processes with them
+            stop.set()
+            for runner in active:
+                runner.kill()
             raise
     for pair in missing:
         if problems and not cache.audio(pair.id, pairs.noisy_sha256[pair.id]).is_file():

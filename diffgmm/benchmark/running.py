@@ -62,6 +62,18 @@ class Runner:
         self._in, self._out = (Path(self._folder.name) / name for name in ("in.npy", "out.npy"))
         self._log = Path(self._folder.name) / "log"
         self._process: subprocess.Popen[str] | None = None
+        self._running: subprocess.Popen[str] | None = None  # a command, while it works on a file
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be fed again."""
+        return self._process is None or self._process.poll() is None
+
+    def kill(self) -> None:
+        """End what runs, from another thread; whoever waits for it gets a :class:`SystemFailed`."""
+        for process in (self._process, self._running):
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # each has a group of its own
 
     def __enter__(self) -> Runner:
         if self.candidate.kind != "command":
@@ -178,7 +190,7 @@ class Runner:
         if program is None:
             raise SystemFailed(f"{words[0]}: no such program")
         with open(self._log, "wb") as log:
-            process = subprocess.Popen(
+            process = self._running = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", _MEASURE, program, *words[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -195,6 +207,8 @@ class Runner:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise SystemFailed(f"took longer than {_COMMAND_SECONDS} s for one file") from error
             raise
+        finally:
+            self._running = None
         if process.returncode:
             raise SystemFailed(f"{words[0]}: could not be run")
         code, spent, kilobytes = json.loads(told)

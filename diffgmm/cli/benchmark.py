@@ -74,12 +74,13 @@ def run(args: argparse.Namespace) -> int:
     from diffgmm.benchmark.running import usable_cores
     from diffgmm.benchmark.table import render
     from diffgmm.cli.errors import FAILED, UsageError, complain
+    from diffgmm.cli.interrupt import leaving_on_sigterm
 
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {args.jobs}")
     out = Path(args.out or f"benchmark-{Path(args.set).name}")
     problems: list[str] = []
-    with _Bars() as bars:
+    with leaving_on_sigterm(), _Bars() as bars:
 
         def note(line: str) -> None:
             problems.append(line)
