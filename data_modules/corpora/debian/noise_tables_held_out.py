@@ -27,7 +27,7 @@ _FLIGHTGEAR: Rules = [
 
 _WIDELANDS: Rules = [
     (r"data/music|/click|message|lobby|military|create_construction|under_attack", None),
-    (r"tree_falling|fisher_pull_net", None),  # recordings that packages of test and train have too
+    (r"tree_falling|fisher_pull_net|horse_00", None),  # recordings that packages of test and train have too
     (r"(bird\d|duck)", "birds"),
     (r"(crickets)", "night_insects"),
     (r"sound/animals/frog", "frog"),

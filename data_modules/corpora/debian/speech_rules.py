@@ -26,10 +26,11 @@ class Speaker:
     split: str
 
 
-# Package -> pattern of the whole path, and the speaker. Asterisk's tones and its `silence` are no speech.
+# Package -> pattern of the whole path, and the speaker. Asterisk's tones, its `silence` and its monkeys (the same
+# recording in every language) are no speech.
 _ASTERISK = (
     r"usr/share/asterisk/sounds/[a-z]{{2}}_[A-Z]{{2}}_[fm]_{name}/"
-    r"(?!silence/)(?!.*(?:beep|tone|confbridge-(?:join|leave))).*\.g722"
+    r"(?!silence/)(?!.*(?:beep|tone|confbridge-(?:join|leave)|tt-monkeys\.)).*\.g722"
 )
 _WHOLE_PACKAGE: dict[str, tuple[str, Speaker]] = {
     "festvox-ru": (r"usr/share/festival/voices/russian/.*\.wav", Speaker("nsh_male", "ru", "train")),
