@@ -132,6 +132,8 @@ def snr_plots(results: Results, ids: Sequence[str], key: str) -> list[Plot]:
             known = [pair for pair in pairs if math.isfinite(pair[1])]
             if known:
                 lines[i] = ([x for x, _ in known], [y for _, y in known])
+        if not lines:  # a metric of other pairs, such as pesq_nb of those at 8 kHz
+            continue
         figure, axes = svg.new_plot("SNR in dB")
         axes.set_xticks(list(levels), [groups.number(x, 0 if x == round(x) else 1) for x in levels])
         few, many = min(levels), max(levels)
