@@ -259,6 +259,22 @@ def test_pages_without_audio_costs_or_ratios(bench, tmp_path):
     assert "Not here" in page and "is missing" in page
 
 
+def test_a_metric_that_no_pair_has_gets_no_plot(bench, tmp_path):
+    """As pesq_nb, which only the 8 kHz pairs of a benchmark have."""
+    found = results.read_results(bench)
+    gone = found.metrics[0].name
+
+    def without(one):
+        return replace(
+            one, scores={**one.scores, gone: None}, reasons={**one.reasons, gone: "not at this rate"}
+        )
+
+    systems = tuple(replace(s, files=tuple(without(one) for one in s.files)) for s in found.systems)
+    results.write_results(tmp_path / "results.json", replace(found, systems=systems))
+    titles = "".join(Page(render([tmp_path], tmp_path / "a.html").read_text()).texts)
+    assert f"{gone} by SNR" not in titles and f"{found.metrics[1].name} by SNR" in titles
+
+
 @pytest.mark.parametrize("codec", ["flac", "ogg"])
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 def test_codecs_keep_the_sound(codec, rate, speech):
