@@ -7,13 +7,13 @@ the corpus's own description, so that none is written by hand.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import diffgmm
+from diffgmm.audio import sha256_of
 from diffgmm.cli.errors import UsageError, complain
 from diffgmm.inference import PRETRAINED
 from diffgmm.model import ModelError, load_model, save_model
@@ -29,7 +29,7 @@ def _trained_on(corpus: Path) -> dict[str, Any]:
         raise UsageError(f"{corpus}: no manifest.csv there; --corpus is the folder of the corpus trained on")
     facts: dict[str, Any] = {
         "corpus": corpus.name,
-        "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "manifest_sha256": sha256_of(manifest),
     }
     description = corpus / "corpus.json"
     if description.is_file():

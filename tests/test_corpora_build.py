@@ -18,13 +18,13 @@ import soundfile
 from debian_packages import PIN, make_packages, mini
 
 from data_modules.corpora import debian_speech_noise
-from data_modules.corpora.checksums import sha256_of
 from data_modules.corpora.debian.pins import PINS, Pin, packages_of
 from data_modules.corpora.debian_speech_noise import NAME, RECIPE, recipe_of
 from data_modules.corpora.engine import prepare
 from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Recipe
 from data_modules.errors import DataError
+from diffgmm.audio import sha256_of
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb to make packages")
 

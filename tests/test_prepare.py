@@ -25,12 +25,12 @@ from filelock import FileLock
 from tiny_corpus import NOISES, RECIPE, VOICES, make_sources
 
 from data_modules.corpora import index, space
-from data_modules.corpora.checksums import sha256_of
 from data_modules.corpora.engine import prepare
 from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.errors import DataError
 from data_modules.sources import corpus_items
+from diffgmm.audio import sha256_of
 from diffgmm.cli.main import main
 
 PROGRAM = [sys.executable, str(Path(tiny_corpus.__file__))]

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from diffgmm import audio, evaluation, pairing, results, statistics, summaries
-from diffgmm.benchmark.pairset import sha256_of
+from diffgmm.audio import sha256_of
 from diffgmm.cli.main import main
 from diffgmm.inference import Denoiser, model_path
 from diffgmm.report import (

@@ -18,6 +18,7 @@ from data_modules.benchmarks import integers
 from data_modules.benchmarks.pairlist import GENERATED, SECONDS, Layer, ListedPair, PairList, Recording
 from data_modules.errors import DataError
 from diffgmm import audio
+from diffgmm.audio import sha256_of
 
 SET_FILE = "set.json"
 
@@ -165,10 +166,7 @@ def is_intact(folder: Path, pairs: PairList) -> bool:
     wanted = describe(pairs)
     try:
         same = json.loads((folder / SET_FILE).read_text(encoding="utf-8")) == wanted
-        return same and all(
-            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-            for name, digest in wanted["files"].items()
-        )
+        return same and all(sha256_of(folder / name) == digest for name, digest in wanted["files"].items())
     except (OSError, ValueError):
         return False
 

@@ -13,7 +13,7 @@ from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 from diffgmm.audio import replacing
 
-__all__ = ["PIECE", "Ledger", "WrongChecksum", "checksum_of", "sha256_of"]
+__all__ = ["PIECE", "Ledger", "WrongChecksum", "checksum_of"]
 
 PIECE = 1 << 20
 
@@ -37,11 +37,6 @@ def checksum_of(path: Path, algorithm: str, tick: Callable[[], None] | None = No
             if tick is not None:
                 tick()
     return f"{algorithm}:{digest.hexdigest()}"
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA256 of a file."""
-    return checksum_of(path, "sha256").partition(":")[2]
 
 
 class Ledger:

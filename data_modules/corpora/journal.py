@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from data_modules.corpora.checksums import sha256_of
 from data_modules.corpora.convert import Prepared
 from data_modules.corpora.recipe import Entry, Refused
+from diffgmm.audio import sha256_of
 
 __all__ = ["Journal", "Workplace", "key_of", "still_good"]
 

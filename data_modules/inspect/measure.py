@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.corpora.checksums import sha256_of
 from data_modules.inspect.fingerprint import RATE, fingerprint
 from data_modules.inspect.processes import in_processes
 from data_modules.levels import active_level, frame_powers
 from data_modules.pool_build import read_item
 from data_modules.sources import Item
-from diffgmm.audio import AudioError, resample
+from diffgmm.audio import AudioError, resample, sha256_of
 
 __all__ = ["Measured", "measure_all", "own_snr"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import os
 import shutil
 import sys
@@ -22,7 +21,7 @@ from data_modules.corpora.manifest import SPLITS, Clip, minutes_table, read_mani
 from data_modules.errors import DataError
 from data_modules.mini import mini_corpus
 from data_modules.mini.credits import credits_text
-from diffgmm.audio import AudioError
+from diffgmm.audio import AudioError, sha256_of
 
 __all__ = ["Choice", "build", "read_choice"]
 
@@ -67,7 +66,7 @@ def _cut(corpus: Path, clip: Clip, choice: Choice, target: Path) -> Clip:
     path = target / place
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples[start:stop], rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     length = (stop - start) / rate
     return replace(clip, path=place.as_posix(), split=choice.split, seconds=length, sha256=digest)
 

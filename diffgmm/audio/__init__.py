@@ -6,6 +6,7 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 """
 
 from .atomic import replacing
+from .checksum import sha256_of
 from .reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
 from .signal import active_level_db, fit_length, level_db, resample, resampled_length
 from .writer import Writer, choose_format, write
@@ -27,5 +28,6 @@ __all__ = [
     "replacing",
     "resample",
     "resampled_length",
+    "sha256_of",
     "write",
 ]

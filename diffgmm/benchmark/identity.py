@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diffgmm.benchmark.pairset import sha256_of
+from diffgmm.audio import sha256_of
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

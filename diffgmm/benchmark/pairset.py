@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffgmm import audio
+from diffgmm.audio import sha256_of
 from diffgmm.benchmark.errors import BenchmarkError
 from diffgmm.pairing import pair_folders
 from diffgmm.results import PairInfo, SetInfo
@@ -36,15 +37,6 @@ class PairSet:
         return replace(
             self, info=replace(self.info, pairs=pairs, subsets={k: ids for k, ids in kept.items() if ids})
         )
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_set(path: Path) -> PairSet:

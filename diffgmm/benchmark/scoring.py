@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffgmm import audio, metrics
+from diffgmm.audio import sha256_of
 from diffgmm.benchmark.cache import SystemCache, metric_version
-from diffgmm.benchmark.pairset import PairSet, sha256_of
+from diffgmm.benchmark.pairset import PairSet
 from diffgmm.metrics import Score
 from diffgmm.metrics.workers import Workers
 from diffgmm.results import FileScores, score_or_none

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm import peers
+from diffgmm.audio import sha256_of
 from diffgmm.benchmark.errors import BenchmarkError
 from diffgmm.benchmark.identity import code_sha256, files_sha256, key_of
-from diffgmm.benchmark.pairset import sha256_of
 from diffgmm.inference import model_path
 from diffgmm.model import ModelError
 from diffgmm.peers.base import __file__ as _PEERS_BASE

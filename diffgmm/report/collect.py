@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffgmm.audio import sha256_of
 from diffgmm.results import FILE, Results, ResultsError, read_results
 
 CURVES, CONFIG, RECORD = "metrics.csv", "config.yaml", "record.json"
@@ -95,7 +95,7 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], 
             raise ReportError(f"{path}: holds neither {FILE} nor {CURVES}{_hint(path)}")
         if file.is_file() or not path.is_dir():
             results = read_results(file)
-            found.append(ResultsRun(f"r{len(found) + 1}", file, _sha256(file), results))
+            found.append(ResultsRun(f"r{len(found) + 1}", file, sha256_of(file), results))
         if has_curves:
             runs.append(_training(path, f"t{len(runs) + 1}"))
     return found, runs
@@ -105,10 +105,6 @@ def _hint(folder: Path) -> str:
     """Where the runs are, if they lie one folder below."""
     inner = [one for one in sorted(folder.iterdir()) if (one / FILE).is_file() or (one / CURVES).is_file()]
     return f"; did you mean {inner[-1]}?" if inner else ""
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _training(folder: Path, key: str) -> TrainingRun:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from diffgmm.audio import sha256_of
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
 from diffgmm.results import Results
@@ -65,7 +65,7 @@ def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
             path = path.with_suffix(".safetensors")
         if not path.is_file():
             continue
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
         if digest in wanted and digest not in seen:
             seen.add(digest)
             found[label or path.stem] = given
