@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from data_modules import sounds
 from data_modules.augment import Augmentation, Scene
 from data_modules.colours import draw_coloured
 from data_modules.errors import DataError
+from data_modules.filters import low_pass
 from data_modules.levels import active_power, at_factor, at_snr
 from data_modules.mixing_options import Mixing, belz_blend
 from data_modules.pool import Pool
@@ -30,6 +32,10 @@ __all__ = ["BABBLE", "COLOURED", "TONES", "Mixer", "Mixing", "Mixture", "belz_bl
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 BABBLE, COLOURED, TONES = -1, -2, -3  # in the place of clip numbers
 _GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
+
+NARROW = "narrow_"
+"""Speakers whose name starts like this were recorded with 4.5 to 5.5 kHz at most."""
+NARROW_BAND = 4000.0  # Hz: below their own limit also when they speak faster or slower
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class Mixer:
         mixing: what to draw.
         augmentations: applied in the order of their stages (voice, noise, scene, noisy), within a stage in
             this order.
+
+    Windows of speakers that are marked as narrow-band (:data:`NARROW`) are low-passed at 4 kHz, noise included: what a
+    telephone or an 8 kHz file sounds like.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class Mixer:
             for stage in ("voice", "noise", "scene", "noisy")
         }
         self._counts = np.cumsum(self.mixing.noises) / np.sum(self.mixing.noises)
+        self._narrow = {i for i, name in enumerate(speech.groups) if name.startswith(NARROW)}
 
     def draw(self, rng: np.random.Generator, samples: int) -> Mixture:
         """One window of `samples` samples."""
@@ -87,15 +97,31 @@ class Mixer:
         kind = rng.random()
         with_speech = kind >= mixing.noise_only + mixing.silence
         with_noise = mixing.silence <= kind < 1.0 - mixing.clean_only
-        group = self.speech.draw_group(rng, balance=mixing.balance)
+        group = self._speaker(rng)
         silence = np.zeros(samples, dtype=np.float32)
         speech = self._voice(rng, samples, group) if with_speech else silence
         noise, clips = self._noises(rng, samples, group) if with_noise else (silence, ())
+        if with_speech and group in self._narrow:
+            # Full-band noise beside such a voice would teach that speech has no high frequencies.
+            speech, noise = (low_pass(sound, self.sample_rate, NARROW_BAND) for sound in (speech, noise))
         scene = Scene(self.sample_rate, speech, noise)
         if with_speech or with_noise:
             for augmentation in self._chosen("scene", rng):
                 augmentation.apply(scene, rng)
         return self._at_levels(scene, rng, group, clips)
+
+    def _speaker(self, rng: np.random.Generator) -> int:
+        """Number of a speaker, as often a narrow-band one as asked for where there are both kinds."""
+        draw = partial(self.speech.draw_group, rng, balance=self.mixing.balance)
+        if not 0 < len(self._narrow) < len(self.speech.groups):
+            return draw()
+        wanted = rng.random() < self.mixing.narrow
+        group = draw()
+        for _ in range(100):
+            if (group in self._narrow) == wanted:
+                break
+            group = draw()
+        return group
 
     def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
         """Which augmentations of a stage this window gets."""

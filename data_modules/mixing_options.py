@@ -11,7 +11,7 @@ __all__ = ["Mixing", "belz_blend"]
 
 _RANGES = ("snr", "noise_level", "level", "voices", "pause")
 _PROBABILITIES = (
-    "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join",
+    "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "narrow",
 )  # fmt: skip
 
 
@@ -45,6 +45,8 @@ class Mixing:
         pause: shortest and longest pause between utterances in seconds.
         balance: speakers and noise categories are drawn by their duration to this power: 0 all alike, 1 by
             duration. Between the two, small ones are heard more often without being worn out.
+        narrow: probability of a window of a speaker whose recordings end at 5 kHz (names that start with
+            ``narrow_``), where the corpus has such speakers beside others; the whole mixture is low-passed then.
     """
 
     snr: tuple[float, float] = (-5.0, 20.0)
@@ -65,6 +67,7 @@ class Mixing:
     join: float = 0.3
     pause: tuple[float, float] = (0.1, 0.8)
     balance: float = 0.5
+    narrow: float = 0.25
 
     def __post_init__(self) -> None:
         for name in _RANGES:

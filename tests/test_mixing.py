@@ -59,6 +59,36 @@ def test_ratio_and_level_are_as_asked(snr: float, level: float, seed: int, gain:
         assert got == pytest.approx(level, abs=0.1)
 
 
+def test_narrow_voices_come_in_narrow_mixtures(
+    train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech, noise = train
+    plain = Mixing(noise_only=0.0, clean_only=0.0, coloured=1.0, babble=0.0, snr=(0.0, 0.0))
+
+    def above(part: np.ndarray) -> float:
+        power = np.abs(np.fft.rfft(part)) ** 2
+        return float(power[len(power) // 2 + 40 :].sum() / power.sum())
+
+    wide = Mixer(speech, noise, plain).draw(window_rng(6), 16384)
+    assert above(wide.noisy) > 0.01
+    monkeypatch.setattr(speech, "groups", [f"narrow_{name}" for name in speech.groups])
+    narrow = Mixer(speech, noise, plain).draw(window_rng(6), 16384)
+    for part in (narrow.noisy, narrow.clean, narrow.noise):
+        assert above(part) < 1e-3  # the window's cut ends ring
+    assert narrow.snr == pytest.approx(0.0, abs=0.1)  # of what is left
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_narrow_voices_come_as_often_as_asked_for(
+    train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    speech, noise = train
+    monkeypatch.setattr(speech, "groups", [f"narrow_{speech.groups[0]}", *speech.groups[1:]])
+    mixer = Mixer(speech, noise, Mixing(noise_only=0.0, narrow=share))
+    drawn = [mixer.draw(window_rng(8, number), 2048).group for number in range(200)]
+    assert np.mean([group == 0 for group in drawn if group >= 0]) == pytest.approx(share, abs=0.1)
+
+
 def test_silence_in_either_part() -> None:
     silence = np.zeros(RATE, np.float32)
     clean, noise, snr = at_snr(silence, hiss(1, 1.0), RATE, 5.0, -30.0)
