@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def _configurations(argv: list[str]) -> list[str]:
     return named + [flag.split("=", 1)[1] for flag in argv if flag.startswith("--config=")]
 
 
-def run(argv: list[str]) -> int:
-    """Run a training verb; ``argv`` starts with it.
+def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
+    """Run a training verb; ``argv`` starts with it. ``callbacks`` come on top of the configuration's.
 
     Raises:
         UsageError: if the configuration does not parse or contradicts itself.
@@ -58,6 +59,7 @@ def run(argv: list[str]) -> int:
             subclass_mode_data=True,
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False},
+            trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from error
