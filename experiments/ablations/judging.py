@@ -1,0 +1,96 @@
+"""Judge a trained model on the fixed validation pairs: its likelihood, its calibration, and how it sounds."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_modules.noisy_speech import NoisySpeech
+from diffgmm.callbacks.diagnostics import summary, tally
+from diffgmm.callbacks.tally import mean
+from diffgmm.metrics import score
+from diffgmm.model import MixtureDenoiser, load_model
+from diffgmm.samplers import keyed_generator
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "nfe1": {"nfe": 1, "estimate": "mean"},
+    "nfe4": {"nfe": 4, "estimate": "mean"},
+    "nfe4_sample": {"nfe": 4, "estimate": "sample"},
+}
+"""How the model is asked: one step, four steps without noise, four sampled ones."""
+METRICS = ("pesq_wb", "estoi", "si_sdr")
+
+
+def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
+    """The data module of a run, for its validation pairs alone."""
+    wanted = (
+        "corpus",
+        "sample_rate",
+        "window",
+        "valid_pairs",
+        "valid_seconds",
+        "valid_snrs",
+        "pairs_seed",
+        "cache",
+    )
+    data = NoisySpeech(**{key: init_args[key] for key in wanted if key in init_args}, valid_batch_size=1)
+    data.setup("validate")
+    return data
+
+
+@torch.no_grad()
+def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the table shows of one run.
+
+    Args:
+        checkpoint: of :class:`diffgmm.denoiser.DiffGMM`.
+        init_args: of the data module.
+
+    Returns:
+        ``mixture``: NLL (nats per real dimension), CRPS, coverage and components in use, of the answer at t = 1;
+        ``quality``: mean scores by setting, with those of the noisy signal as ``noisy``; ``steps``, ``parameters``.
+    """
+    model, description = load_model(checkpoint)
+    began = time.monotonic()
+    loader = pairs_of(init_args).val_dataloader()
+    scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *SETTINGS)}
+    sums = None
+    for place, batch in enumerate(loader):
+        found = tally(*answer(model, batch))
+        sums = found if sums is None else sums + found
+        clean = batch["clean"][0, 0].numpy()
+        scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
+        for name, setting in SETTINGS.items():
+            generator = keyed_generator(torch.device("cpu"), place)
+            denoised = model.enhance(batch["noisy"], generator=generator, **setting).waveform[0, 0].numpy()
+            scores[name].append(score(denoised, clean, model.sample_rate, METRICS))
+    assert sums is not None
+    return {
+        "steps": description["steps"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "losses": description["losses"],
+        "pairs": len(scores["noisy"]),
+        "mixture": {name: _plain(value) for name, value in summary(sums).items()},
+        "quality": {
+            setting: {name: _plain(mean([one[name] for one in rows])) for name in METRICS}
+            for setting, rows in scores.items()
+        },
+        "judged_in_s": round(time.monotonic() - began, 1),
+    }
+
+
+def answer(model: MixtureDenoiser, batch: dict[str, Any]) -> tuple[Any, torch.Tensor]:
+    """The mixture of the noise from the noisy signal alone, and the true noise."""
+    context = model.representation.context(batch["noisy"])
+    noisy = model.representation.encode(batch["noisy"], context)
+    noise = noisy - model.representation.encode(batch["clean"], context)
+    return model.answer(noisy, noisy, torch.ones(len(noisy))), noise
+
+
+def _plain(value: float) -> float | None:
+    """JSON has no NaN."""
+    return round(float(value), 6) if math.isfinite(value) else None

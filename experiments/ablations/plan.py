@@ -1,0 +1,164 @@
+"""What is to be run: variants, seeds, and the configuration and folder of each run."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_modules.errors import DataError
+
+HERE = Path(__file__).parent
+BASE, VARIANTS = HERE / "base.yaml", HERE / "variants.yaml"
+_KEYS = {"group", "says", "seeds", "changes"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the table.
+
+    Args:
+        name: of its folder.
+        group: of rows that stand together.
+        says: what the row is called.
+        seeds: with which it is trained.
+        changes: to the base configuration, dotted path to value.
+    """
+
+    name: str
+    group: str
+    says: str
+    seeds: tuple[int, ...]
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a variant with a seed, in a folder of its own."""
+
+    variant: Variant
+    seed: int
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that the result depends on, and with nothing else: not with the run's folder."""
+        config = copy.deepcopy(self.config)
+        for where in ("logger", "callbacks", "default_root_dir"):
+            config["trainer"].pop(where, None)
+        corpus = config["data"]["init_args"]["corpus"]
+        config["data"]["init_args"]["corpus"] = Path(corpus).name if isinstance(corpus, str) else corpus
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where training leaves its state, epoch by epoch."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def result(self) -> Path:
+        """Written last: a run is finished if and only if it is there."""
+        return self.folder / "result.json"
+
+    @property
+    def plan(self) -> Path:
+        """The configuration that the folder was made for."""
+        return self.folder / "plan.yaml"
+
+    def __str__(self) -> str:
+        return f"{self.variant.name}, seed {self.seed}"
+
+
+def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``config`` with values at dotted paths replaced.
+
+    Raises:
+        DataError: a path leads through something that is no mapping.
+
+    Example:
+        >>> changed({"model": {"head": {"components": 3}}}, {"model.head.components": 1})
+        {'model': {'head': {'components': 1}}}
+    """
+    result = copy.deepcopy(dict(config))
+    for path, value in changes.items():
+        *above, last = path.split(".")
+        place: Any = result
+        for key in above:
+            place = place.setdefault(key, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise DataError(f"{path}: the configuration has no such place")
+        place[last] = copy.deepcopy(value)
+    return result
+
+
+def read_variants(path: Path = VARIANTS) -> list[Variant]:
+    """The variants in the order of the file.
+
+    Raises:
+        DataError: an entry that is not like the others.
+    """
+    variants = []
+    for name, told in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+        if not isinstance(told, dict) or set(told) != _KEYS:
+            raise DataError(f"{path}: {name} needs exactly {', '.join(sorted(_KEYS))}")
+        variants.append(
+            Variant(name, told["group"], told["says"], tuple(told["seeds"]), told["changes"] or {})
+        )
+    return variants
+
+
+def chosen(variants: Sequence[Variant], only: Iterable[str]) -> list[Variant]:
+    """The variants of these names; all without any.
+
+    Raises:
+        DataError: no such variant.
+    """
+    names = list(only)
+    known = {variant.name: variant for variant in variants}
+    for name in names:
+        if name not in known:
+            raise DataError(f"no variant {name!r}; there are {', '.join(known)}")
+    return [known[name] for name in names] or list(variants)
+
+
+def runs(
+    variants: Iterable[Variant],
+    home: Path,
+    *,
+    seeds: Sequence[int] = (),
+    common: Mapping[str, Any] | None = None,
+    base: Path = BASE,
+) -> list[Run]:
+    """All runs of some variants.
+
+    Args:
+        variants: in order.
+        home: folder of all runs.
+        seeds: instead of the variants' own.
+        common: further changes to every run: the corpus, fewer steps.
+        base: configuration that is changed.
+    """
+    start = yaml.safe_load(base.read_text(encoding="utf-8"))
+    found = []
+    for variant in variants:
+        for seed in seeds or variant.seeds:
+            folder = home / variant.name / f"seed-{seed}"
+            place = {"trainer.default_root_dir": str(folder)}
+            own = {"seed_everything": seed, "data.init_args.seed": seed}
+            config = changed(start, {**variant.changes, **(common or {}), **own, **place})
+            for logger in config["trainer"]["logger"]:
+                logger["init_args"]["save_dir"] = str(folder)
+            for callback in config["trainer"]["callbacks"]:
+                if callback["class_path"].endswith(".ModelCheckpoint"):
+                    callback["init_args"] |= {
+                        "dirpath": str(folder / "checkpoints"), "enable_version_counter": False,
+                    }  # fmt: skip
+            found.append(Run(variant, seed, folder, config))
+    return found
