@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.signal import firwin, upfirdn
 
 from diffgmm.longform import Fifo
 
@@ -30,6 +29,8 @@ class FirResampler:
     """
 
     def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
+        from scipy.signal import firwin  # takes a second to load, and only streams need it
+
         divisor = math.gcd(from_rate, to_rate)
         self._up, self._down = to_rate // divisor, from_rate // divisor
         widest = max(self._up, self._down)
@@ -45,6 +46,8 @@ class FirResampler:
 
     def push(self, x: np.ndarray, last: bool = False) -> np.ndarray:
         """Feed ``[channels, n]``; returns ``[channels, m]``. ``last``: no more comes, return everything."""
+        from scipy.signal import upfirdn
+
         self._input.push(x)
         total = self._input.end
         if last:

@@ -61,6 +61,13 @@ class Representation(nn.Module):
         """``[B, C, *S]`` back to ``[B, 1, T]`` at the original level and length."""
         raise NotImplementedError
 
+    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, C, *S]`` without compression, at the original level: ``[B, T]``, or complex spectra ``[B, F, N]``.
+
+        What :meth:`decode` gives to the inverse transform. White noise of variance v has bins of variance v.
+        """
+        raise NotImplementedError
+
 
 class Waveform(Representation):
     """The level-normalised waveform itself, ``[B, 1, T]``."""
@@ -78,6 +85,10 @@ class Waveform(Representation):
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """Multiply by the noisy level."""
         return encoded.float() * context.level
+
+    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+        """The waveform, ``[B, T]``."""
+        return self.decode(encoded, context).squeeze(1)
 
 
 class _Spectral(Representation):
@@ -176,11 +187,17 @@ class Complex(_Spectral):
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, 2, F, N]`` to ``[B, 1, T]``."""
+        return self._istft(self._expanded(encoded), context.length) * context.level
+
+    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, 2, F, N]`` to complex ``[B, F, N]``."""
+        return self._expanded(encoded) * context.level
+
+    def _expanded(self, encoded: Tensor) -> Tensor:
         parts = encoded.float() / self.beta
         power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR**self.alpha)
         parts = parts * power.pow(0.5 * (1.0 / self.alpha - 1.0))
-        spectrum = torch.view_as_complex(parts.permute(0, 2, 3, 1).contiguous())
-        return self._istft(spectrum, context.length) * context.level
+        return torch.view_as_complex(parts.permute(0, 2, 3, 1).contiguous())
 
 
 class Magnitude(_Spectral):
@@ -249,6 +266,13 @@ class Magnitude(_Spectral):
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, 1, F, N]`` to ``[B, 1, T]`` with the noisy phase; bins at or below the floor become silent."""
+        return self._istft(self._expanded(encoded, context), context.length) * context.level
+
+    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, 1, F, N]`` to complex ``[B, F, N]`` with the noisy phase."""
+        return self._expanded(encoded, context) * context.level
+
+    def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
         encoded = encoded.float()
         if self.scaling == "power":
             floor = 1e-8**self._EXPONENT
@@ -256,7 +280,7 @@ class Magnitude(_Spectral):
         else:
             magnitude = torch.pow(10.0, encoded.clamp(max=60.0) / 20.0) * (encoded > -self.top_db)
         assert context.phase is not None
-        return self._istft(magnitude.squeeze(1) * context.phase, context.length) * context.level
+        return magnitude.squeeze(1) * context.phase
 
 
 def belz_magnitude() -> Magnitude:
