@@ -61,7 +61,7 @@ class Representation(nn.Module):
         """``[B, C, *S]`` back to ``[B, 1, T]`` at the original level and length."""
         raise NotImplementedError
 
-    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, *S]`` without compression, at the original level: ``[B, T]``, or complex spectra ``[B, F, N]``.
 
         What :meth:`decode` gives to the inverse transform. White noise of variance v has bins of variance v.
@@ -86,7 +86,7 @@ class Waveform(Representation):
         """Multiply by the noisy level."""
         return encoded.float() * context.level
 
-    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """The waveform, ``[B, T]``."""
         return self.decode(encoded, context).squeeze(1)
 
@@ -189,7 +189,7 @@ class Complex(_Spectral):
         """``[B, 2, F, N]`` to ``[B, 1, T]``."""
         return self._istft(self._expanded(encoded), context.length) * context.level
 
-    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, 2, F, N]`` to complex ``[B, F, N]``."""
         return self._expanded(encoded) * context.level
 
@@ -268,7 +268,7 @@ class Magnitude(_Spectral):
         """``[B, 1, F, N]`` to ``[B, 1, T]`` with the noisy phase; bins at or below the floor become silent."""
         return self._istft(self._expanded(encoded, context), context.length) * context.level
 
-    def linear(self, encoded: Tensor, context: Context) -> Tensor:
+    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, 1, F, N]`` to complex ``[B, F, N]`` with the noisy phase."""
         return self._expanded(encoded, context) * context.level
 
