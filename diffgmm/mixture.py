@@ -185,6 +185,16 @@ class GaussianMixture:
         log_scales = 0.5 * torch.log(grown.clamp_min(torch.finfo(grown.dtype).tiny))
         return GaussianMixture(self.logits, by_channel * self.means + shift, log_scales)
 
+    def tempered(self, temperature: float) -> GaussianMixture:
+        """The same weights and means with every standard deviation times ``temperature``.
+
+        Raises:
+            ValueError: if ``temperature`` is not positive.
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        return GaussianMixture(self.logits, self.means, self.log_scales + math.log(temperature))
+
     def tilt(self, precision: Tensor | float, information: Tensor) -> GaussianMixture:
         r"""Mixture proportional to :math:`q(v) \exp(h \cdot v - \lambda |v|^2 / 2)`, in closed form.
 

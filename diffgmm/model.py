@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from diffgmm.audio import replacing
 from diffgmm.mixture import GaussianMixture
 from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge, Process, time_grid
+from diffgmm.process import Bridge, Process
 from diffgmm.representation import SILENCE_RMS, Complex, Representation
-from diffgmm.samplers import Estimate, reverse
+from diffgmm.samplers import Estimate, Solver, grid_for, reverse
 
 FORMAT = 1
 """Version of the saved layout."""
@@ -33,6 +33,7 @@ class Enhanced(NamedTuple):
     waveform: Tensor  # [B, 1, T]
     noise: Tensor  # [B, 1, T]: noisy - waveform
     uncertainty: Tensor  # [B, *S]: standard deviation per real dimension, in the representation's units
+    posterior: GaussianMixture | None = None  # of the noise given the noisy window alone: the first call's answer
 
 
 class MixtureDenoiser(nn.Module):
@@ -105,6 +106,10 @@ class MixtureDenoiser(nn.Module):
         estimate: Estimate = "mean",
         samples: int = 1,
         generator: torch.Generator | None = None,
+        solver: Solver = "step",
+        substeps: int = 1,
+        grid_power: float = 1.0,
+        temperature: float = 1.0,
     ) -> Enhanced:
         """Denoise ``noisy`` ``[B, 1, T]`` in [-1, 1].
 
@@ -113,24 +118,43 @@ class MixtureDenoiser(nn.Module):
             estimate: ``mean``, ``sample`` or ``mode`` (see :mod:`diffgmm.samplers`).
             samples: reverse runs that are averaged; more than one makes sense with ``sample``.
             generator: makes sampling repeatable.
+            solver: ``step``, ``flow`` or ``heun``; ``nfe`` counts the network calls of each.
+            substeps: closed-form steps between two network calls (``step`` and ``flow`` on a bridge).
+            grid_power: above 1 puts more of the steps near the clean end (:func:`diffgmm.process.time_grid`).
+            temperature: multiplies the standard deviations of every answer, and so the uncertainty.
 
         Raises:
-            ValueError: if ``nfe`` or ``samples`` is below 1, or ``estimate`` unknown.
+            ValueError: if a number is out of range, a name unknown, or the options contradict each other.
         """
         if samples < 1:
             raise ValueError(f"samples must be at least 1, got {samples}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+
+        first: GaussianMixture | None = None
+
+        def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+            nonlocal first
+            found = self.answer(state, y, time)
+            found = found if temperature == 1.0 else found.tempered(temperature)
+            first = found if first is None else first
+            return found
+
         context = self.representation.context(noisy)
         encoded = self.representation.encode(noisy, context)
-        grid = time_grid(nfe)
+        grid = grid_for(nfe, solver, grid_power)
         clean, variance = torch.zeros_like(encoded), torch.zeros_like(encoded)
         for _ in range(samples):
-            run = reverse(self.answer, encoded, self.process, grid, estimate=estimate, generator=generator)
+            run = reverse(
+                answer, encoded, self.process, grid, estimate=estimate, solver=solver, substeps=substeps,
+                calls=nfe, generator=generator,
+            )  # fmt: skip
             clean = clean + run.clean / samples
             variance = variance + run.mixture.variance() / samples
         waveform = self.representation.decode(clean, context)
         audible = noisy.square().mean(dim=(1, 2), keepdim=True).sqrt() > SILENCE_RMS
         waveform = torch.where(audible, waveform, torch.zeros_like(waveform))
-        return Enhanced(waveform, noisy - waveform, variance.mean(1).sqrt())
+        return Enhanced(waveform, noisy - waveform, variance.mean(1).sqrt(), first)
 
 
 def describe(part: Any) -> dict[str, Any]:

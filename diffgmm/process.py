@@ -62,6 +62,10 @@ class Blend:
         gap = _like(time - earlier, state)
         return ReverseStep(state, -gap, torch.zeros_like(gap))
 
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        """As :meth:`reverse`, which is deterministic already: ``dx/dt`` is the noise."""
+        return self.reverse(state, noisy, time, earlier)
+
 
 @dataclass(frozen=True)
 class Bridge:
@@ -101,6 +105,23 @@ class Bridge:
         share = _like((time - earlier) / time, state)
         variance = self.c**2 * earlier * (time - earlier) / time
         return ReverseStep((1.0 - share) * state + share * noisy, -share, _like(variance, state))
+
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        r"""Deterministic step with the marginals of :meth:`reverse`; put the *expected* noise in its place.
+
+        With :math:`u = (x_t - y) / \sigma_t` and :math:`\rho = (1 - t) / \sigma_t` the probability flow is
+        :math:`du / d\rho = -E[n | x_t, y]`; the step is exact while that expectation stays constant (compare
+        Zheng et al., "Diffusion bridge implicit models", arXiv 2405.15885). At t = 1 the state is the point y and
+        u standard normal whatever the noise: there, and only there, the step has a variance.
+        """
+        _check_order(time, earlier)
+        start = time >= 1.0
+        spread = torch.where(start, torch.ones_like(time), self.spread(time))
+        ratio = torch.where(start, torch.zeros_like(time), self.spread(earlier) / spread)
+        variance = torch.where(start, self.spread(earlier).square(), torch.zeros_like(time))
+        factor = ratio * (1.0 - time) - (1.0 - earlier)
+        offset = noisy + _like(ratio, state) * (state - noisy)
+        return ReverseStep(offset, _like(factor, state), _like(variance, state))
 
     def observation(self, state: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         r"""What the state tells of the noise: precision :math:`(1-t)/(c^2 t)`, information :math:`(y-x_t)/(c^2 t)`.

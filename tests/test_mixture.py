@@ -193,3 +193,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_nll_is_per_real_dimension() -> None:
     q = GaussianMixture(torch.zeros(1, 1, 1), torch.zeros(1, 1, 2, 1), torch.zeros(1, 1, 1))
     assert q.nll(torch.zeros(1, 2, 1)).item() == pytest.approx(0.5 * math.log(2 * math.pi))
+
+
+def test_temperature_multiplies_the_scales_alone() -> None:
+    q = mixture()
+    hot = q.tempered(1.7)
+    torch.testing.assert_close(hot.scales, 1.7 * q.scales)
+    assert torch.equal(hot.weights, q.weights) and torch.equal(hot.mean(), q.mean())
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        q.tempered(-1.0)

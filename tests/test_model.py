@@ -124,3 +124,30 @@ def test_axes_that_do_not_fit_are_refused() -> None:
         MixtureDenoiser(Complex(), UNet([4], [[4]], kernel=[9]))
     with pytest.raises(ValueError, match="samples must be at least 1"):
         make().enhance(torch.zeros(1, 1, 100), samples=0)
+
+
+@pytest.mark.parametrize("process", [Blend(), Bridge()])
+def test_solvers_reach_the_model(process: Blend | Bridge) -> None:
+    model, noisy = make(process=process), 0.1 * torch.randn(2, 1, 5000)
+    plain = model.enhance(noisy, nfe=4).waveform
+    options: list[dict] = [{"solver": "flow"}, {"solver": "heun"}, {"grid_power": 2.0}]
+    options += [{"substeps": 3}, {"solver": "flow", "substeps": 3}] if isinstance(process, Bridge) else []
+    for option in options:
+        other = model.enhance(noisy, nfe=4, **option).waveform
+        assert torch.isfinite(other).all() and other.shape == noisy.shape
+        same = isinstance(process, Blend) and option == {
+            "solver": "flow"
+        }  # its step is deterministic already
+        assert torch.equal(other, plain) == same
+    torch.testing.assert_close(
+        model.enhance(noisy, nfe=1, solver="heun").waveform, model.enhance(noisy).waveform
+    )
+
+
+def test_temperature_widens_the_uncertainty_and_leaves_one_mean_step_alone() -> None:
+    model, noisy = make(), 0.1 * torch.randn(2, 1, 5000)
+    cold, plain, hot = (model.enhance(noisy, temperature=t) for t in (0.5, 1.0, 2.0))
+    assert torch.equal(cold.waveform, hot.waveform)
+    assert (cold.uncertainty < plain.uncertainty).all() and (plain.uncertainty < hot.uncertainty).all()
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        model.enhance(noisy, temperature=0.0)

@@ -1,0 +1,212 @@
+"""Deterministic solvers and the closed-form transport of the mixture between two network calls."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known import cdf, posterior
+from torch import Tensor
+
+from diffgmm.mixture import GaussianMixture
+from diffgmm.process import Blend, Bridge
+from diffgmm.samplers import Answer, Solver, grid_for, reverse, sub_grid, transport
+
+RUNS = 40000
+
+
+def exact(process: Bridge, noisy: Tensor) -> Answer:
+    """The answer-function of the known case: the posterior given the noisy end and the state."""
+    prior = posterior(noisy)
+
+    def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+        return prior.tilt(*process.observation(state, y, time))
+
+    return answer
+
+
+def check_law(noise: Tensor, prior: GaussianMixture, slack: float = 0.0) -> None:
+    """``noise`` ``[RUNS, 1, 1]`` has the first position's law: moments and three points of the distribution."""
+    mean, variance = prior.mean()[0].item(), prior.variance()[0].item()
+    assert noise.mean().item() == pytest.approx(mean, abs=4 * (variance / RUNS) ** 0.5 + slack)
+    assert noise.var().item() == pytest.approx(variance, rel=0.03 + slack)
+    for level in (-1.0, 0.0, 1.0):
+        share = (noise < level).float().mean().item()
+        assert share == pytest.approx(cdf(prior, level)[0].item(), abs=0.012 + slack)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    t=st.floats(0.1, 1.0), share=st.floats(0.1, 0.9), c=st.floats(0.2, 2.0), seed=st.integers(0, 999),
+)  # fmt: skip
+def test_transport_equals_quadrature(t: float, share: float, c: float, seed: int) -> None:
+    """q(n | x_tau) against q(n | x_t) N(x_tau; y - (1 - tau) n, ..) / N(x_t; y - (1 - t) n, ..), normalised."""
+    g = torch.Generator().manual_seed(seed)
+    process, tau = Bridge(c), share * t
+    q = GaussianMixture(
+        torch.randn(1, 3, 1, generator=g, dtype=torch.float64),
+        torch.randn(1, 3, 1, 1, generator=g, dtype=torch.float64),
+        0.3 * torch.randn(1, 3, 1, generator=g, dtype=torch.float64) - 0.7,
+    )
+    y, noise = (torch.randn(1, 1, 1, generator=g, dtype=torch.float64) for _ in range(2))
+    eps = torch.randn(2, 1, 1, 1, generator=g, dtype=torch.float64)
+    start, end = (torch.tensor([v], dtype=torch.float64) for v in (t, tau))
+    x_t = process.state(y - noise, noise, start, eps[0])
+    step = process.reverse(x_t, y, start, end)
+    x_tau = step.offset + step.factor * noise + step.variance.sqrt() * eps[1]
+    carried = transport(q, process, y, (x_t, t), (x_tau, tau))
+
+    axis = torch.linspace(-9.0, 9.0, 120001, dtype=torch.float64)
+
+    def log_normal(value: Tensor, mean: Tensor, variance: float) -> Tensor:
+        return -0.5 * (value - mean) ** 2 / variance - 0.5 * math.log(2 * math.pi * variance)
+
+    def along(mixture: GaussianMixture) -> Tensor:
+        wide = (mixture.logits, mixture.means, mixture.log_scales)
+        return GaussianMixture(*(v.expand(*v.shape[:-1], axis.numel()) for v in wide)).log_prob(
+            axis[None, None]
+        )[0]
+
+    log = along(q) + log_normal(x_tau.flatten(), y.flatten() - (1 - tau) * axis, c**2 * tau * (1 - tau))
+    if t < 1.0:  # the state at the noisy end is y itself, and tells nothing
+        log = log - log_normal(x_t.flatten(), y.flatten() - (1 - t) * axis, c**2 * t * (1 - t))
+    expected = torch.exp(log - log.max())
+    expected = expected / torch.trapezoid(expected, axis)
+    assert (along(carried).exp() - expected).abs().max().item() < 1e-6 * expected.max().item()
+    mean = torch.trapezoid(expected * axis, axis)
+    torch.testing.assert_close(carried.mean().flatten()[0], mean, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("nfe", [1, 3])
+@pytest.mark.parametrize("substeps", [2, 7])
+def test_sampled_substeps_have_the_law_of_one_direct_step(nfe: int, substeps: int) -> None:
+    """Also where the answer is wrong: here it ignores the state, so only sub-steps could tell."""
+    noisy, process = torch.full((RUNS, 1, 1), 1.2), Bridge(0.8)
+    prior = posterior(noisy)
+    answer: Answer = exact(process, noisy) if nfe > 1 else lambda *_: prior
+    run = reverse(
+        answer, noisy, process, grid_for(nfe), estimate="sample", substeps=substeps,
+        generator=torch.Generator().manual_seed(substeps),
+    )  # fmt: skip
+    check_law(noisy - run.clean, prior)
+
+
+def test_transport_takes_the_place_of_the_network_where_positions_are_independent() -> None:
+    """One call carried over 16 steps is the same as 16 calls, number for number."""
+    noisy, process = torch.linspace(-3, 4, 50, dtype=torch.float64).reshape(50, 1, 1), Bridge(0.7)
+    times = sub_grid(1.0, 0.0, 16)
+    for solver, estimate in (("flow", "mean"), ("flow", "sample"), ("step", "sample"), ("step", "mean")):
+        results = [
+            reverse(
+                exact(process, noisy), noisy, process, torch.tensor(grid, dtype=torch.float64), solver=solver,
+                estimate=estimate, substeps=substeps, generator=torch.Generator().manual_seed(0),
+            ).clean
+            for grid, substeps in ((times, 1), ([1.0, 0.0], 16))
+        ]  # fmt: skip
+        torch.testing.assert_close(*results, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("solver", "nfe", "substeps"), [("flow", 1, 64), ("flow", 64, 1), ("heun", 31, 1)])
+def test_the_flow_from_a_random_start_recovers_the_posterior(solver: Solver, nfe: int, substeps: int) -> None:
+    noisy, process = torch.full((RUNS, 1, 1), 1.2), Bridge(0.8)
+    run = reverse(
+        exact(process, noisy), noisy, process, grid_for(nfe, solver), estimate="sample", solver=solver,
+        substeps=substeps, calls=nfe, generator=torch.Generator().manual_seed(nfe),
+    )  # fmt: skip
+    check_law(noisy - run.clean, posterior(noisy), slack=0.02)
+
+
+def test_the_flow_from_the_middle_leads_to_the_median() -> None:
+    """In one dimension the flow is monotone: it maps quantiles of the start to the same quantiles of the noise."""
+    noisy, process = torch.linspace(-2, 3, 21, dtype=torch.float64).reshape(21, 1, 1), Bridge(0.8)
+    errors = []
+    for substeps in (16, 64, 256):
+        run = reverse(
+            lambda *_: posterior(noisy), noisy, process, grid_for(1), solver="flow", substeps=substeps
+        )
+        noise = noisy - run.clean
+        below = torch.stack([cdf(posterior(noisy[i : i + 1]), float(noise[i])) for i in range(len(noise))])
+        errors.append((below - 0.5).abs().max().item())
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.02
+
+
+def test_heun_needs_fewer_calls_than_the_flow() -> None:
+    noisy, process = torch.linspace(-2, 3, 50, dtype=torch.float64).reshape(50, 1, 1), Bridge(0.8)
+
+    def clean(solver: Solver, nfe: int) -> Tensor:
+        grid = torch.cos(torch.linspace(0, math.pi / 2, len(grid_for(nfe, solver)), dtype=torch.float64)) ** 2
+        grid[-1] = 0.0
+        return reverse(
+            exact(process, noisy), noisy, process, grid, solver=solver, calls=nfe, estimate="sample",
+            generator=torch.Generator().manual_seed(3),
+        ).clean  # fmt: skip
+
+    truth = clean("heun", 4001)
+    flow, heun = (
+        {n: (clean(solver, n) - truth).abs().mean().item() for n in (31, 63, 255)}
+        for solver in ("flow", "heun")
+    )
+    assert all(heun[n] < 0.4 * flow[n] for n in heun)  # at equal NFE
+    assert heun[255] < 0.15 * heun[63]  # a fourth of the interval: better than first order,
+    assert flow[255] > 0.18 * flow[63]  # which gives a fourth of the error
+
+
+@settings(max_examples=50, deadline=None)
+@given(t=st.floats(0.05, 1.0), share=st.floats(0.0, 0.95), c=st.floats(0.05, 3.0))
+def test_a_flow_step_given_the_noise_keeps_its_random_number(t: float, share: float, c: float) -> None:
+    process, g = Bridge(c), torch.Generator().manual_seed(0)
+    clean, noise, eps = (torch.randn(1, 2, 7, generator=g, dtype=torch.float64) for _ in range(3))
+    time = torch.tensor([t], dtype=torch.float64)
+    step = process.flow(process.state(clean, noise, time, eps), clean + noise, time, share * time)
+    reached = step.offset + step.factor * noise + step.variance.sqrt() * eps
+    torch.testing.assert_close(reached, process.state(clean, noise, share * time, eps))
+    assert step.variance.any() == (t == 1.0 and share > 0)
+
+
+@pytest.mark.parametrize("process", [Blend(), Bridge(0.5)])
+@pytest.mark.parametrize("solver", ["step", "flow", "heun"])
+@pytest.mark.parametrize("nfe", [1, 2, 3, 4, 8, 16])
+def test_every_solver_makes_exactly_nfe_calls(process: Blend | Bridge, solver: Solver, nfe: int) -> None:
+    called = []
+    q = GaussianMixture(torch.zeros(1, 2, 3), torch.randn(1, 2, 1, 3), torch.zeros(1, 2, 3))
+
+    def answer(state: Tensor, noisy: Tensor, time: Tensor) -> GaussianMixture:
+        called.append(float(time))
+        return q
+
+    run = reverse(answer, torch.zeros(1, 1, 3), process, grid_for(nfe, solver), solver=solver, calls=nfe)
+    assert len(called) == nfe and called[0] == 1.0 and min(called) > 0.0
+    torch.testing.assert_close(run.clean, -q.mean(), atol=1e-6, rtol=1e-5)  # a constant answer: exact for all
+
+
+def test_the_deterministic_solvers_repeat_without_a_generator() -> None:
+    noisy, process = torch.randn(4, 1, 5), Bridge()
+    for solver in ("flow", "heun"):
+        for estimate in ("mean", "mode"):
+            runs = [
+                reverse(
+                    exact(process, noisy), noisy, process, grid_for(4, solver), solver=solver, calls=4,
+                    estimate=estimate,
+                ).clean
+                for _ in range(2)
+            ]  # fmt: skip
+            assert torch.equal(*runs)
+
+
+def test_contradicting_options_are_refused() -> None:
+    q = GaussianMixture(torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2))
+    y = torch.zeros(1, 1, 2)
+    for process, options, message in (
+        (Bridge(), {"solver": "euler"}, "solver must be one of step, flow, heun"),
+        (Bridge(), {"substeps": 0}, "substeps must be at least 1"),
+        (Blend(), {"substeps": 2}, "need a bridge"),
+        (Bridge(), {"substeps": 2, "solver": "heun"}, "solver step or flow"),
+        (Bridge(), {"solver": "heun", "calls": 9}, "heun on 3 intervals takes 3 to 5 calls"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reverse(lambda *_: q, y, process, grid_for(3), **options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give the noise away"):
+        transport(q, Blend(), y, (y, 1.0), (y, 0.5))
