@@ -20,7 +20,8 @@ ALLOWED = {
     "audio": set(),
     "mixture": set(),
     "process": set(),
-    "representation": BASE,
+    "rules": set(),
+    "representation": BASE | {"rules"},
     "losses": BASE | {"representation"},  # losses on the decoded window need its context
     "metrics": BASE,
     "networks": BASE,
@@ -29,11 +30,16 @@ ALLOWED = {
     "fir": {"longform"},
     "rates": {"audio", "fir", "longform"},
     "model": BASE | {"representation", "networks", "samplers"},
-    "inference": BASE | {"longform", "model", "networks", "rates", "samplers"},
+    "sampling": {"samplers"},
+    "tracks": {"audio", "longform"},
+    "uncertainty": BASE | {"representation", "tracks"},
+    "windowed": BASE | {"longform", "model", "samplers", "sampling", "tracks"},
+    "uncertain": BASE | {"longform", "model", "rates", "tracks", "uncertainty", "inference"},
+    "inference": BASE | {"model", "networks", "rates", "sampling", "tracks", "uncertain", "windowed"},
     "peers": set(),  # they also run in an interpreter without diffgmm
     "results": {"audio"},
     "provenance": {"versions"},
-    "streaming": {"fir", "inference", "longform", "rates", "samplers"},
+    "streaming": {"fir", "inference", "longform", "rates", "sampling"},
 }
 
 
@@ -195,7 +201,7 @@ HEAVY = {
     [
         ["--version"],
         ["--help"],
-        *([verb, "--help"] for verb in ("denoise", "benchmark", "report", "prepare", "info")),
+        *([verb, "--help"] for verb in ("denoise", "benchmark", "report", "prepare", "sweep", "info")),
     ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
