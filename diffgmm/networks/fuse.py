@@ -1,26 +1,72 @@
-"""Fold batch norms into the convolutions before them: the same function, fewer passes over memory."""
+"""Fold what is constant at inference into the convolutions: the same function, fewer passes over memory."""
 
 from __future__ import annotations
 
 import copy
 from typing import TypeVar
 
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+import torch
+from torch import Tensor, nn
+
+from diffgmm.networks.blocks import ConvBlock, TimeEmbedding
 
 Module = TypeVar("Module", bound=nn.Module)
 
 _PLAIN = (nn.Conv1d, nn.Conv2d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def fused(model: Module) -> Module:
-    """A copy of ``model`` in evaluation mode with every batch norm folded into its convolution.
+def folded(model: Module, time: float | None = None) -> tuple[Module, dict[str, Tensor]]:
+    """A copy of ``model`` without batch norms, and the weights that make it the same function.
 
     Layers are found by their names in :class:`diffgmm.networks.blocks.ConvBlock` (``conv``, ``norm``) and the
     levels of :class:`diffgmm.networks.unet.UNet` (``resample``, ``norm``). With y = W x + b and the norm's running
-    mean m, variance v, scale g and shift h: W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + h. The copy is
-    for inference: it can't be trained, and its weights don't fit the original's description.
+    mean m, variance v, scale g and shift h: W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + h.
+
+    Args:
+        model: in evaluation mode.
+        time: a process time. The scale and shift that it gives every block are folded too, into the convolution or
+            the group norm before them; the copy then ignores the time that it is called with.
+
+    Returns:
+        The copy, which shares the parameters that stay as they are with ``model``, and the others by name, as
+        differentiable functions of the model's: for ``torch.func.functional_call(copy, weights, inputs)``.
+    """
+    shared: dict[int, object] = {id(value): value for value in (*model.parameters(), *model.buffers())}
+    model = copy.deepcopy(model, memo=shared).eval()
+    modulations = {} if time is None else _without_time(model, time)
+    weights: dict[str, Tensor] = {}
+    for path, module in model.named_modules():
+        names = [
+            n for n in ("conv", "resample") if isinstance(getattr(module, n, None), _PLAIN + _TRANSPOSED)
+        ]
+        if not names:
+            continue
+        name, norm = names[0], getattr(module, "norm", None)
+        layer = getattr(module, name)
+        weight, bias = layer.weight, layer.bias
+        if isinstance(norm, _NORMS):
+            assert norm.running_var is not None and norm.running_mean is not None
+            factor = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
+            weight, bias = _scaled(layer, weight, factor), (bias - norm.running_mean) * factor + norm.bias
+            module.norm = nn.Identity()
+        if path in modulations:
+            factor, shift = modulations[path]
+            if isinstance(norm, nn.GroupNorm):
+                weights |= {f"{path}.norm.weight": norm.weight * factor}
+                weights |= {f"{path}.norm.bias": norm.bias * factor + shift}
+            else:
+                weight, bias = _scaled(layer, weight, factor), bias * factor + shift
+        if weight is not layer.weight:
+            weights |= {f"{path}.{name}.weight": weight, f"{path}.{name}.bias": bias}
+    return model, weights
+
+
+def fused(model: Module, time: float | None = None) -> Module:
+    """A copy of ``model`` in evaluation mode with everything folded that :func:`folded` folds.
+
+    The copy is for inference: it can't be trained, and its weights don't fit the original's description.
 
     Example:
         >>> net = UNet([8], [[4, 1]], features=8)
@@ -28,17 +74,33 @@ def fused(model: Module) -> Module:
         >>> fused(net).down[0].norm
         Identity()
     """
-    model = copy.deepcopy(model).eval()
-    for module in model.modules():
-        norm = getattr(module, "norm", None)
-        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            continue
-        for name in ("conv", "resample"):
-            layer = getattr(module, name, None)
-            if isinstance(layer, _PLAIN + _TRANSPOSED):
-                setattr(
-                    module, name, fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, _TRANSPOSED))
-                )
-                module.norm = nn.Identity()
-                break
-    return model
+    with torch.no_grad():
+        model, weights = folded(model, time)
+        for name, value in weights.items():
+            path, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(path), leaf, nn.Parameter(value))
+    return copy.deepcopy(model)
+
+
+def _without_time(model: nn.Module, time: float) -> dict[str, tuple[Tensor, Tensor]]:
+    """Take the time embedding and its use out of ``model``; scale and shift by the path of each block."""
+    networks = [m for m in model.modules() if isinstance(getattr(m, "embed", None), TimeEmbedding)]
+    if not networks:
+        return {}
+    (network,) = networks
+    embedded = network.embed(torch.tensor([time]))
+    network.embed = None
+    found = {}
+    for path, block in model.named_modules():
+        if isinstance(block, ConvBlock) and block.modulation is not None:
+            scale, shift = block.modulation(embedded)[0].chunk(2)
+            found[path] = (1.0 + scale, shift)
+            block.modulation = None
+    return found
+
+
+def _scaled(layer: nn.Module, weight: Tensor, factor: Tensor) -> Tensor:
+    """``weight`` times ``factor`` per output channel."""
+    shape = [1] * weight.dim()
+    shape[1 if isinstance(layer, _TRANSPOSED) else 0] = -1
+    return weight * factor.reshape(shape)

@@ -1,0 +1,82 @@
+"""The one-step graph is the model at its default setting, folded."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from diffgmm.model import MixtureDenoiser
+from diffgmm.networks import MixtureHead, UNet, fused
+from diffgmm.onestep import FromParameters, UnsupportedModel, one_step
+from diffgmm.process import Blend, Bridge
+from diffgmm.representation import Complex, Magnitude
+
+
+def tiny(
+    bottleneck: str = "gru", *, means: str = "mask", norm: str = "batch", process=None, **more
+) -> MixtureDenoiser:
+    """A model whose norms, time embedding and head do something, as after training."""
+    torch.manual_seed(1)
+    transform = {"n_fft": 62, "hop": 31, "window": "sqrt_hann"} | more
+    network = UNet(
+        [6, 8], [[4, 1], [2, 1]], 5, bottleneck=bottleneck, hidden=16, bins=transform["n_fft"] // 2 + 1,
+        norm_kind=norm, embedding=8,
+    )  # fmt: skip
+    model = MixtureDenoiser(Complex(**transform), network, MixtureHead(3, means), process or Bridge(0.5))
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if "norm" in name or "modulation" in name or "linear" in name:
+            with torch.no_grad():
+                value.copy_(torch.rand_like(value.float()) * 0.5 + 0.2)
+    return model.eval()
+
+
+def db(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return 10 * float(np.log10(float((found - wanted).square().mean() / wanted.square().mean())))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        tiny("gru"),
+        tiny("bigru"),
+        tiny("attention", norm="group"),
+        tiny("none", norm="none", means="free"),
+        tiny("none", means="offset", hop=20, window="hann", alpha=0.7, beta=0.3),
+        tiny("gru", process=Blend(), alpha=1.0, n_fft=61),
+    ],
+    ids=["gru", "bigru", "group norm", "free", "offset", "blend"],
+)
+def test_the_graph_is_the_model_at_any_length(model: MixtureDenoiser, speech: np.ndarray) -> None:
+    step = one_step(model)
+    for samples in (1, 100, 4000, 4001):
+        x = torch.from_numpy(np.stack([speech[:samples], 0.01 * speech[-samples:]]))[:, None]
+        x[1, 0, : samples // 2] = 0.0
+        with torch.no_grad():
+            wanted = model.enhance(x).waveform
+            assert db(step(x), wanted) < -100
+            assert db(FromParameters(model)(x), wanted) < -100
+    assert not step(torch.zeros(1, 1, 500)).any()
+
+
+def test_time_is_folded_and_the_original_is_left_alone() -> None:
+    model = tiny("gru")
+    before = copy.deepcopy(model.state_dict())
+    for t in (1.0, 0.3):
+        flat = fused(model.network, time=t)
+        assert flat.embed is None
+        x = torch.randn(2, 6 - 1, 32, 9)
+        with torch.no_grad():
+            torch.testing.assert_close(flat(x, torch.rand(2)), model.network(x, torch.full((2,), t)))
+    one_step(model)
+    FromParameters(model)(torch.randn(1, 1, 400))
+    after = model.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_other_representations_are_refused_by_name() -> None:
+    network = UNet([4], [[4, 1]], 4)
+    with pytest.raises(UnsupportedModel, match="complex spectrograms.*Magnitude"):
+        one_step(MixtureDenoiser(Magnitude(8000, 255, 63), network, MixtureHead(2)))
