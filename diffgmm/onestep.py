@@ -138,6 +138,7 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     k = step.components
     for name in ("linear.weight", "linear.bias"):  # logits, log scales, values; scales do not enter the mean
         weights[name] = torch.cat([state[name][:k], state[name][2 * k :]])
+    assert isinstance(model.representation, Complex)
     return step, weights | _kernels(model.representation, 0.0 * weights["linear.bias"].sum())
 
 

@@ -78,5 +78,5 @@ def test_time_is_folded_and_the_original_is_left_alone() -> None:
 
 def test_other_representations_are_refused_by_name() -> None:
     network = UNet([4], [[4, 1]], 4)
-    with pytest.raises(UnsupportedModel, match="complex spectrograms.*Magnitude"):
+    with pytest.raises(UnsupportedModel, match=r"complex spectrograms.*Magnitude"):
         one_step(MixtureDenoiser(Magnitude(8000, 255, 63), network, MixtureHead(2)))

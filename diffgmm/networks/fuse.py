@@ -84,13 +84,15 @@ def fused(model: Module, time: float | None = None) -> Module:
 
 def _without_time(model: nn.Module, time: float) -> dict[str, tuple[Tensor, Tensor]]:
     """Take the time embedding and its use out of ``model``; scale and shift by the path of each block."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
     networks = [m for m in model.modules() if isinstance(getattr(m, "embed", None), TimeEmbedding)]
     if not networks:
-        return {}
+        return found
     (network,) = networks
-    embedded = network.embed(torch.tensor([time]))
-    network.embed = None
-    found = {}
+    embed = network.embed
+    assert isinstance(embed, TimeEmbedding)
+    embedded = embed(torch.tensor([time]))
+    setattr(network, "embed", None)  # noqa: B010 (a declared attribute only of some networks)
     for path, block in model.named_modules():
         if isinstance(block, ConvBlock) and block.modulation is not None:
             scale, shift = block.modulation(embedded)[0].chunk(2)
