@@ -10,6 +10,7 @@ from data_modules.augment_base import Augmentation, Scene
 from data_modules.codecs import Codec
 from data_modules.distortions import Clip, Quantise
 from data_modules.filters import BandLimit, NoiseSpeed, NoiseTilt, SpectralTilt, Speed
+from data_modules.formants import Formants
 from data_modules.rooms import Reverb
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "BandLimit",
     "Clip",
     "Codec",
+    "Formants",
     "NoiseSpeed",
     "NoiseTilt",
     "Quantise",
