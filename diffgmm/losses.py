@@ -40,8 +40,8 @@ class LossInputs:
 
     @cached_property
     def estimate_wave(self) -> Tensor:
-        """Clean speech that subtracting the expected noise leaves, ``[B, 1, T]``."""
-        return self.representation.decode(self.noisy - self.mean, self.context)
+        """Clean speech that taking off the expected noise leaves, ``[B, 1, T]``."""
+        return self.representation.decode(self.representation.remove(self.noisy, self.mean), self.context)
 
     @cached_property
     def level(self) -> Tensor:

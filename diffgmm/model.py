@@ -151,6 +151,8 @@ class MixtureDenoiser(nn.Module):
             )  # fmt: skip
             clean = clean + run.clean / samples
             variance = variance + run.mixture.variance() / samples
+        if self.representation.rule is not None:
+            clean = self.representation.remove(encoded, encoded - clean)
         waveform = self.representation.decode(clean, context)
         audible = noisy.square().mean(dim=(1, 2), keepdim=True).sqrt() > SILENCE_RMS
         waveform = torch.where(audible, waveform, torch.zeros_like(waveform))

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from diffgmm.rules import make_rule
+
 SILENCE_RMS = 1e-6
 """Below this root mean square (-120 dBFS) a window counts as silent and is left at its level."""
 
@@ -47,6 +49,13 @@ class Representation(nn.Module):
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {sample_rate}")
         self.sample_rate = sample_rate
+        # Takes the noise off another way than by s = y - n; part of the model, for it may have parameters.
+        self.rule: nn.Module | None = None
+
+    def remove(self, noisy: Tensor, noise: Tensor) -> Tensor:
+        """What taking the ``noise`` off the ``noisy`` signal leaves, each ``[B, C, *S]``."""
+        clean: Tensor = noisy - noise if self.rule is None else self.rule(noisy, noise)
+        return clean
 
     @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
@@ -213,9 +222,10 @@ class Magnitude(_Spectral):
         top_db: range kept below the noisy window's largest bin, dB.
         belz: run the network on ``(x + 46) / 50`` and the noise on ``(n - 6) / 82`` (V. Belz,
             "Speech-enhancement", 2019); the process itself stays in dB.
+        rule: how the noise, in dB, is taken off: ``subtract``, ``wiener`` or ``learned`` (:mod:`diffgmm.rules`).
 
     Raises:
-        ValueError: for an unknown scaling, or ``belz`` with another one than ``db``.
+        ValueError: for an unknown scaling or rule, or ``belz`` or a rule with another scaling than ``db``.
     """
 
     channels, dims, linear = 1, 2, False
@@ -230,18 +240,20 @@ class Magnitude(_Spectral):
         scaling: str = "db",
         top_db: float = 80.0,
         belz: bool = False,
+        rule: str = "subtract",
     ) -> None:
         super().__init__(sample_rate, n_fft, hop, window)
-        if scaling not in ("db", "power") or (belz and scaling != "db"):
-            raise ValueError(f"scaling must be db or power (belz needs db), got {scaling!r}")
+        if scaling not in ("db", "power") or (scaling != "db" and (belz or rule != "subtract")):
+            raise ValueError(f"scaling must be db or power (belz and rules need db), got {scaling!r}")
         self.scaling, self.top_db = scaling, top_db
+        self.rule = make_rule(rule, self.bins)
         if belz:
             self.state_affine, self.noise_affine = (1.0 / 50.0, 46.0 / 50.0), (1.0 / 82.0, -6.0)
         elif scaling == "db":
             self.state_affine, self.noise_affine = (2.0 / top_db, 1.0), (2.0 / top_db, 0.0)
         self.init_args = {
             "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "scaling": scaling,
-            "top_db": top_db, "belz": belz,
+            "top_db": top_db, "belz": belz, "rule": rule,
         }  # fmt: skip
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 _Make = Callable[..., nn.Module]
 _CONV: dict[int, _Make] = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED: dict[int, _Make] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+_POOL: dict[int, _Make] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 _BATCH_NORM: dict[int, _Make] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 NORMS = ("batch", "group", "none")
 
@@ -39,6 +40,18 @@ def upsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> nn.
     kernel = [_overlap(s) if s > 1 else 1 for s in stride]
     padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
     return _TRANSPOSED[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
+
+
+def pool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
+    """Max-pooling by ``stride``, then a convolution: what comes before strided convolutions in older U-Nets."""
+    layer = conv(dims, inputs, outputs, kernel, [1] * dims)
+    return nn.Sequential(_POOL[dims](tuple(stride)), layer) if max(stride) > 1 else layer
+
+
+def unpool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
+    """Repetition by ``stride``, then a convolution; the way back from :func:`pool`."""
+    layer = conv(dims, inputs, outputs, kernel, [1] * dims)
+    return nn.Sequential(nn.Upsample(scale_factor=tuple(stride)), layer) if max(stride) > 1 else layer
 
 
 def norm(kind: str, dims: int, channels: int) -> nn.Module:
@@ -77,7 +90,10 @@ class TimeEmbedding(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Residual block: convolution, norm, scale and shift by the time embedding, activation; ``[B, C, *S]``."""
+    """Block: convolution, norm, scale and shift by the time embedding, activation; ``[B, C, *S]``.
+
+    What comes in is added to the result, unless ``residual`` is off.
+    """
 
     def __init__(
         self,
@@ -88,8 +104,10 @@ class ConvBlock(nn.Module):
         norm_kind: str,
         embedding: int,
         slope: float,
+        residual: bool = True,
     ) -> None:
         super().__init__()
+        self.residual = residual
         self.conv = conv(dims, channels, channels, kernel, dilation)
         self.norm = norm(norm_kind, dims, channels)
         self.modulation = nn.Linear(embedding, 2 * channels) if embedding else None
@@ -105,5 +123,5 @@ class ConvBlock(nn.Module):
             scale, shift = self.modulation(embedded).to(h.dtype).chunk(2, dim=1)
             per_axis = (..., *([None] * (h.dim() - 2)))
             h = torch.addcmul(shift[per_axis], h, 1.0 + scale[per_axis])
-        out: Tensor = x + self.act(h)
-        return out
+        out: Tensor = self.act(h)
+        return x + out if self.residual else out

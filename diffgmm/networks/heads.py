@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diffgmm.mixture import GaussianMixture
 
-MEANS = ("mask", "free", "offset")
+MEANS = ("mask", "free", "offset", "tanh")
 
 
 class MixtureHead(nn.Module):
@@ -18,6 +18,7 @@ class MixtureHead(nn.Module):
     Args:
         components: K.
         means: ``mask``: a factor times the reference (complex for two channels); ``free``: the value itself;
+            ``tanh``: its hyperbolic tangent, between -1 and 1 in scaled units;
             ``offset``: the value plus what the state has already lost of the noise, y - x_t.
         min_scale: smallest standard deviation, in the representation's units. A likelihood without a floor rewards
             a component that collapses onto one point without bound.
@@ -77,6 +78,8 @@ class MixtureHead(nn.Module):
         reference = reference.float().unsqueeze(1)
         if self.kind == "free":
             means = values
+        elif self.kind == "tanh":
+            means = values.tanh()
         elif self.kind == "offset":
             means = values + reference - state.float().unsqueeze(1)
         elif self.channels == 2:

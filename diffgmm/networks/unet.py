@@ -8,25 +8,40 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, downsample, norm, upsample
+from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, conv, downsample, norm, pool, unpool, upsample
 from diffgmm.networks.bottleneck import make_bottleneck
+
+_CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat")}
 
 
 class _Level(nn.Module):
-    """A resampling layer, its norm and activation, an optional skip, then blocks at the new resolution."""
+    """A resampling layer, its norm and activation, an optional skip, then blocks at the new resolution.
 
-    def __init__(self, resample: nn.Module, normed: nn.Module, slope: float, blocks: list[ConvBlock]) -> None:
+    A skip is added, or joined as further channels and brought back to the level's width by ``merge``.
+    """
+
+    def __init__(
+        self,
+        resample: nn.Module,
+        normed: nn.Module,
+        slope: float,
+        blocks: list[ConvBlock],
+        merge: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.resample, self.norm, self.act = resample, normed, nn.LeakyReLU(slope)
         self.blocks = nn.ModuleList(blocks)
+        self.merge = merge
+        self.dropout = nn.Dropout(dropout) if dropout else None
 
     def forward(self, x: Tensor, embedded: Tensor | None, skip: Tensor | None = None) -> Tensor:
         x = self.act(self.norm(self.resample(x)))
         if skip is not None:
-            x = x + skip
+            x = x + skip if self.merge is None else self.act(self.merge(torch.cat([x, skip], dim=1)))
         for block in self.blocks:
             x = block(x, embedded)
-        return x
+        return x if self.dropout is None else self.dropout(x)
 
 
 class UNet(nn.Module):
@@ -46,6 +61,13 @@ class UNet(nn.Module):
         position: give the network the frequency of each bin as an input channel (two axes only).
         norm_kind: ``batch``, ``group`` or ``none``.
         slope: of LeakyReLU.
+        input_layers: linear layers per position before the first level, each with LeakyReLU, as wide as that level.
+        pooling: ``stride``: strided convolutions and their transposes; ``max``: max-pooling and repetition, each with
+            a convolution.
+        skips: ``add`` them, or ``concat``: join them as channels, with a convolution.
+        residual: whether blocks add what comes in.
+        dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
+            generator.
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
     of their total stride and cut back.
@@ -75,6 +97,11 @@ class UNet(nn.Module):
         position: bool = True,
         norm_kind: str = "batch",
         slope: float = 0.1,
+        input_layers: int = 0,
+        pooling: str = "stride",
+        skips: str = "add",
+        residual: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dims = len(kernel)
@@ -86,11 +113,17 @@ class UNet(nn.Module):
             raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
         if any(k % 2 == 0 for k in kernel):
             raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
+        for name, value in (("pooling", pooling), ("skips", skips)):
+            if value not in _CHOICES[name]:
+                raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+        if input_layers < 0 or not 0.0 <= dropout < 1.0:
+            raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         self.init_args = {
             "channels": list(channels), "strides": [list(s) for s in strides], "features": features,
             "blocks": blocks, "kernel": list(kernel), "dilations": list(dilations), "bottleneck": bottleneck,
             "hidden": hidden, "bins": bins, "embedding": embedding, "position": position,
-            "norm_kind": norm_kind, "slope": slope,
+            "norm_kind": norm_kind, "slope": slope, "input_layers": input_layers, "pooling": pooling,
+            "skips": skips, "residual": residual, "dropout": dropout,
         }  # fmt: skip
         self.features = features
         self.strides = [tuple(s) for s in strides]
@@ -100,8 +133,10 @@ class UNet(nn.Module):
 
         def block(width: int, dilation: int = 1) -> ConvBlock:
             spread = [1] * (self.dims - 1) + [dilation]
-            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope)
+            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope, residual)
 
+        self._pooling, self._kernel, self._slope, self._input_layers = pooling, kernel, slope, input_layers
+        self.inputs: nn.Module = nn.Identity()
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         self._first = channels[0]
@@ -109,9 +144,10 @@ class UNet(nn.Module):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by attach(), which knows how many channels come in.
             resample = (
-                downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
+                self._resample(False, channels[level - 1], width, strides[level]) if level else nn.Identity()
             )
-            self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack))
+            drop = dropout if level >= len(channels) - 2 else 0.0
+            self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
         flat = channels[-1]
         if self.dims == 2 and bottleneck != "none":
@@ -121,18 +157,34 @@ class UNet(nn.Module):
         self.bottleneck = make_bottleneck(bottleneck, flat, hidden)
         for level in range(len(channels) - 1, 0, -1):
             width = channels[level - 1]
-            resample = upsample(self.dims, channels[level], width, strides[level])
+            resample = self._resample(True, channels[level], width, strides[level])
             stack = [block(width) for _ in range(blocks)]
-            self.up.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack))
-        final = upsample(self.dims, channels[0], features, strides[0])
+            merge = conv(self.dims, 2 * width, width, kernel, [1] * self.dims) if skips == "concat" else None
+            self.up.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, merge))
+        final = self._resample(True, channels[0], features, strides[0])
         self.up.append(_Level(final, norm(norm_kind, self.dims, features), slope, []))
 
+    def _resample(self, up: bool, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
+        if self._pooling == "max":
+            return (unpool if up else pool)(self.dims, inputs, outputs, stride, self._kernel)
+        return (upsample if up else downsample)(self.dims, inputs, outputs, stride)
+
     def attach(self, inputs: int) -> None:
-        """Create the first convolution for ``inputs`` channels; called once by the model."""
+        """Create the first layers for ``inputs`` channels; called once by the model."""
         first = self.down[0]
         assert isinstance(first, _Level)
-        if isinstance(first.resample, nn.Identity):
-            first.resample = downsample(self.dims, inputs + self.position, self._first, self.strides[0])
+        if not isinstance(first.resample, nn.Identity):
+            return
+        width, layers = inputs + self.position, []
+        for _ in range(self._input_layers):
+            layers += [
+                conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims),
+                nn.LeakyReLU(self._slope),
+            ]
+            width = self._first
+        if layers:
+            self.inputs = nn.Sequential(*layers)
+        first.resample = self._resample(False, width, self._first, self.strides[0])
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, C, *S]`` and process time ``[B]`` to features ``[B, features, *S]``."""
@@ -146,6 +198,7 @@ class UNet(nn.Module):
         if self.dims == 2:
             x = x.contiguous(memory_format=torch.channels_last)
         embedded = self.embed(time) if self.embed is not None else None
+        x = self.inputs(x)
         skips = []
         for level in self.down:
             x = level(x, embedded)

@@ -1,0 +1,191 @@
+"""The table of finished runs, and what it says about one Gaussian against several."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_modules.errors import DataError
+from diffgmm.audio import replacing
+from experiments.ablations.judging import METRICS, SETTINGS
+from experiments.ablations.plan import Variant
+
+_MIXTURE = {
+    "nll": ("NLL", 3),
+    "crps": ("CRPS", 4),
+    "coverage_90": ("coverage of 90 %", 3),
+    "components": ("in use", 2),
+}
+_QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
+_SAYS = {"nfe1": "NFE 1, mean", "nfe4": "NFE 4, mean", "nfe4_sample": "NFE 4, sampled"}
+_COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant with the results of its seeds."""
+
+    variant: Variant
+    results: tuple[dict[str, Any], ...]
+
+    def values(self, *path: str) -> list[float]:
+        """A figure of every seed, where it exists: ``("mixture", "nll")``, ``("quality", "nfe1", "pesq_wb")``."""
+        found = []
+        for result in self.results:
+            value: Any = result
+            for key in path:
+                value = value[key]
+            if value is not None:
+                found.append(float(value))
+        return found
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether training fitted weights and scales; otherwise the likelihood tells nothing."""
+        return all({"nll", "elbo"} & set(result["losses"]) for result in self.results)
+
+
+def gather(variants: Sequence[Variant], home: Path) -> list[Row]:
+    """The variants that have a finished run, in order.
+
+    Raises:
+        DataError: runs of different budgets, which one table must not compare.
+    """
+    rows, budgets = [], {}
+    for variant in variants:
+        found = []
+        for path in sorted(
+            (home / variant.name).glob("seed-*/result.json"), key=lambda path: path.parent.name
+        ):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            budgets[path.parent] = (result["steps"], result["pairs"])
+            found.append(result)
+        if found:
+            rows.append(Row(variant, tuple(found)))
+    if len(set(budgets.values())) > 1:
+        (first, one), *others = budgets.items()
+        other, two = next((place, budget) for place, budget in others if budget != one)
+        raise DataError(f"{first} has {one} steps and pairs, {other} has {two}: these can't share a table")
+    return rows
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean, and with several values ``±`` their standard deviation.
+
+    >>> spread([1.0, 3.0], 2), spread([0.5], 1), spread([], 1)
+    ('2.00 ± 1.41', '0.5', '–')
+    """
+    if not values:
+        return "–"
+    text = _number(statistics.fmean(values), digits)
+    return text + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """K = 1 against the best K > 1, by NLL: the margin beside the spread of the seeds."""
+    fitted = [row for row in rows if row.variant.group == "components" and row.values("mixture", "nll")]
+    single = [row for row in fitted if row.variant.changes.get("model.head.components") == 1]
+    several = [row for row in fitted if row not in single]
+    if not single or not several:
+        return "K = 1 and a mixture are not both trained yet."
+    most = max(len(row.results) for row in several)
+    tested = [row for row in several if len(row.results) == most]
+    best = min(tested, key=lambda row: statistics.fmean(row.values("mixture", "nll")))
+    a, b = single[0].values("mixture", "nll"), best.values("mixture", "nll")
+    margin = statistics.fmean(a) - statistics.fmean(b)
+    text = (
+        f"NLL in nats per real dimension: {single[0].variant.says} {spread(a, 4)} ({len(a)} seeds), "
+        f"{best.variant.says} {spread(b, 4)} ({len(b)} seeds), the best of those with {most}. "
+    )
+    text += f"{'Lower' if margin > 0 else 'Higher'} by {abs(margin):.4f} with the mixture"
+    if len(a) > 1 and len(b) > 1:
+        pooled = math.sqrt((statistics.variance(a) + statistics.variance(b)) / 2)
+        apart = max(b) < min(a)
+        text += (
+            f", {abs(margin) / pooled:.1f} times the pooled standard deviation of the seeds; "
+            if pooled
+            else "; "
+        )
+        text += "every seed of the mixture is below every seed of K = 1" if apart else "the seeds overlap"
+    return text + "."
+
+
+def render(rows: Sequence[Row], plot: str | None = None) -> str:
+    """Markdown: what was run, the verdict, mixture and quality of every variant."""
+    result = rows[0].results[0]
+    noisy = result["quality"]["noisy"]
+    text = [
+        "# Ablations",
+        "",
+        f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
+        "",
+        "Each variant is [base.yaml](ablations/base.yaml) with changes of [variants.yaml](ablations/variants.yaml), "
+        f"trained for {result['steps']} steps and judged on {result['pairs']} fixed validation pairs: small models, to "
+        "be compared with one another and with nothing else. Mean ± standard deviation over seeds (of the weights and "
+        "of the training windows).",
+        "",
+        verdict(rows),
+        "",
+    ]
+    if plot:
+        text += [f"![NLL and PESQ of every variant]({plot})", ""]
+    text += ["## The mixture, from the noisy signal alone (t = 1)", ""]
+    text += [
+        "NLL in nats per real dimension and CRPS (lower is better), share of noise in the central 90 % interval, "
+        "components in use (exponential of the entropy of the mean responsibilities).",
+        "",
+    ]
+    head = ["variant", "seeds", *(label for label, _ in _MIXTURE.values())]
+    text += _lines(head, [_cells(row, lambda row: _mixture(row)) for row in rows])
+    for setting in SETTINGS:
+        text += ["", f"## Quality, {_SAYS[setting]}", ""]
+        names = [f"{name} in dB" if name == "si_sdr" else name for name in METRICS]
+        before = ["noisy", "", *(_number(noisy[name], _QUALITY[name]) for name in METRICS)]
+        after = [_cells(row, lambda row, s=setting: _quality(row, s)) for row in rows]  # type: ignore[misc]
+        text += _lines(["variant", "seeds", *names], [before, *after])
+    return "\n".join(text) + "\n"
+
+
+def _cells(row: Row, figures: Callable[[Row], list[str]]) -> list[str]:
+    return [row.variant.says, str(len(row.results)), *figures(row)]
+
+
+def _mixture(row: Row) -> list[str]:
+    if not row.has_likelihood:
+        return ["–"] * len(_MIXTURE)
+    return [spread(row.values("mixture", name), digits) for name, (_, digits) in _MIXTURE.items()]
+
+
+def _quality(row: Row, setting: str) -> list[str]:
+    return [spread(row.values("quality", setting, name), _QUALITY[name]) for name in METRICS]
+
+
+def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
+    """Write the page and, beside it, the plot; both replace what was there.
+
+    Raises:
+        DataError: no such folder.
+    """
+    from experiments.ablations.plot import draw
+
+    if not path.parent.is_dir():
+        raise DataError(f"{path.parent}: no such folder")
+    picture = path.with_suffix(".svg")
+    draw(rows, picture)
+    with replacing(path) as part:
+        part.write_text(render(rows, picture.name), encoding="utf-8")
+    return path, picture
