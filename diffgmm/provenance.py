@@ -30,6 +30,27 @@ def facts() -> dict[str, Any]:
     }
 
 
+def hardware() -> dict[str, Any]:
+    """Memory in GiB (None where the system does not tell) and names of GPUs; loads torch."""
+    import torch
+
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        memory = None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {
+        "memory_gib": None if memory is None else round(memory, 1),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(number) for number in range(count)],
+    }
+
+
+def changes() -> str | None:
+    """What the tree of the package differs by from its revision, as ``git apply`` takes it; None outside of git."""
+    return _git("diff", "--no-ext-diff", "--no-color", "--binary", "HEAD", strip=False)
+
+
 def processor() -> str:
     """Name of the processor as the system tells it; the architecture where it tells none."""
     try:
@@ -40,10 +61,14 @@ def processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _git(*args: str) -> str | None:
+def _git(*args: str, strip: bool = True) -> str | None:
     """Output of a git command in the folder of the package, or None outside a repository."""
     if shutil.which("git") is None:
         return None
     folder = Path(__file__).resolve().parent
-    result = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else None
+    result = subprocess.run(
+        ["git", "-C", str(folder), *args], capture_output=True, text=True, errors="replace", check=False
+    )
+    if result.returncode:
+        return None
+    return result.stdout.strip() if strip else result.stdout

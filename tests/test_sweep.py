@@ -309,7 +309,7 @@ def kill_one_of_two(folder: Path, *more: str) -> None:
         first = workers.start()
         trials = folder / "sweep" / "trials"
         # In the middle of its training: the run's files are there, its result is not.
-        until(lambda: list(trials.glob("*/config.yaml")), 120, workers)
+        until(lambda: list(trials.glob("*/config.yaml")), 300, workers)
         assert trainings(folder)
         os.kill(first.pid, signal.SIGKILL)
         first.wait(timeout=30)
@@ -318,9 +318,9 @@ def kill_one_of_two(folder: Path, *more: str) -> None:
         assert not (killed / worker.OUTCOME).exists()
         second, third = workers.start(), workers.start()
         for process in (second, third):
-            until(lambda one=process: one.poll() is not None, 240, workers)
+            until(lambda one=process: one.poll() is not None, 900, workers)
             assert process.returncode == 0, workers.told()
-        assert workers.start().wait(timeout=60) == 0  # a sweep that is done has nothing left to do
+        assert workers.start().wait(timeout=180) == 0  # a sweep that is done has nothing left to do
         told = workers.told()
     assert "4 finished, 1 retried" in told.splitlines()[-3], told
     tasks = [yaml.safe_load((one / "trial.yaml").read_text()) for one in sorted(trials.iterdir())]
@@ -339,7 +339,7 @@ def kill_one_of_two(folder: Path, *more: str) -> None:
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        again, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        again, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     with open(folder / "again" / "metrics.csv", newline="") as file:
@@ -387,7 +387,7 @@ def test_what_wandb_s_agent_starts_trains_and_logs(tmp_path: Path) -> None:
         "WANDB_MODE": "offline", "WANDB_RUN_ID": "agentrun", "WANDB_SWEEP_ID": "sweep1",
     }  # fmt: skip
     done = subprocess.run(
-        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180, check=False
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(tmp_path.rglob("offline-run-*-agentrun/*.wandb"))

@@ -1,0 +1,135 @@
+"""``diffgmm runs``: what was trained, what it came to, and what two runs do not have in common."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffgmm.runs import Run
+
+HELP = "list and compare training runs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("folders", nargs="*", default=["runs"], metavar="DIR", help="runs, or folders with runs below (runs)")
+    add("--metric", metavar="NAME,...", help="columns, e.g. val/loss,val/pesq_wb (the usual ones)")
+    add("--sort", metavar="NAME", help="from the best to the worst of this (by start)")
+    add("--last", action="store_true", help="last values instead of the best ones")
+    add("--best", metavar="NAME", help="print only the folder of the run that is best by this")
+    add("--diff", action="store_true", help="show what two runs (given as the two folders) differ in")
+    add("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table, the best run or the differences."""
+    from diffgmm.cli.errors import UsageError
+    from diffgmm.runs import RunsError, columns, find_runs, order
+
+    try:
+        if args.diff:
+            return _diff(args)
+        runs, by = find_runs(args.folders), "last" if args.last else "best"
+        asked = [name for name in (args.metric or "").split(",") if name]
+        wanted = args.best or args.sort
+        if wanted:
+            columns(runs, [wanted])
+            runs = order(runs, wanted, by)
+        if args.best:
+            print(runs[0].folder)
+            return 0
+        names = columns(runs, asked or ([wanted, *columns(runs)] if wanted else []))
+    except RunsError as error:
+        raise UsageError(str(error)) from error
+    names = list(dict.fromkeys(names))
+    if args.json:
+        print(json.dumps([_plain(one, by) for one in runs], indent=2, ensure_ascii=False))
+    else:
+        print(_table(runs, names, by))
+    return 0
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from diffgmm.runs import RunsError, differences, find_runs
+
+    if len(args.folders) != 2:
+        raise RunsError(f"--diff takes two runs, got {len(args.folders)}")
+    pair = []
+    for folder in args.folders:
+        found = find_runs([folder])
+        if len(found) > 1:
+            raise RunsError(f"{folder}: has {len(found)} runs, name one, such as {found[-1].folder}")
+        pair += found
+    found_ = differences(*pair)
+    if args.json:
+        rows = [{"key": one.key, "first": one.first, "second": one.second} for one in found_]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif found_:
+        lines = [("", str(pair[0].folder), str(pair[1].folder))]
+        print(
+            aligned([*lines, *((one.key, _short(one.first), _short(one.second)) for one in found_)], left=3)
+        )
+    else:
+        print("the same settings, code, versions, data and machine")
+    return 0
+
+
+def _plain(one: Run, by: str) -> dict[str, Any]:
+    values = {name: one.value(name, by) for name in one.values}
+    return {"folder": str(one.folder), "values": values, "settings": one.settings, "record": one.record}
+
+
+def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
+    from diffgmm.runs import order
+
+    best = {name: order(runs, name, by)[0] for name in names}
+    head = ("run", "started", "steps", "min", "kJ", *names, "revision")
+    rows = [head]
+    for one in runs:
+        cells = []
+        for name in names:
+            value = one.value(name, by)
+            mark = "*" if len(runs) > 1 and one is best[name] and value is not None else " "
+            cells.append("-" if value is None else f"{value:.4g}{mark}")
+        record = one.record
+        seconds = record.get("seconds_in_all", record.get("seconds"))
+        revision = (record.get("git_revision") or "-")[:8] + ("+" if record.get("git_modified") else "")
+        steps = str(record.get("steps", "-")) + ("" if record.get("finished", True) else "...")
+        minutes = "-" if seconds is None else f"{seconds / 60:.1f}"
+        started = str(record.get("started", "-"))[:16]
+        rows.append((_name(one.folder), started, steps, minutes, _energy(record), *cells, revision))
+    return aligned(rows)
+
+
+def _energy(record: Any) -> str:
+    parts = [part for part in (record.get("energy_joules") or {}).values() if part is not None]
+    return f"{sum(parts) / 1e3:.1f}" if parts else "-"
+
+
+def _name(folder: Path) -> str:
+    try:
+        return str(folder.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows as text, columns under one another; the first ``left`` ones flush left, the others flush right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
