@@ -79,13 +79,15 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
     def windows_loader(self, windows: EpochWindows) -> ResumableLoader:
         """Loader of this rank's share of the training windows."""
         rank, world_size = self.ranks()
-        if len(windows) < self.batch_size * world_size:
+        accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        if len(windows) < self.batch_size * world_size * accumulate:
+            times = f", {accumulate} times" if accumulate > 1 else ""
             raise DataError(
                 f"data: an epoch of {len(windows)} windows is less than one batch "
-                f"({self.batch_size} windows on each of {world_size} rank(s)); "
+                f"({self.batch_size} windows on each of {world_size} rank(s){times}); "
                 "raise epoch_size or lower batch_size"
             )
-        sampler = WindowSampler(windows, self.batch_size, rank, world_size)
+        sampler = WindowSampler(windows, self.batch_size, rank, world_size, accumulate)
         return ResumableLoader(
             windows, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._workers()
         )
@@ -106,4 +108,6 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
             "multiprocessing_context": self.start_method if self.num_workers > 0 else None,
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
+            # Of its own: else every pass over a loader would move on the state of the model's random numbers.
+            "generator": torch.Generator().manual_seed(self.seed),
         }

@@ -83,31 +83,34 @@ def collate(examples: Sequence[Example]) -> dict[str, Any]:
 
 
 class WindowSampler(DistributedSampler[int]):
-    """Deals the windows of an epoch to the ranks in turn, every rank the same number of whole batches.
+    """Deals the batches of an epoch to the ranks in turn, every rank the same number of whole batches.
 
-    The windows of one training step, all ranks together, are the next ``batch_size * world_size`` of the
-    epoch. It is a `DistributedSampler` so that Lightning leaves it in place and calls `set_epoch`.
+    The epoch is cut into batches of consecutive windows, and these are dealt out: the windows of one training step are
+    then the same, batch by batch, whether two ranks have one batch each or one rank has two and accumulates their
+    gradients. It is a `DistributedSampler` so that Lightning leaves it in place and calls `set_epoch`.
 
     Args:
         dataset: the windows.
-        batch_size: per rank; what doesn't fill a batch on every rank is dropped.
+        batch_size: per rank; what doesn't fill a step on every rank is dropped.
         rank, world_size: of this process.
+        accumulate: batches of a rank in one training step.
     """
 
-    def __init__(self, dataset: EpochWindows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, dataset: EpochWindows, batch_size: int, rank: int = 0, world_size: int = 1, accumulate: int = 1
+    ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
-        self.epoch_size = dataset.epoch_size
-        self.batches = self.epoch_size // (batch_size * world_size)
+        self.epoch_size, self.batch_size = dataset.epoch_size, batch_size
+        self.batches = self.epoch_size // (batch_size * world_size * accumulate) * accumulate
         self.num_samples = self.batches * batch_size
         self.total_size = self.num_samples * world_size
         self.skip = 0  # windows of this rank left out at the start of the next pass
 
     def __iter__(self) -> Iterator[int]:
         skip, self.skip = self.skip, 0
-        first = self.epoch * self.epoch_size
-        return iter(
-            range(first + self.rank + skip * self.num_replicas, first + self.total_size, self.num_replicas)
-        )
+        size, stride = self.batch_size, self.batch_size * self.num_replicas
+        first = self.epoch * self.epoch_size + self.rank * size
+        return (first + i // size * stride + i % size for i in range(skip, self.num_samples))
 
 
 class ResumableLoader(DataLoader[Example]):

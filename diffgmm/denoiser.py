@@ -153,13 +153,21 @@ class DiffGMM(L.LightningModule):
             representation, context, batch["clean"],
         )  # fmt: skip
 
+    def training_loss(
+        self, batch: Batch, seed: int, epoch: int, place: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted loss of a batch and its parts, with the random numbers of the ``place``-th batch of an epoch.
+
+        They come from this key and not from the global state: a resumed run continues exactly, and a training step is
+        the same from any number of processes.
+        """
+        generator = keyed_generator(self.device, seed, epoch, place)
+        return self.loss(self._inputs(batch, generator))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
-        # Drawn from (seed, step, rank) and not from the global state, so that a resumed run continues exactly.
-        generator = keyed_generator(
-            self.device, torch.initial_seed(), self.global_step, batch_idx, self.global_rank
-        )
-        total, parts = self.loss(self._inputs(batch, generator))
+        place = batch_idx * self.trainer.world_size + self.global_rank
+        total, parts = self.training_loss(batch, torch.initial_seed(), self.current_epoch, place)
         size = batch["noisy"].shape[0]
         self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)

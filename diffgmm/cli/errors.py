@@ -16,6 +16,8 @@ _FOR_USERS = {
     "data_modules.errors": "DataError",
     "diffgmm.results": "ResultsError",
     "diffgmm.benchmark": "BenchmarkError",
+    "diffgmm.export.errors": "ExportError",
+    "diffgmm.callbacks.errors": "TrainingError",
 }
 
 

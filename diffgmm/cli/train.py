@@ -8,20 +8,61 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins import CheckpointIO
 
+from diffgmm.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint
+from diffgmm.callbacks.effective_batch import EffectiveBatch
+from diffgmm.callbacks.metrics_file import MetricsFile
+from diffgmm.callbacks.nonfinite import NonFinite
+from diffgmm.callbacks.preemption import Preemption
+from diffgmm.callbacks.random_state import RandomState
 from diffgmm.callbacks.record import RunRecord
+from diffgmm.cli import resume
 from diffgmm.cli.errors import UsageError
 from diffgmm.denoiser import DiffGMM, check_rates
 
+#: What every run has, and by which name it is set up.
+_ALWAYS: dict[str, type[L.Callback]] = {
+    "record": RunRecord,
+    "effective_batch": EffectiveBatch,
+    "nonfinite": NonFinite,
+    "preemption": Preemption,
+    "last": LastCheckpoint,
+}
+
 
 class _Cli(LightningCLI):
-    """Always keeps a record of the run, and reports contradictions before anything starts."""
+    """Always keeps a record of the run and what it takes to go on; reports contradictions before anything starts."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(RunRecord, "record")
+        for name, callback in _ALWAYS.items():
+            parser.add_lightning_class_args(callback, name)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
+        callbacks = [*callbacks, RandomState(), MetricsFile()]
+        if config.get("enable_checkpointing") is False:
+            callbacks = [one for one in callbacks if not isinstance(one, LastCheckpoint)]
+        plugins = config.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(one, CheckpointIO) for one in plugins):
+            config["plugins"] = [*plugins, AtomicCheckpoints()]
+        trainer: L.Trainer = super()._instantiate_trainer(config, callbacks)
+        return trainer
+
+    def before_fit(self) -> None:
+        """Find out where to go on from, and open the run's metrics without deleting what they hold."""
+        if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
+            config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False))
+            found = resume.find(self.trainer, config)
+            self.config_init["fit"]["ckpt_path"] = None if found is None else str(found)
+            if found is not None:
+                resume.enter(self.trainer, found)
+        MetricsFile.prepare(self.trainer)
 
     def instantiate_classes(self) -> None:
         try:
@@ -49,7 +90,8 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     for name in _configurations(argv):
         if not Path(name).is_file():
             raise UsageError(f"no such configuration: {name} (see the folder experiments/)")
-    sys.argv = ["diffgmm", *argv]
+    # Lightning starts further processes by this name: a path where the command was called by one.
+    sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # class paths may name a user's own modules in the working folder
     try:
@@ -58,6 +100,8 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             L.LightningDataModule,
             subclass_mode_data=True,
             seed_everything_default=0,
+            # A run that is continued has its configuration in its folder already; others get a folder of their own.
+            save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
             parser_kwargs={"exit_on_error": False},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
