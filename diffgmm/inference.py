@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffgmm.audio import BLOCK
-from diffgmm.longform import Enhance, WindowGrid
-from diffgmm.model import Enhanced, ModelError, load_model
+from diffgmm.blocks import check_settings, checked, mixed_back, recording
+from diffgmm.model import ModelError, load_model
 from diffgmm.networks import fused
 from diffgmm.rates import ThroughRate
-from diffgmm.samplers import ESTIMATES, Estimate, keyed_generator
+from diffgmm.tracks import Tracks, Uncertain
+from diffgmm.windowed import WindowModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffgmm.sampling import Sampling
 
 PRETRAINED = Path(__file__).with_name("pretrained")
-WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
-ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
-ROWS_ELSEWHERE = 16
-
-
-class Enhancer(Protocol):
-    """What :class:`Denoiser` needs of a model; :class:`diffgmm.model.MixtureDenoiser` is one."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-
-    def enhance(
-        self,
-        noisy: Tensor,
-        *,
-        nfe: int = 1,
-        estimate: Estimate = "mean",
-        samples: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> Enhanced:
-        """Denoise ``[B, 1, T]`` at :attr:`sample_rate`."""
 
 
 def available_models() -> list[str]:
@@ -68,7 +51,7 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     return path
 
 
-class Denoiser:
+class Denoiser(WindowModel):
     """A trained model made fit for real files.
 
     Windows of 4 s at fixed positions are cross-faded, so audio of any length needs constant memory and the
@@ -88,24 +71,6 @@ class Denoiser:
         >>> denoiser.denoise(np.zeros((2, 44100), np.float32), 44100)   # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model: Enhancer,
-        description: Mapping[str, Any] | None = None,
-        *,
-        device: str | torch.device = "cpu",
-        window_seconds: float = WINDOW_SECONDS,
-        overlap_seconds: float = OVERLAP_SECONDS,
-    ) -> None:
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval() if isinstance(model, torch.nn.Module) else model
-        self.sample_rate = model.sample_rate
-        self.description: dict[str, Any] = dict(description or {})
-        # Every n-th sample starts a frame of the model; 1 for a model without frames.
-        self.align = int(getattr(getattr(model, "representation", None), "hop", 1))
-        self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
-        self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
-
     @classmethod
     def from_pretrained(
         cls, name: str | os.PathLike[str] = "base", device: str | torch.device = "cpu"
@@ -123,22 +88,20 @@ class Denoiser:
         x: np.ndarray,
         sample_rate: int,
         *,
-        nfe: int | None = None,
-        estimate: Estimate | None = None,
-        samples: int | None = None,
         seed: int = 0,
         strength: float = 1.0,
+        **sampling: Unpack[Sampling],
     ) -> np.ndarray:
         """Denoise a whole recording.
 
         Args:
             x: float ``[channels, samples]`` or ``[samples]``, any length and level.
             sample_rate: of ``x`` in Hz, any.
-            nfe: network calls per window; ``None`` for the model's default (as for the next two).
-            estimate: ``mean``, ``sample`` or ``mode``.
-            samples: reverse runs that are averaged.
             seed: of the sampling noise; same seed, same result.
             strength: 0 returns ``x``, 1 the model's output, between them a mixture.
+            sampling: ``nfe`` (network calls per window), ``estimate`` (``mean``, ``sample`` or ``mode``), ``samples``
+                (reverse runs that are averaged), ``solver``, ``substeps``, ``grid_power``, ``temperature``; what is
+                left out or ``None`` is the model's default (:meth:`diffgmm.model.MixtureDenoiser.enhance`).
 
         Returns:
             float32 of the shape of ``x``, at its rate and level; silence stays silence.
@@ -146,19 +109,14 @@ class Denoiser:
         Raises:
             ValueError: a setting out of range, ``x`` of another shape, or NaN or Inf in it.
         """
-        x = np.asarray(x)
-        if x.ndim not in (1, 2) or not np.issubdtype(x.dtype, np.floating):
-            raise ValueError(
-                f"expected float [channels, samples] or [samples], got {x.dtype} {list(x.shape)}"
-            )
+        x = recording(x)
         channels = np.atleast_2d(x)
         pieces = (channels[:, i : i + BLOCK] for i in range(0, channels.shape[1], BLOCK))
         y = np.empty(channels.shape, np.float32)
         done = 0
         for piece in self.denoise_blocks(
-            pieces, sample_rate, channels.shape[0],
-            nfe=nfe, estimate=estimate, samples=samples, seed=seed, strength=strength,
-        ):  # fmt: skip
+            pieces, sample_rate, channels.shape[0], seed=seed, strength=strength, **sampling
+        ):
             y[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
         return y.reshape(x.shape)
@@ -169,11 +127,9 @@ class Denoiser:
         sample_rate: int,
         channels: int,
         *,
-        nfe: int | None = None,
-        estimate: Estimate | None = None,
-        samples: int | None = None,
         seed: int = 0,
         strength: float = 1.0,
+        **sampling: Unpack[Sampling],
     ) -> Iterator[np.ndarray]:
         """Denoise piece by piece in constant memory; arguments as in :meth:`denoise`.
 
@@ -185,13 +141,8 @@ class Denoiser:
         Yields:
             float32 ``[channels, m]``; all of them together are as long as the input.
         """
-        if not 0.0 <= strength <= 1.0:
-            raise ValueError(f"strength must be in 0..1, got {strength}")
-        if sample_rate <= 0 or channels <= 0:
-            raise ValueError(f"need rate > 0 and channels > 0, got {sample_rate} and {channels}")
-        enhance = self.enhancer(nfe=nfe, estimate=estimate, samples=samples, seed=seed)
-        shortest = round(SHORTEST_SECONDS * self.sample_rate)
-        grid = WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self.align)
+        check_settings(sample_rate, channels, strength)
+        grid = self.grid(self.enhancer(seed=seed, **sampling), channels)
         path = ThroughRate(sample_rate, self.sample_rate, channels, grid)
         for block in blocks:
             for x, y in path.push(checked(block, channels)):
@@ -199,77 +150,75 @@ class Denoiser:
         for x, y in path.finish():
             yield mixed_back(x, y, strength)
 
-    def enhancer(
+    def denoise_with_uncertainty(
         self,
+        x: np.ndarray,
+        sample_rate: int,
         *,
-        nfe: int | None = None,
-        estimate: Estimate | None = None,
-        samples: int | None = None,
         seed: int = 0,
-    ) -> Enhance:
-        """The model as a function of windows (:data:`diffgmm.longform.Enhance`); arguments as in :meth:`denoise`."""
-        defaults = self.description.get("sampler", {})
-        options: dict[str, Any] = {
-            "nfe": defaults.get("nfe", 1) if nfe is None else nfe,
-            "estimate": defaults.get("estimate", "mean") if estimate is None else estimate,
-            "samples": defaults.get("samples", 1) if samples is None else samples,
-        }
-        if options["nfe"] < 1 or options["samples"] < 1:
-            raise ValueError(
-                f"nfe and samples must be at least 1, got {options['nfe']} and {options['samples']}"
-            )
-        if options["estimate"] not in ESTIMATES:
-            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {options['estimate']!r}")
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
-        # Sampling noise belongs to a channel and a window, whatever shares a batch with them.
-        random = options["estimate"] == "sample" or options["nfe"] > 1
+        bins: bool = True,
+        **sampling: Unpack[Sampling],
+    ) -> Uncertain:
+        """Denoise a whole recording and tell how sure the model is; arguments as in :meth:`denoise`.
 
-        def enhance(rows: np.ndarray, keys: list[tuple[int, int]]) -> np.ndarray:
-            if not random:
-                return self._enhance(rows, options, None)
-            outputs = []
-            for row, key in zip(rows, keys, strict=True):
-                outputs.append(self._enhance(row[None], options, keyed_generator(self.device, seed, *key)))
-            return np.concatenate(outputs)
+        Args:
+            bins: also give the map of time and frequency: four bytes a bin for the standard deviation and for each
+                component, about 1 GB for an hour.
 
-        return enhance
+        Returns:
+            The waveform that :meth:`denoise` gives, its standard deviation and confidence sample by sample, and the
+            map. Above the model's own band nothing is known, and nothing is counted.
 
-    def _enhance(
-        self, rows: np.ndarray, options: dict[str, Any], generator: torch.Generator | None
+        Raises:
+            ValueError: as :meth:`denoise`, or the model gives no mixture.
+        """
+        from diffgmm.uncertain import whole
+
+        x = recording(x)
+        check_settings(sample_rate, np.atleast_2d(x).shape[0], 1.0)
+        return whole(self, x, sample_rate, self.options(**sampling), seed=seed, bins=bins)
+
+    def uncertain_blocks(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        channels: int,
+        *,
+        seed: int = 0,
+        **sampling: Unpack[Sampling],
+    ) -> Iterator[Tracks]:
+        """:meth:`denoise_blocks` with standard deviation and confidence, in constant memory; no map of bins.
+
+        Yields:
+            Waveform, standard deviation and confidence, float32 ``[channels, m]`` each.
+        """
+        from diffgmm.uncertain import UncertainStream
+
+        check_settings(sample_rate, channels, 1.0)
+        stream = UncertainStream(self, sample_rate, channels, self.options(**sampling), seed)
+        for block in blocks:
+            yield from stream.push(checked(block, channels))
+        yield from stream.finish()
+
+    def posterior_samples(
+        self, x: np.ndarray, sample_rate: int, n: int, *, seed: int = 0, **sampling: Unpack[Sampling]
     ) -> np.ndarray:
-        """``[B, T]`` through the model at a level that no floor or overflow in it can touch."""
-        outputs = np.zeros_like(rows)
-        peaks = np.abs(rows).max(axis=1)
-        heard = np.flatnonzero(peaks)  # digital silence stays digital silence
-        if not len(heard):
-            return outputs
-        _, exponents = np.frexp(peaks[heard, None])  # powers of two, so scaling loses nothing
-        noisy = torch.from_numpy(np.ldexp(rows[heard], -exponents)[:, None]).to(self.device)
-        with torch.inference_mode():
-            enhanced = self.model.enhance(noisy, generator=generator, **options).waveform
-        clean = enhanced[:, 0].float().cpu().numpy()
-        if not np.isfinite(clean).all():
-            raise ModelError(
-                "the model's output is not finite; its weights are damaged or it was not trained well"
-            )
-        outputs[heard] = np.ldexp(clean, exponents)
-        return outputs
+        """``n`` draws from what the speech may have been, each by its own reverse run.
 
+        Args:
+            x, sample_rate: as in :meth:`denoise`.
+            n: how many, at least 1. Draw i is ``denoise(..., estimate="sample", samples=1, seed=seed + i)``.
+            sampling: as in :meth:`denoise`, but ``nfe`` is 4 if left out: one step draws every bin for itself, more
+                make them agree.
 
-def checked(block: np.ndarray, channels: int) -> np.ndarray:
-    """``block`` as float32.
+        Returns:
+            float32 ``[n, *x.shape]``.
 
-    Raises:
-        ValueError: not ``[channels, n]``, or NaN or Inf in it.
-    """
-    if block.ndim != 2 or block.shape[0] != channels:
-        raise ValueError(f"expected blocks of [{channels}, samples], got {list(block.shape)}")
-    if not np.isfinite(block).all():
-        raise ValueError("audio holds NaN or Inf")
-    return block.astype(np.float32, copy=False)
-
-
-def mixed_back(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
-    """Between the input ``x`` (strength 0) and the output ``y`` (strength 1)."""
-    return y if strength == 1.0 else x + np.float32(strength) * (y - x)
+        Raises:
+            ValueError: as :meth:`denoise`, or ``n`` below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        given: Sampling = {"nfe": 4, **sampling}
+        given["estimate"], given["samples"] = "sample", 1
+        return np.stack([self.denoise(x, sample_rate, seed=seed + i, **given) for i in range(n)])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 Enhance = Callable[[np.ndarray, "list[tuple[int, int]]"], np.ndarray]
-"""``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, window index) of a row."""
+"""``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, first sample) of a row."""
 
 
 class Fifo:
@@ -67,7 +67,7 @@ class WindowGrid:
         if not 0 < 2 * overlap <= window:
             raise ValueError(f"overlap must be in 1..{window // 2} for a window of {window}, got {overlap}")
         self._enhance, self._channels, self._batch = enhance, channels, batch
-        self._window, self._overlap, self._hop = window, overlap, window - overlap
+        self._window, self.overlap, self._hop = window, overlap, window - overlap
         self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
         # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
         self._rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
@@ -90,16 +90,16 @@ class WindowGrid:
             return
         if total <= self._window and self._next == 0:
             x = self._input.view(0, total)
-            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), range(1))
+            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), [0])
             yield x, y[:, :total]
             return
         for k in range(self._next, (total - self._window) // self._hop + 1):
             yield self._settled(k, self._run(range(k, k + 1))[0], (k + 1) * self._hop)
             self._next = k + 1
         done = self._next * self._hop  # settled so far; the last window's tail reaches one overlap further
-        if total > done + self._overlap:
+        if total > done + self.overlap:
             start = (total - self._window) // self._align * self._align
-            y = self._rows(self._input.view(start, total), range(self._next, self._next + 1))
+            y = self._rows(self._input.view(start, total), [start])
             yield self._settled(self._next, y[:, done - total :], total)
         elif self._tail is not None:
             yield self._input.view(done, total), self._tail
@@ -108,19 +108,22 @@ class WindowGrid:
         """Fade window k, given from its grid position on, into its predecessor; final until ``end``."""
         start, y = k * self._hop, y.copy()
         if self._tail is not None:
-            y[:, : self._overlap] = self._tail + self._rise * (y[:, : self._overlap] - self._tail)
+            y[:, : self.overlap] = self._tail + self._rise * (y[:, : self.overlap] - self._tail)
         self._tail = y[:, end - start :]
         return self._input.view(start, end), y[:, : end - start]
 
     def _run(self, indices: range) -> np.ndarray:
         """Model output ``[windows, channels, window]`` of these windows."""
         views = [self._input.view(k * self._hop, k * self._hop + self._window) for k in indices]
-        return self._rows(np.concatenate(views), indices).reshape(len(indices), self._channels, -1)
+        starts = [k * self._hop for k in indices]
+        return self._rows(np.concatenate(views), starts).reshape(len(indices), self._channels, -1)
 
-    def _rows(self, rows: np.ndarray, indices: range) -> np.ndarray:
+    def _rows(self, rows: np.ndarray, starts: list[int]) -> np.ndarray:
         """Model output of rows ``[windows * channels, n]``, at most ``batch`` of them at once."""
-        keys = [(channel, k) for k in indices for channel in range(self._channels)]
-        starts = range(0, len(keys), self._batch)
+        keys = [(channel, start) for start in starts for channel in range(self._channels)]
         return np.concatenate(
-            [self._enhance(rows[i : i + self._batch], keys[i : i + self._batch]) for i in starts]
+            [
+                self._enhance(rows[i : i + self._batch], keys[i : i + self._batch])
+                for i in range(0, len(keys), self._batch)
+            ]
         )

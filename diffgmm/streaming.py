@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffgmm.blocks import check_settings, checked, mixed_back
 from diffgmm.fir import FirResampler
-from diffgmm.inference import Denoiser, checked, mixed_back
+from diffgmm.inference import Denoiser
 from diffgmm.longform import Enhance, Fifo
 from diffgmm.rates import FRAME_SECONDS, FRAME_SMOOTHING, ThroughRate
-from diffgmm.samplers import Estimate
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffgmm.sampling import Sampling
 
 CONTEXT_SECONDS = 1.5  # what a window has heard before the part that is kept
 STEP_SECONDS = 0.1
@@ -79,7 +85,7 @@ class TrailingGrid:
         x = self._input.view(first, heard)
         missing = max(0, self._shortest - x.shape[1])
         padded = np.pad(x, [(0, 0), (0, missing)], mode="reflect" if x.shape[1] > 1 else "edge")
-        keys = [(channel, self._next) for channel in range(self._channels)]
+        keys = [(channel, first) for channel in range(self._channels)]
         y = self._enhance(padded, keys)[:, start - first : x.shape[1]].copy()
         if self._tail is not None:
             n = min(self._fade, self._tail.shape[1], y.shape[1])
@@ -99,7 +105,7 @@ class StreamingDenoiser:
         denoiser: the model.
         sample_rate: of the blocks, Hz, any.
         channels: of the blocks.
-        nfe, estimate, samples, seed, strength: as in :meth:`diffgmm.inference.Denoiser.denoise`.
+        seed, strength, sampling: as in :meth:`diffgmm.inference.Denoiser.denoise`.
 
     Example:
         >>> stream = StreamingDenoiser(Denoiser.from_pretrained("base"), 16000)  # doctest: +SKIP
@@ -114,21 +120,16 @@ class StreamingDenoiser:
         sample_rate: int,
         channels: int = 1,
         *,
-        nfe: int | None = None,
-        estimate: Estimate | None = None,
-        samples: int | None = None,
         seed: int = 0,
         strength: float = 1.0,
+        **sampling: Unpack[Sampling],
     ) -> None:
-        if not 0.0 <= strength <= 1.0:
-            raise ValueError(f"strength must be in 0..1, got {strength}")
-        if sample_rate <= 0 or channels <= 0:
-            raise ValueError(f"need rate > 0 and channels > 0, got {sample_rate} and {channels}")
+        check_settings(sample_rate, channels, strength)
         rate = denoiser.sample_rate
         context, step, ahead, fade = (
             round(s * rate) for s in (CONTEXT_SECONDS, STEP_SECONDS, AHEAD_SECONDS, FADE_SECONDS)
         )
-        enhance = denoiser.enhancer(nfe=nfe, estimate=estimate, samples=samples, seed=seed)
+        enhance = denoiser.enhancer(seed=seed, **sampling)
         grid = TrailingGrid(
             enhance, channels, context, step, ahead, fade, shortest=rate, align=denoiser.align
         )

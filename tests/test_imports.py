@@ -30,16 +30,18 @@ ALLOWED = {
     "fir": {"longform"},
     "rates": {"audio", "fir", "longform"},
     "model": BASE | {"representation", "networks", "samplers"},
+    "blocks": set(),
     "sampling": {"samplers"},
     "tracks": {"audio", "longform"},
     "uncertainty": BASE | {"representation", "tracks"},
     "windowed": BASE | {"longform", "model", "samplers", "sampling", "tracks"},
-    "uncertain": BASE | {"longform", "model", "rates", "tracks", "uncertainty", "inference"},
-    "inference": BASE | {"model", "networks", "rates", "sampling", "tracks", "uncertain", "windowed"},
+    "uncertain": BASE | {"blocks", "longform", "model", "rates", "tracks", "uncertainty", "inference"},
+    "inference": BASE
+    | {"blocks", "model", "networks", "rates", "sampling", "tracks", "uncertain", "windowed"},
     "peers": set(),  # they also run in an interpreter without diffgmm
     "results": {"audio"},
     "provenance": {"versions"},
-    "streaming": {"fir", "inference", "longform", "rates", "sampling"},
+    "streaming": {"blocks", "fir", "inference", "longform", "rates", "sampling"},
 }
 
 

@@ -1,0 +1,138 @@
+"""A trained model on windows of sound: fixed grid, safe levels, repeatable sampling noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffgmm.longform import Enhance, WindowGrid
+from diffgmm.model import Enhanced, ModelError
+from diffgmm.samplers import Estimate, keyed_generator
+from diffgmm.sampling import Sampling, is_random, resolved
+from diffgmm.tracks import FRAME
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
+ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
+ROWS_ELSEWHERE = 16
+
+Note = Callable[[np.ndarray, Tensor, Enhanced, np.ndarray], None]
+"""``note(rows, noisy [B, 1, T], enhanced, exponents [B, 1])``: the model saw these rows times 2 ** -exponent."""
+
+
+class Enhancer(Protocol):
+    """What :class:`Denoiser` needs of a model; :class:`diffgmm.model.MixtureDenoiser` is one."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+
+    def enhance(
+        self,
+        noisy: Tensor,
+        *,
+        nfe: int = 1,
+        estimate: Estimate = "mean",
+        samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> Enhanced:
+        """Denoise ``[B, 1, T]`` at :attr:`sample_rate`."""
+
+
+class WindowModel:
+    """A model, where it runs, what its description says, and the grid of windows that it runs on.
+
+    Args:
+        model: maps noisy windows ``[B, 1, T]`` to clean ones.
+        description: what :func:`diffgmm.model.load_model` returned: ``sampler`` defaults, ``card``.
+        device: where the model runs.
+        window_seconds, overlap_seconds: the grid.
+    """
+
+    def __init__(
+        self,
+        model: Enhancer,
+        description: Mapping[str, Any] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        window_seconds: float = WINDOW_SECONDS,
+        overlap_seconds: float = OVERLAP_SECONDS,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval() if isinstance(model, torch.nn.Module) else model
+        self.sample_rate = model.sample_rate
+        self.description: dict[str, Any] = dict(description or {})
+        # Every n-th sample starts a frame of the model, or of what is told of its uncertainty.
+        representation = getattr(model, "representation", None)
+        self.align = 1 if representation is None else int(getattr(representation, "hop", FRAME))
+        self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
+        self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
+
+    def options(self, **sampling: Unpack[Sampling]) -> dict[str, Any]:
+        """What the model is asked for: the given options, and its own defaults for the others."""
+        return resolved(self.description.get("sampler", {}), sampling)
+
+    def enhancer(self, *, seed: int = 0, **sampling: Unpack[Sampling]) -> Enhance:
+        """The model as a function of windows (:data:`diffgmm.longform.Enhance`); arguments as in :meth:`denoise`."""
+        options = self.options(**sampling)
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        return lambda rows, keys: self.run(rows, keys, options, seed)
+
+    def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
+        """The fixed grid of windows, running ``enhance``."""
+        shortest = round(SHORTEST_SECONDS * self.sample_rate)
+        return WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self.align)
+
+    def run(
+        self,
+        rows: np.ndarray,
+        keys: list[tuple[int, int]],
+        options: dict[str, Any],
+        seed: int = 0,
+        note: Note | None = None,
+    ) -> np.ndarray:
+        """Denoise windows ``[B, T]``; ``note`` is told what the model answered for those that are not silent."""
+        # Sampling noise belongs to a channel and a place, whatever shares a batch with them.
+        if not is_random(options):
+            return self._enhance(rows, np.arange(len(rows)), options, None, note)
+        outputs = [
+            self._enhance(rows, np.array([i]), options, keyed_generator(self.device, seed, *key), note)
+            for i, key in enumerate(keys)
+        ]
+        return np.concatenate(outputs)
+
+    def _enhance(
+        self,
+        rows: np.ndarray,
+        chosen: np.ndarray,
+        options: dict[str, Any],
+        generator: torch.Generator | None,
+        note: Note | None,
+    ) -> np.ndarray:
+        """The ``chosen`` ones of ``[B, T]`` through the model at a level that no floor or overflow in it can touch."""
+        outputs = np.zeros((len(chosen), rows.shape[1]), np.float32)
+        peaks = np.abs(rows[chosen]).max(axis=1)
+        sounding = np.flatnonzero(peaks)  # digital silence stays digital silence
+        if not len(sounding):
+            return outputs
+        heard = chosen[sounding]
+        _, exponents = np.frexp(peaks[sounding, None])  # powers of two, so scaling loses nothing
+        noisy = torch.from_numpy(np.ldexp(rows[heard], -exponents)[:, None]).to(self.device)
+        with torch.inference_mode():
+            enhanced = self.model.enhance(noisy, generator=generator, **options)
+            if note is not None:
+                note(heard, noisy, enhanced, exponents)
+        clean = enhanced.waveform[:, 0].float().cpu().numpy()
+        if not np.isfinite(clean).all():
+            raise ModelError(
+                "the model's output is not finite; its weights are damaged or it was not trained well"
+            )
+        outputs[sounding] = np.ldexp(clean, exponents)
+        return outputs
