@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= experiments/mini.yaml
+BENCHMARK ?= dsn
 CORPORA ?= $(or $(DIFFGMM_HOME),$(HOME)/.cache/diffgmm)/corpora
 JOBS ?= 2
 
@@ -17,7 +18,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train peers bench-data clean
+.PHONY: help install demo test test-full lint format data train peers reproduce bench-data clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +77,9 @@ peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/peers/requirements.txt
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/peers/requirements-no-deps.txt
 	@echo "use them: diffgmm benchmark --set dsn-test --peers all --peers-python .venv-peers/bin/python"
+
+reproduce: install ## reproduce BENCHMARK=dsn from raw data to the table (dsn: 5.3 GB to fetch, then some minutes)
+	@'$(BIN)/diffgmm' reproduce '$(BENCHMARK)'
 
 bench-data: install ## measure mixing, workers' memory and the wait for data against their goals
 	@'$(BIN)/python' -m experiments.bench_data

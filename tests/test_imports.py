@@ -203,7 +203,10 @@ HEAVY = {
     [
         ["--version"],
         ["--help"],
-        *([verb, "--help"] for verb in ("denoise", "benchmark", "report", "prepare", "sweep", "info")),
+        *(
+            [verb, "--help"]
+            for verb in ("denoise", "benchmark", "report", "prepare", "sweep", "runs", "reproduce", "info")
+        ),
     ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:

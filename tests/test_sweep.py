@@ -255,7 +255,7 @@ class Workers:
         (folder / "space.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False))
         self.command = [
             sys.executable, "-m", "diffgmm.cli.main", "sweep", "--config", str(CONFIG), "--space", "space.yaml",
-            "--out", "sweep", "--heartbeat", "2", *more,
+            "--out", "sweep", "--heartbeat", "2", "--trials", "3", *more,
         ]  # fmt: skip
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -322,14 +322,12 @@ def kill_one_of_two(folder: Path, *more: str) -> None:
             assert process.returncode == 0, workers.told()
         assert workers.start().wait(timeout=180) == 0  # a sweep that is done has nothing left to do
         told = workers.told()
-    assert "4 finished, 1 retried" in told.splitlines()[-3], told
+    assert "3 finished, 1 retried" in told.splitlines()[-3], told
     tasks = [yaml.safe_load((one / "trial.yaml").read_text()) for one in sorted(trials.iterdir())]
     values = [task["parameters"] for task in tasks]
-    assert len(values) == 5 and sum(one == values[0] for one in values) == 2  # the killed one, again
-    outcomes = {
-        one.name: json.loads((one / worker.OUTCOME).read_text()) for one in trials.glob("*/outcome.json")
-    }
-    assert len(outcomes) == 4
+    assert len(values) == 4 and sum(one == values[0] for one in values) == 2  # the killed one, again
+    outcomes = {file.parent.name: json.loads(file.read_text()) for file in trials.glob(f"*/{worker.OUTCOME}")}
+    assert len(outcomes) == 3
     best = min(one["value"] for one in outcomes.values())
 
     again = [

@@ -18,8 +18,13 @@ DESCRIPTION = (
 )
 
 
-def write_set_file(corpus: Path, path: Path) -> None:
-    """Describe the corpus' test pairs in ``path``; audio stays where it is.
+def write_set_file(corpus: Path, path: Path, name: str = NAME, description: str = DESCRIPTION) -> None:
+    """Describe the test pairs of a corpus of pairs in ``path``; audio stays where it is.
+
+    Args:
+        corpus: folder of the prepared corpus.
+        path: file to write.
+        name, description: of the set.
 
     Raises:
         DataError: the corpus has no test pairs, or a file has no counterpart.
@@ -30,7 +35,7 @@ def write_set_file(corpus: Path, path: Path) -> None:
             found[clip.kind][Path(clip.path).stem] = clip
     ids = sorted(found["clean"])
     if not ids or ids != sorted(found["noisy"]):
-        raise DataError(f"{corpus}: no complete test pairs; run `diffgmm prepare {NAME}` again")
+        raise DataError(f"{corpus}: no complete test pairs; run `diffgmm prepare {name}` again")
     pairs: list[dict[str, Any]] = []
     files: dict[str, str] = {}
     digest = hashlib.sha256()
@@ -54,7 +59,7 @@ def write_set_file(corpus: Path, path: Path) -> None:
                 **where,
             }
         )
-    about = {"name": NAME, "description": DESCRIPTION, "checksum": digest.hexdigest()}
+    about = {"name": name, "description": description, "checksum": digest.hexdigest()}
     text = json.dumps({**about, "subsets": subsets, "pairs": pairs, "files": files}, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:

@@ -17,7 +17,20 @@ from diffgmm.cli.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, e
 #: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
 VERBS = {
     name: f"diffgmm.cli.{name}"
-    for name in ("denoise", "evaluate", "benchmark", "report", "prepare", "data", "sweep", "runs", "info")
+    for name in (
+        "denoise",
+        "evaluate",
+        "calibrate",
+        "benchmark",
+        "report",
+        "prepare",
+        "data",
+        "sweep",
+        "runs",
+        "reproduce",
+        "export",
+        "info",
+    )
 }
 #: Verbs of Lightning's command line: ``run(argv) -> int`` gets everything, the verb first, untouched.
 TRAINING = {
