@@ -7,30 +7,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tiny_model import tiny
 
 from diffgmm.model import MixtureDenoiser
 from diffgmm.networks import MixtureHead, UNet, fused
 from diffgmm.onestep import FromParameters, UnsupportedModel, one_step
-from diffgmm.process import Blend, Bridge
-from diffgmm.representation import Complex, Magnitude
-
-
-def tiny(
-    bottleneck: str = "gru", *, means: str = "mask", norm: str = "batch", process=None, **more
-) -> MixtureDenoiser:
-    """A model whose norms, time embedding and head do something, as after training."""
-    torch.manual_seed(1)
-    transform = {"n_fft": 62, "hop": 31, "window": "sqrt_hann"} | more
-    network = UNet(
-        [6, 8], [[4, 1], [2, 1]], 5, bottleneck=bottleneck, hidden=16, bins=transform["n_fft"] // 2 + 1,
-        norm_kind=norm, embedding=8,
-    )  # fmt: skip
-    model = MixtureDenoiser(Complex(**transform), network, MixtureHead(3, means), process or Bridge(0.5))
-    for name, value in [*model.named_parameters(), *model.named_buffers()]:
-        if "norm" in name or "modulation" in name or "linear" in name:
-            with torch.no_grad():
-                value.copy_(torch.rand_like(value.float()) * 0.5 + 0.2)
-    return model.eval()
+from diffgmm.process import Blend
+from diffgmm.representation import Magnitude
 
 
 def db(found: torch.Tensor, wanted: torch.Tensor) -> float:

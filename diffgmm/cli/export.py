@@ -1,0 +1,107 @@
+"""``diffgmm export``: a model for other runtimes, checked against PyTorch on real sound."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffgmm.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HELP = "write a model as ONNX, TorchScript, torch.export program or safetensors"
+
+
+def _samples(text: str) -> int:
+    if not text.isdigit() or int(text) < 1000:
+        raise argparse.ArgumentTypeError(f"must be a whole number of samples from 1000, got {text!r}")
+    return int(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add(
+        "--model",
+        default="base",
+        metavar="NAME",
+        help="shipped model, or .ckpt/.json/.safetensors file (base)",
+    )
+    add(
+        "--format",
+        required=True,
+        choices=("onnx", "torchscript", "torch_export", "safetensors"),
+        help="onnx and torchscript take any length; torch_export a fixed one; safetensors is this project's own format",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file to write (default: the model's name with the format's ending)",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--samples", type=_samples, metavar="N", help="fixed length of the input in samples")
+    length.add_argument(
+        "--streaming",
+        action="store_true",
+        help="fixed length of the windows that live sound is cut into; what they are is in the file's metadata",
+    )
+    add("--overwrite", action="store_true", help="replace existing files")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; prints the files and how far they are from PyTorch."""
+    from diffgmm.export import FORMATS, export
+    from diffgmm.inference import model_path
+    from diffgmm.model import ModelError, load_model
+
+    try:
+        source = model_path(args.model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    if args.format == "safetensors" and (args.samples or args.streaming):
+        raise UsageError("--samples and --streaming belong to graphs; safetensors has weights of any length")
+    output = Path(args.output or Path(source.stem).with_suffix(FORMATS[args.format]))
+    if output.suffix != FORMATS[args.format]:
+        raise UsageError(f"{output}: a file of format {args.format} ends in {FORMATS[args.format]}")
+    model, description = load_model(source)
+    facts = {"name": source.stem, "licence": str((description.get("card") or {}).get("licence", "unknown"))}
+    samples = args.samples
+    if args.streaming:
+        from diffgmm.export.windows import streaming_window
+
+        sizes = streaming_window(model.sample_rate, int(getattr(model.representation, "hop", 1)))
+        facts["streaming"] = json.dumps(sizes)
+        samples = sizes["context"] + sizes["step"] + sizes["ahead"]
+    sound = _noisy_speech(model.sample_rate)
+    done = export(
+        model, description, output, args.format, sound, samples=samples, facts=facts, overwrite=args.overwrite
+    )
+    told = done.deviation
+    for file in done.files:
+        print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"differs from PyTorch by at most {told.max_abs:.1e} of full scale ({told.snr_db:.0f} dB below the output) "
+        f"over {told.seconds:.0f} s of noisy speech"
+    )
+    return 0
+
+
+def _noisy_speech(rate: int) -> np.ndarray:
+    """About six seconds of the embedded corpus: speech in noise at 5 dB, float32 ``[samples]``."""
+    import numpy as np
+
+    import data_modules
+    from diffgmm.audio import read
+
+    mini = Path(data_modules.__file__).parent / "mini"
+    sounds = [
+        np.concatenate([read(file, rate, mono=True)[0][0] for file in sorted(mini.glob(pattern))[:3]])
+        for pattern in ("valid/speech/*/*.flac", "valid/noise/*/*.flac")
+    ]
+    speech, noise = sounds[0][: 6 * rate], np.resize(sounds[1], min(len(sounds[0]), 6 * rate))
+    gain = np.sqrt(np.square(speech).mean() / max(float(np.square(noise).mean()), 1e-12) / 10**0.5)
+    return (speech + gain * noise).astype(np.float32)
