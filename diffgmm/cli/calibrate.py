@@ -1,0 +1,149 @@
+"""``diffgmm calibrate``: fit the temperature that makes a model as sure as it should be."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffgmm.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from diffgmm.calibration import Answers, Scores
+    from diffgmm.model import MixtureDenoiser
+
+HELP = "fit on validation pairs how sure a model is, and save it so"
+DESCRIPTION = (
+    f"{HELP}. One temperature multiplies every standard deviation of the model's mixtures; what `diffgmm denoise` "
+    "gives by default does not change, its --uncertainty and its samples do."
+)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = DESCRIPTION
+    add = parser.add_argument
+    add(
+        "--model",
+        default="base",
+        metavar="NAME",
+        help="shipped model, or .ckpt/.json/.safetensors file (base)",
+    )
+    add(
+        "--data",
+        required=True,
+        metavar="CORPUS",
+        help="mini, a prepared corpus' name, its folder or manifest",
+    )
+    add(
+        "--split",
+        choices=("valid", "test"),
+        default="valid",
+        help="what the temperature is fitted on (valid)",
+    )
+    add("--test", action="store_true", help="also show the scores on the test split")
+    add("--pairs", type=_whole, default=192, metavar="N", help="pairs of four seconds per split (192)")
+    add("--criterion", choices=("crps", "nll", "coverage"), default="crps", help="what is best (crps)")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="model to write, OUT.safetensors and OUT.json (default: NAME.calibrated)",
+    )
+    add("--overwrite", action="store_true", help="replace an existing model")
+    add("--threads", type=_whole, metavar="N", help="CPU threads (default: torch's choice)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, print the scores before and after, save."""
+    import torch
+
+    from diffgmm.calibration import BOUNDS, fit, score
+    from diffgmm.inference import model_path
+    from diffgmm.model import ModelError, load_model, save_model
+
+    try:
+        source = model_path(args.model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    stem = _stem(args.output, source)
+    if not args.overwrite:
+        _refuse_existing(stem)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    model, description = load_model(source)
+    start = time.perf_counter()
+    splits = [args.split] + (["test"] if args.test and args.split != "test" else [])
+    answers = {split: _answers(model, args.data, split, args.pairs) for split in splits}
+    temperature = fit(answers[args.split], args.criterion)
+    if not BOUNDS[0] * 1.02 < temperature < BOUNDS[1] / 1.02:
+        print(
+            f"temperature {temperature:.2f} is at the bound of the search: this model needs training, not calibration"
+        )
+    scores = {
+        split: [score(found, value) for value in (1.0, temperature)] for split, found in answers.items()
+    }
+    print(_table(scores))
+    record = {
+        "temperature": round(temperature, 4), "criterion": args.criterion, "data": str(Path(args.data).name),
+        "fitted_on": args.split, "pairs": args.pairs,
+        "scores": {split: [one.record() for one in both] for split, both in scores.items()},
+    }  # fmt: skip
+    if not args.overwrite:  # someone else may have written meanwhile
+        _refuse_existing(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    card = {**description.get("card", {}), "calibration": record}
+    save_model(stem, model, card, {**description.get("sampler", {}), "temperature": round(temperature, 4)})
+    print(f"temperature {temperature:.3f} in {time.perf_counter() - start:.0f} s -> {stem}.json")
+    return 0
+
+
+def _stem(output: str | None, source: Path) -> Path:
+    """Path without suffix of the model to write."""
+    if output is None:
+        from diffgmm.inference import PRETRAINED
+
+        folder = Path() if source.parent == PRETRAINED else source.parent
+        return folder / f"{source.stem}.calibrated"
+    path = Path(output)
+    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+
+
+def _refuse_existing(stem: Path) -> None:
+    for suffix in (".json", ".safetensors"):
+        path = stem.with_name(stem.name + suffix)
+        if path.exists():
+            raise UsageError(f"{path} exists already; --overwrite replaces it, -o names another")
+
+
+def _answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
+    from torch.utils.data import DataLoader
+
+    from data_modules.noisy_speech import NoisySpeech
+    from diffgmm.calibration import collect
+
+    data: Any = NoisySpeech(corpus, sample_rate=model.sample_rate, valid_pairs=pairs, test_pairs=pairs)
+    data.setup("validate" if split == "valid" else "test")
+    loader: DataLoader[Any] = data.val_dataloader() if split == "valid" else data.test_dataloader()
+    return collect(model, loader)
+
+
+def _table(scores: dict[str, list[Scores]]) -> str:
+    lines = [
+        f"{'split':<6} {'temperature':>11} {'coverage 50':>12} {'90':>6} {'99 %':>6} {'crps':>8} {'nll':>8}"
+    ]
+    for split, both in scores.items():
+        for one in both:
+            shares = [f"{100 * one.coverage[level]:.1f}" for level in ("50", "90", "99")]
+            lines.append(
+                f"{split:<6} {one.temperature:>11.3f} {shares[0]:>12} {shares[1]:>6} {shares[2]:>6} "
+                f"{one.crps:>8.5f} {one.nll:>8.4f}"
+            )
+    return "\n".join(lines)
