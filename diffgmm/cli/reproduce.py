@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP,...",
         help="do these again: prepare, set, train, benchmark, report, all",
     )
-    add("--timing", choices=("auto", "skip"), default="auto", help="also measure speed and memory (auto)")
+    add(
+        "--timing",
+        choices=("auto", "skip"),
+        default="skip",
+        help="auto: also measure speed and memory (skip)",
+    )
     add("--jobs", type=int, metavar="N", help="processes (default: all cores)")
     add(
         "--record",
