@@ -1,17 +1,224 @@
-"""The ablation runner: what it plans, trains, skips, goes on with and refuses; its table by known answers."""
+"""The ablation runner: what it plans, trains, skips, goes on with and refuses; its tables by known answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 
 from data_modules.errors import DataError
-from experiments.ablations import plan
+from data_modules.pairs import write_pairs
+from diffgmm.model import MixtureDenoiser, save_model
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Bridge
+from diffgmm.representation import Complex
+from experiments.ablations import nfe, plan
+from experiments.ablations.__main__ import main
+from experiments.ablations.plan import Variant
+from experiments.ablations.running import state
+from experiments.ablations.table import gather, render, verdict, write
+
+ROOT = Path(__file__).parents[1]
+ONE = Variant("k1", "components", "K = 1", (0, 1, 2), {"model.head.components": 1})
+THREE = Variant("k3", "components", "K = 3", (0, 1, 2), {})
+PREDICTIVE = Variant("predictive", "loss", "noise prediction", (0,), {"model.losses": {"noise_l1": 1.0}})
 
 
-def test_changes_reach_their_place_and_leave_the_base_alone():
+def test_changes_reach_their_place_and_leave_the_base_alone() -> None:
     base = {"model": {"head": {"components": 3, "means": "mask"}}}
-    assert plan.changed(base, {"model.head.components": 1})["model"]["head"] == {
-        "components": 1,
-        "means": "mask",
-    }
+    found = plan.changed(base, {"model.head.components": 1})
+    assert found["model"]["head"] == {"components": 1, "means": "mask"}
     assert base["model"]["head"]["components"] == 3
     with pytest.raises(DataError, match="no such place"):
         plan.changed(base, {"model.head.components.more": 1})
+
+
+def test_every_variant_differs_from_the_others_and_names_what_exists() -> None:
+    base = yaml.safe_load(plan.BASE.read_text(encoding="utf-8"))
+    variants = plan.read_variants()
+    prints = {run.fingerprint: run for run in plan.runs(variants, Path("home"), seeds=[0])}
+    assert len(prints) == len(variants) and len({variant.says for variant in variants}) == len(variants)
+    several = [variant.name for variant in variants if len(variant.seeds) >= 3]
+    assert "k1" in several and len(several) >= 2
+    for variant in variants:
+        for path in variant.changes:
+            place: Any = base
+            for key in path.split(".")[:-1]:
+                assert key in place, f"{variant.name}: {path}"
+                place = place[key]
+    with pytest.raises(DataError, match="no variant 'nope'; there are k1, k3"):
+        plan.chosen(variants, ["nope"])
+
+
+def test_a_run_is_known_by_what_its_result_depends_on() -> None:
+    (here,), (there,) = (plan.runs([THREE], Path(home), seeds=[0]) for home in ("a", "b"))
+    (far,) = plan.runs(
+        [THREE], Path("a"), seeds=[0], common={"data.init_args.corpus": "x/debian-speech-noise"}
+    )
+    assert here.fingerprint == there.fingerprint == far.fingerprint and here.folder != there.folder
+    (other,) = plan.runs([THREE], Path("a"), seeds=[0], common={"data.init_args.corpus": "mini"})
+    (seed,) = plan.runs([THREE], Path("a"), seeds=[1])
+    assert len({here.fingerprint, other.fingerprint, seed.fingerprint}) == 3
+    assert here.config["data"]["init_args"]["seed"] == here.config["seed_everything"] == 0
+
+
+def put(
+    home: Path, variant: Variant, seed: int, nll: float, losses: tuple[str, ...] = ("nll",), steps: int = 10
+) -> None:
+    folder = home / variant.name / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    quality = {"pesq_wb": 1.5 + seed, "estoi": 0.5, "si_sdr": -1.25}
+    told = {
+        "seed": seed, "steps": steps, "pairs": 4, "losses": dict.fromkeys(losses, 1.0), "parameters": 7,
+        "mixture": {"nll": nll, "crps": 0.1, "coverage_90": 0.9, "components": 1.5},
+        "quality": dict.fromkeys(("noisy", "nfe1", "nfe4", "nfe4_sample"), quality),
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(told))
+
+
+def test_the_table_says_what_was_measured(tmp_path: Path) -> None:
+    for seed, (one, three) in enumerate(((-1.0, -1.2), (-1.1, -1.3), (-0.9, -1.4))):
+        put(tmp_path, ONE, seed, one)
+        put(tmp_path, THREE, seed, three)
+    put(tmp_path, PREDICTIVE, 0, 9.9, ("noise_l1",))
+    rows = gather([ONE, THREE, PREDICTIVE], tmp_path)
+    text = render(rows)
+    assert "| K = 1 | 3 | −1.000 ± 0.100 | 0.1000 ± 0.0000 | 0.900 ± 0.000 | 1.50 ± 0.00 |" in text
+    assert "| K = 1 | 3 | 2.50 ± 1.00 | 0.500 ± 0.000 | −1.2 ± 0.0 |" in text
+    assert "| noise prediction | 1 | – | – | – | – |" in text  # no likelihood was trained
+    assert "Lower by 0.3000 with the mixture, 3.0 times the pooled standard deviation" in verdict(rows)
+    assert "every seed of the mixture is below every seed of K = 1" in verdict(rows)
+    page, picture = write(tmp_path / "ABLATIONS.md", rows)
+    assert "](ABLATIONS.svg)" in page.read_text(encoding="utf-8") and picture.stat().st_size < 100_000
+    first = picture.read_bytes()
+    write(tmp_path / "ABLATIONS.md", rows)
+    assert picture.read_bytes() == first  # made anew without a difference
+
+
+def test_the_verdict_is_honest(tmp_path: Path) -> None:
+    for seed, (one, three) in enumerate(((-1.0, -0.9), (-1.1, -1.05))):
+        put(tmp_path, ONE, seed, one)
+        put(tmp_path, THREE, seed, three)
+    text = verdict(gather([ONE, THREE], tmp_path))
+    assert "Higher by 0.0750 with the mixture" in text and text.endswith("the seeds overlap.")
+    assert "not both trained" in verdict(gather([ONE], tmp_path))
+
+
+def test_runs_of_different_budgets_share_no_table(tmp_path: Path) -> None:
+    put(tmp_path, ONE, 0, -1.0)
+    put(tmp_path, THREE, 0, -1.0, steps=20)
+    with pytest.raises(DataError, match="can't share a table"):
+        gather([ONE, THREE], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["table"], "no finished run there"),
+        (["run", "--only", "nope"], "no variant 'nope'"),
+        (["run", "--jobs", "0"], "--jobs and --threads must be at least 1"),
+        (["run", "--set", "trainer"], "--set takes PATH=VALUE"),
+        (["nfe", "--metrics", "nope"], "unknown metric 'nope'"),
+        (["nfe", "--set", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ablations", *arguments, "--home", str(tmp_path)])
+    assert main() == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    network = UNet([4, 6], [[4, 1], [4, 1]], 4)
+    model = MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), network, MixtureHead(2), Bridge(0.5)).eval()
+    save_model(tmp_path / "tiny", model, {}, {"nfe": 1, "estimate": "mean"})
+    return tmp_path / "tiny.safetensors"
+
+
+def test_the_table_of_network_calls_goes_on_and_agrees_with_itself(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nfe, "CALLS", (1, 2))
+    write_pairs(tmp_path / "set", "test", 2, seconds=0.5, snrs=(5.0,))
+    ask = {"names": ["si_sdr"], "home": tmp_path / "home", "set_name": str(tmp_path / "set")}
+    facts, scores = nfe.measure(str(tiny), **ask, seconds=-1.0)  # type: ignore[arg-type]
+    assert not scores and facts["wanted"] == 2
+    facts, scores = nfe.measure(str(tiny), **ask, say=lambda line: None)  # type: ignore[arg-type]
+    assert facts["pairs"] == 2
+    for (
+        pair
+    ) in scores:  # one call from the noisy end leaves nothing to choose but what is taken from the mixture
+        assert pair["mean"]["1"] == pair["mean_noise"]["1"] == pair["flow"]["1"] == pair["heun"]["1"]
+        assert pair["mean"]["1"] != pair["mode"]["1"] and pair["mean"]["2"] != pair["mean_noise"]["2"]
+    again = nfe.measure(str(tiny), **ask, seconds=-1.0)[1]  # type: ignore[arg-type]
+    assert again == scores  # from the folder
+    text = nfe.render(facts, scores, ["si_sdr"])
+    value = sum(pair["mean"]["1"]["si_sdr"] for pair in scores) / 2
+    assert f"| mean, no noise between steps | {value:.1f} |".replace("-", "−") in text.replace("**", "")
+
+
+def call(home: Path, *more: str) -> subprocess.Popen[str]:
+    small = [
+        "--set", "data.init_args.epoch_size=8", "--set", "trainer.max_epochs=2",
+        "--set", "data.init_args.valid_pairs=2", "--set", "model.network.hidden=8",
+        "--set", "model.network.channels=[4, 6, 6, 6]",
+    ]  # fmt: skip
+    verb = ["run", "--home", str(home), "--only", "k1", "--seeds", "0", "--corpus", "mini", *small, *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.ablations", *verb], cwd=ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_is_stopped_goes_on_and_is_not_done_twice(tmp_path: Path) -> None:
+    def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, out, err
+
+    first = call(tmp_path)
+    last = tmp_path / "k1" / "seed-0" / "checkpoints" / "last.ckpt"
+    ends = time.monotonic() + 200
+    while not last.is_file() and first.poll() is None and time.monotonic() < ends:
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGTERM)
+    code, out, err = finish(first)
+    if code != 0:  # else it was faster than this test
+        assert code == 130 and "goes on from here" in err
+        assert not (tmp_path / "k1" / "seed-0" / "result.json").exists()
+    code, out, err = finish(call(tmp_path))
+    assert code == 0, err
+    result = json.loads((tmp_path / "k1" / "seed-0" / "result.json").read_text())
+    assert (
+        result["steps"] == 4
+        and result["pairs"] == 2
+        and result["quality"]["nfe4_sample"]["si_sdr"] is not None
+    )
+    code, out, err = finish(call(tmp_path))
+    assert code == 0 and out == "k1, seed 0: finished already\n"
+    code, out, err = finish(call(tmp_path, "--set", "model.noisy_end=0.3"))
+    assert code == 2 and "holds a run of another configuration" in err
+    variants = plan.chosen(plan.read_variants(), ["k1"])
+    assert state(plan.runs(variants, tmp_path, seeds=[0])[0]) == "other"

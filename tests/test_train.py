@@ -122,6 +122,7 @@ def test_every_experiment_runs_on_the_mini_corpus(home: Path, name: str) -> None
     arguments = [
         "--data.corpus=mini",
         "--data.valid_pairs=2",
+        "--data.batch_size=2",
         "--trainer.fast_dev_run=true",
         "--data.num_workers=0",
     ]

@@ -1,4 +1,4 @@
-"""Command line of the ablations: ``python -m experiments.ablations run`` and ``... table``."""
+"""Command line of the ablations: ``python -m experiments.ablations run``, ``table`` and ``nfe``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="train and judge what is not done yet")
     table = verbs.add_parser("table", help="make table and plot of the runs that are finished")
+    nfe = verbs.add_parser("nfe", help="make the table of network calls, from one model's weights")
     judge = verbs.add_parser("judge", help="judge one trained run (what `run` calls)")
     judge.add_argument("folder", type=Path)
-    for verb in (run, table):
+    for verb in (run, table, nfe):
         verb.add_argument("--home", type=Path, metavar="DIR", help="of all runs ($DIFFGMM_HOME/ablations)")
     run.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
     run.add_argument(
@@ -39,6 +40,15 @@ def _parser() -> argparse.ArgumentParser:
         help="another change to every run (YAML value)",
     )
     table.add_argument("--markdown", type=Path, metavar="FILE", help="write here, and the plot beside it")
+    nfe.add_argument("--model", default="base", metavar="NAME|FILE", help="whose weights (base)")
+    nfe.add_argument("--set", default="dsn-valid", metavar="NAME|DIR", help="of pairs (dsn-valid)")
+    nfe.add_argument("--corpus", metavar="DIR", help="where the set's corpus is")
+    nfe.add_argument("--pairs", type=int, default=40, metavar="N", help="the first so many (40)")
+    nfe.add_argument(
+        "--metrics", default="pesq_wb,estoi,si_sdr,dnsmos_ovrl,dnsmos_bak", metavar="NAME,...", help="columns"
+    )
+    nfe.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="stop after so long")
+    nfe.add_argument("--markdown", type=Path, metavar="FILE", help="write here")
     return parser
 
 
@@ -97,11 +107,46 @@ def _table(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _nfe(arguments: argparse.Namespace) -> int:
+    from diffgmm.audio import replacing
+    from diffgmm.benchmark.errors import BenchmarkError
+    from diffgmm.model import ModelError
+    from experiments.ablations.nfe import measure, render
+
+    names = arguments.metrics.split(",")
+    try:
+        facts, scores = measure(
+            arguments.model,
+            names,
+            _home(arguments),
+            set_name=arguments.set,
+            pairs=arguments.pairs,
+            corpus=arguments.corpus,
+            seconds=arguments.seconds,
+            say=lambda line: print(line, flush=True),
+        )
+    except (ModelError, BenchmarkError) as error:
+        raise DataError(str(error)) from error
+    if not scores:
+        raise DataError("no pair was scored in that time")
+    text = render(facts, scores, names)
+    if arguments.markdown:
+        with replacing(arguments.markdown) as part:
+            part.write_text(text, encoding="utf-8")
+        print(f"wrote {arguments.markdown}")
+    else:
+        print(text)
+    left = facts["wanted"] - facts["pairs"]
+    if left:
+        print(f"{left} pairs are left; the same command goes on with them")
+    return 0
+
+
 def main() -> int:
     """Run a verb; 0 done, 1 a run failed, 2 wrong usage, 130 stopped."""
     arguments = _parser().parse_args()
     try:
-        return {"run": _run, "table": _table, "judge": _judge}[arguments.verb](arguments)
+        return {"run": _run, "table": _table, "nfe": _nfe, "judge": _judge}[arguments.verb](arguments)
     except DataError as error:
         print(f"ablations: error: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,211 @@
+"""What further network calls buy: every way of walking back, at 1 to 16 calls, from the weights of one model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_modules import benchmarks
+from data_modules.errors import DataError
+from diffgmm import audio
+from diffgmm.audio import replacing, sha256_of
+from diffgmm.benchmark.identity import code_sha256
+from diffgmm.benchmark.pairset import load_set
+from diffgmm.callbacks.tally import mean
+from diffgmm.inference import model_path
+from diffgmm.metrics import METRICS, score
+from diffgmm.model import MixtureDenoiser, load_model
+from diffgmm.results import PairInfo
+from diffgmm.samplers import Estimate, Solver, grid_for, keyed_generator, reverse
+
+CALLS = (1, 2, 4, 8, 16)
+_COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row: how the process is walked back; ``most`` bounds the network calls that are tried."""
+
+    says: str
+    estimate: Estimate = "mean"
+    solver: Solver = "step"
+    substeps: int = 1
+    step_noise: bool = False
+    samples: int = 1
+    most: int = 16
+
+
+SETTINGS = {
+    "mean": Setting("mean, no noise between steps"),
+    "mean_noise": Setting("mean, with the bridge's noise", step_noise=True),
+    "sample": Setting("sample", "sample", step_noise=True),
+    "mode": Setting("mode", "mode"),
+    "sample_x4": Setting("mean of 4 samples", "sample", step_noise=True, samples=4, most=8),
+    "sample_x8": Setting("mean of 8 samples", "sample", step_noise=True, samples=8, most=4),
+    "flow": Setting("flow", solver="flow"),
+    "transport": Setting("flow, mixture carried over 8 sub-steps", solver="flow", substeps=8),
+    "heun": Setting("flow, second order (Heun)", solver="heun"),
+}
+
+
+@torch.no_grad()
+def denoised(model: MixtureDenoiser, noisy: Tensor, setting: Setting, nfe: int, seed: int) -> Tensor:
+    """Clean speech ``[1, 1, T]`` from ``noisy`` ``[1, 1, T]``; samples are walked as one batch, then averaged."""
+    representation = model.representation
+    context = representation.context(noisy)
+    encoded = representation.encode(noisy, context)
+    found = reverse(
+        model.answer,
+        encoded.expand(setting.samples, *encoded.shape[1:]),
+        model.process,
+        grid_for(nfe, setting.solver),
+        estimate=setting.estimate,
+        solver=setting.solver,
+        substeps=setting.substeps,
+        calls=nfe if setting.solver == "heun" else None,
+        step_noise=setting.step_noise,
+        generator=keyed_generator(noisy.device, seed),
+    )
+    clean = found.clean.mean(0, keepdim=True)
+    if representation.rule is not None:
+        clean = representation.remove(encoded, encoded - clean)
+    return representation.decode(clean, context)
+
+
+def score_pair(model: MixtureDenoiser, pair: PairInfo, seed: int, names: Sequence[str]) -> dict[str, Any]:
+    """Scores of one pair, ``{"noisy": {...}, "mean": {"1": {...}, ...}, ...}``; equal results are scored once."""
+    rate = model.sample_rate
+    noisy, clean = (audio.read(str(path), rate, mono=True)[0] for path in (pair.noisy, pair.clean))
+    known: dict[bytes, dict[str, float | None]] = {}
+
+    def scored(x: np.ndarray) -> dict[str, float | None]:
+        key = hashlib.sha256(x.tobytes()).digest()
+        if key not in known:
+            values = score(x, clean[0], rate, names)
+            known[key] = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        return known[key]
+
+    found: dict[str, Any] = {"noisy": scored(noisy[0])}
+    for name, setting in SETTINGS.items():
+        found[name] = {
+            str(nfe): scored(denoised(model, torch.from_numpy(noisy)[None], setting, nfe, seed)[0, 0].numpy())
+            for nfe in CALLS
+            if nfe <= setting.most
+        }
+    return found
+
+
+def measure(
+    model: str,
+    names: Sequence[str],
+    home: Path,
+    *,
+    set_name: str = "dsn-valid",
+    pairs: int = 40,
+    corpus: str | None = None,
+    seconds: float = math.inf,
+    say: Callable[[str], object] = print,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score pairs that are not scored yet, and give all that are.
+
+    Args:
+        model: name or file.
+        names: of metrics.
+        home: folder that keeps the scores of every pair.
+        set_name: of a benchmark set, whose main pairs are taken in order, or a folder with ``clean`` and ``noisy``.
+        pairs: how many.
+        corpus: folder of the set's corpus.
+        seconds: stop after so long; the same call goes on later.
+        say: takes a line after each pair.
+
+    Returns:
+        Facts about model and pairs, and the scores by pair.
+
+    Raises:
+        DataError: no such set or metric.
+        diffgmm.model.ModelError: no such model.
+    """
+    if unknown := [name for name in names if name not in METRICS]:
+        raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
+    place = benchmarks.open_set(set_name, corpus) if set_name in benchmarks.NAMES else Path(set_name)
+    info = load_set(place).info
+    path = model_path(model)
+    loaded, description = load_model(path)
+    weights = path if path.suffix == ".ckpt" else path.with_suffix(".safetensors")
+    facts = {
+        "model": path.stem,
+        "weights": sha256_of(weights),
+        "parameters": sum(one.numel() for one in loaded.parameters()),
+        "set": info.name,
+    }
+    told = [facts["weights"], info.checksum, list(names), code_sha256("diffgmm.model"), repr(SETTINGS), CALLS]
+    folder = home / "nfe" / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    by_id = {pair.id: pair for pair in info.pairs}
+    chosen = info.ids()[:pairs]
+    began, scores = time.monotonic(), []
+    for seed, id in enumerate(chosen):
+        file = folder / f"{id}.json"
+        if not file.is_file():
+            if time.monotonic() - began > seconds:
+                continue
+            found = score_pair(loaded, by_id[id], seed, names)
+            with replacing(file) as part:
+                part.write_text(json.dumps(found), encoding="utf-8")
+            say(f"{id}: scored after {time.monotonic() - began:.0f} s")
+        scores.append(json.loads(file.read_text(encoding="utf-8")))
+    return {**facts, "pairs": len(scores), "wanted": len(chosen), "description": description}, scores
+
+
+def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Markdown: a table a metric, settings down and network calls across, the best of each in bold."""
+    text = [
+        "# Network calls",
+        "",
+        f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
+        "",
+        f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB, in equal parts), model "
+        f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
+        "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best.",
+    ]
+    for name in names:
+        digits = {"si_sdr": 1, "estoi": 3, "stoi": 3}.get(name, 2)
+        better = max if METRICS[name].higher_is_better else min
+        cells = {
+            setting: {
+                nfe: mean([_number(one[setting].get(str(nfe), {}).get(name)) for one in scores])
+                for nfe in CALLS
+            }
+            for setting in SETTINGS
+        }
+        there = [value for row in cells.values() for value in row.values() if math.isfinite(value)]
+        best = _shown(better(there), digits) if there else ""
+        before = mean([_number(one["noisy"].get(name)) for one in scores])
+        text += ["", f"## {name}{' in dB' if name == 'si_sdr' else ''} (noisy: {_shown(before, digits)})", ""]
+        text += [
+            "| | " + " | ".join(f"NFE {nfe}" for nfe in CALLS) + " |",
+            "| --- |" + " ---: |" * len(CALLS),
+        ]
+        for setting, row in cells.items():
+            shown = [_shown(row[nfe], digits) for nfe in CALLS]
+            shown = [f"**{cell}**" if cell == best else cell for cell in shown]
+            text.append(f"| {SETTINGS[setting].says} | " + " | ".join(shown) + " |")
+    return "\n".join(text) + "\n"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _shown(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
