@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from short_runs import checkpoint, configuration, finished
+from short_runs import ROOT, checkpoint, configuration
 
 from data_modules.windows import EpochWindows, WindowSampler
 from diffgmm.callbacks.effective_batch import split
 from diffgmm.callbacks.errors import TrainingError
+from diffgmm.cli.main import main
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,8 @@ def last_row(run: Path) -> dict[str, float]:
     return found
 
 
-def train(folder: Path, devices: int, norm: str) -> dict[str, float]:
+def train(folder: Path, devices: int, norm: str) -> None:
+    """Six epochs of four steps of sixteen windows; six windows are left over, and a validation pair on two ranks."""
     strategy = "ddp_fork" if devices > 1 else "auto"
     config = configuration(folder, devices=devices, strategy=strategy, max_epochs=6)
     quality = "diffgmm.callbacks.quality.QualityMetrics"
@@ -59,38 +66,52 @@ def train(folder: Path, devices: int, norm: str) -> dict[str, float]:
         f"--trainer.callbacks+={quality}", "--trainer.callbacks.init_args.metrics=[si_sdr,estoi]",
         "--trainer.callbacks.init_args.workers=0", "--data.epoch_size=70", "--data.valid_pairs=6",
     ]  # fmt: skip
-    log = folder / "log.txt"
-    assert finished(arguments, log) == 0, log.read_text(encoding="utf-8")[-3000:]
-    assert f"16 windows a step: {devices} device(s) x 4 windows x {4 // devices} batch(es)" in log.read_text()
-    assert "find_unused_parameters" not in log.read_text(encoding="utf-8")
-    assert checkpoint(folder / "run")["global_step"] == 24
-    return last_row(folder / "run")
+    assert main(["fit", *arguments]) == 0
+
+
+def run(*arguments: str, seconds: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python process with one thread, and all that it starts: ended after so many seconds."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(arguments, process.returncode, said)
 
 
 @pytest.mark.slow
 def test_one_two_and_four_processes_validate_alike(tmp_path: Path) -> None:
-    """Group norm: alike but for rounding. Batch norm: also its running means, which see one process's batches only."""
-    for norm, tolerance in (("group", 1e-3), ("batch", 2e-2)):
-        found = {n: train(tmp_path / f"{norm}{n}", n, norm) for n in (1, 2, 4)}
+    """Group norm: within 0.0001 (nats, dB). Batch norm: 0.03, since its running means saw 24, 48 or 96 batches."""
+    done = run(__file__, str(tmp_path))
+    assert done.returncode == 0, done.stdout[-3000:]
+    for devices in (1, 2, 4):
+        assert f"16 windows a step: {devices} device(s) x 4 windows x {4 // devices} batch(es)" in done.stdout
+    assert "find_unused_parameters" not in done.stdout
+    for norm, tolerance in (("group", 1e-4), ("batch", 3e-2)):
+        found = {n: last_row(tmp_path / f"{norm}{n}") for n in (1, 2, 4)}
         names = [name for name in found[1] if name.startswith("val/") and "percent" not in name]
         assert {"val/loss", "val/nll", "val/si_sdr", "val/estoi"} <= set(names)
         for name in sorted(names):
             print(norm, name, *(f"{found[n][name]:.6g}" for n in (1, 2, 4)))
         for n in (2, 4):
-            assert found[n]["val/pairs"] == 6  # the last batch is not whole: no pair counts twice
-            assert found[n]["val/loss"] == pytest.approx(found[1]["val/loss"], rel=tolerance)
-            assert found[n]["val/si_sdr"] == pytest.approx(found[1]["val/si_sdr"], abs=10 * tolerance)
+            assert checkpoint(tmp_path / f"{norm}{n}")["global_step"] == 24
+            assert found[n]["val/pairs"] == 6  # no pair counts twice
+            assert found[n]["val/loss"] == pytest.approx(found[1]["val/loss"], abs=tolerance)
+            assert found[n]["val/si_sdr"] == pytest.approx(found[1]["val/si_sdr"], abs=tolerance)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="NO CUDA HERE: one and more GPUs were not compared")
-def test_gpus_validate_alike(tmp_path: Path) -> None:
-    """As above with NCCL, on as many GPUs as there are; one GPU is compared with one processor."""
+def test_gpus_validate_like_the_processor(tmp_path: Path) -> None:
+    """The same with NCCL, on as many GPUs as there are."""
     results = {}
-    for name, options in {
-        "cpu": {"accelerator": "cpu", "devices": 1},
-        "gpu": {"accelerator": "gpu", "devices": torch.cuda.device_count(), "strategy": "ddp"},
-    }.items():
+    gpus = {"accelerator": "gpu", "devices": torch.cuda.device_count(), "strategy": "ddp"}
+    for name, options in {"cpu": {}, "gpu": gpus}.items():
         config = configuration(tmp_path / name, max_epochs=2, **options)
         arguments = [
             "--config",
@@ -98,8 +119,16 @@ def test_gpus_validate_alike(tmp_path: Path) -> None:
             "--effective_batch.windows=16",
             "--model.network.norm_kind=group",
         ]
-        log = tmp_path / f"{name}.txt"
-        assert finished(arguments, log) == 0, log.read_text(encoding="utf-8")[-3000:]
-        results[name] = last_row(tmp_path / name / "run")
-    # Random numbers of the two devices differ, so only the size of the loss can be compared.
+        done = run("-m", "diffgmm.cli.main", "fit", *arguments)
+        assert done.returncode == 0, done.stdout[-3000:]
+        results[name] = last_row(tmp_path / name)
+    # The random numbers of the two kinds of device differ, so only the size of the loss can be compared.
     assert results["gpu"]["val/loss"] == pytest.approx(results["cpu"]["val/loss"], rel=0.1)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    here = Path(sys.argv[1])
+    for kind in ("group", "batch"):
+        for number in (1, 2, 4):
+            train(here / f"{kind}{number}", number, kind)
