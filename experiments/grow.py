@@ -2,7 +2,7 @@
 
 The larger network computes what the trained one did, so that training goes on instead of beginning again: what is
 new starts without effect (Chen et al., "Net2Net", arXiv 1511.05641, section 2.2, with zeros instead of copies).
-Grown can be the bottleneck: wider, and from ``gru`` to ``bigru``.
+Grown can be the bottleneck (wider, and from ``gru`` to ``bigru``), and the lowest bins can get a full resolution.
 """
 
 from __future__ import annotations
@@ -42,27 +42,48 @@ def _grow_recurrence(new: Recurrence, old: Recurrence) -> None:
     new.out.bias.copy_(old.out.bias)
 
 
-def grow(model: MixtureDenoiser, hidden: int, bottleneck: str) -> MixtureDenoiser:
-    """A model whose recurrence has ``hidden`` features and of the kind ``bottleneck``; computes what ``model`` does.
+def grow(
+    model: MixtureDenoiser,
+    hidden: int | None = None,
+    bottleneck: str | None = None,
+    fine: int = 0,
+    fine_channels: int = 24,
+) -> MixtureDenoiser:
+    """A model with a larger network that computes what ``model`` does.
+
+    Args:
+        model: the trained one.
+        hidden, bottleneck: width and kind of its recurrence, None as it is.
+        fine, fine_channels: see :class:`diffgmm.networks.UNet`; 0 for none.
 
     Raises:
-        ValueError: if the trained recurrence is not a ``gru`` or does not fit into the larger one.
+        ValueError: if the trained recurrence is not a ``gru`` or does not fit into the larger one, or if the lowest
+            bins are refined already.
     """
-    old = model.network.bottleneck
-    if not isinstance(old, Recurrence) or old.gru.bidirectional:
-        raise ValueError("only a network with the bottleneck gru can be grown")
     spec = copy.deepcopy(describe(model))
-    spec["init_args"]["network"]["init_args"].update(hidden=hidden, bottleneck=bottleneck)
-    larger: MixtureDenoiser = build(spec)
+    network = spec["init_args"]["network"]["init_args"]
+    if fine:
+        if network["fine"]:
+            raise ValueError("the lowest bins are refined already")
+        network.update(fine=fine, fine_channels=fine_channels)
+    old = model.network.bottleneck
+    if hidden is None and bottleneck is None:
+        larger: MixtureDenoiser = build(spec)
+        larger.load_state_dict(model.state_dict(), strict=False)
+        return larger
+    if not isinstance(old, Recurrence) or old.gru.bidirectional:
+        raise ValueError("only the recurrence of a network with the bottleneck gru can be grown")
+    network.update(hidden=hidden or network["hidden"], bottleneck=bottleneck or network["bottleneck"])
+    larger = build(spec)
     new = larger.network.bottleneck
     if (
         not isinstance(new, Recurrence)
         or new.gru.hidden_size < old.gru.hidden_size
-        or hidden < old.gru.input_size
+        or new.gru.input_size < old.gru.input_size
     ):
-        width = old.gru.hidden_size * (2 if bottleneck == "bigru" else 1)
+        width = old.gru.hidden_size * (2 if network["bottleneck"] == "bigru" else 1)
         raise ValueError(
-            f"{bottleneck} of {hidden} does not hold the trained one: at least {width} are needed"
+            f"{network['hidden']} features do not hold the trained ones: at least {width} are needed"
         )
     kept = {name: value for name, value in model.state_dict().items() if "network.bottleneck." not in name}
     larger.load_state_dict(kept, strict=False)
@@ -75,8 +96,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("source", help="name of a shipped model, .safetensors, .json or .ckpt")
     parser.add_argument("target", type=Path, help="written as TARGET.safetensors and TARGET.json")
-    parser.add_argument("--hidden", type=int, required=True, help="width of the larger recurrence")
-    parser.add_argument("--bottleneck", choices=("gru", "bigru"), default="bigru")
+    parser.add_argument("--hidden", type=int, help="width of the larger recurrence")
+    parser.add_argument("--bottleneck", choices=("gru", "bigru"), help="kind of the larger recurrence")
+    parser.add_argument("--fine", type=int, default=0, help="refine so many of the lowest bins")
+    parser.add_argument("--fine-channels", type=int, default=24, help="width of that refinement")
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -84,7 +107,7 @@ def main() -> int:
         if arguments.target.with_name(arguments.target.name + ".json").exists() and not arguments.overwrite:
             raise UsageError(f"{arguments.target}.json exists; --overwrite replaces it")
         model, description = load_model(model_path(arguments.source))
-        larger = grow(model, arguments.hidden, arguments.bottleneck)
+        larger = grow(model, arguments.hidden, arguments.bottleneck, arguments.fine, arguments.fine_channels)
         card = {**description.get("card", {}), "grown_from": str(arguments.source)}
         save_model(arguments.target, larger, card, description["sampler"])
     except UsageError as error:

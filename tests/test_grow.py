@@ -33,6 +33,23 @@ def test_grown_network_computes_the_same(small: MixtureDenoiser, kind: str, hidd
     assert torch.allclose(got.uncertainty, expected.uncertainty, atol=1e-5)
 
 
+def test_a_fine_band_starts_without_effect_and_learns(small: MixtureDenoiser) -> None:
+    noisy = 0.1 * torch.randn(2, 1, 8000)
+    larger = grow(small, fine=64, fine_channels=8).eval()
+    assert torch.equal(larger.enhance(noisy).waveform, small.enhance(noisy).waveform)
+    x = torch.randn(2, 2, 256, 20)
+    optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        larger.train().answer(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
+        optimizer.step()
+    fine = larger.network.fine
+    assert fine is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in fine.blocks.parameters())
+    with pytest.raises(ValueError, match="already"):
+        grow(larger, fine=32)
+
+
 def test_new_parts_learn(small: MixtureDenoiser) -> None:
     larger = grow(small, 48, "bigru").train()
     x = torch.randn(2, 2, 256, 20)
@@ -57,7 +74,17 @@ def test_what_does_not_fit_is_refused(small: MixtureDenoiser) -> None:
 
 def test_command(tmp_path: Path) -> None:
     target = tmp_path / "bigger"
-    command = [sys.executable, "-m", "experiments.grow", "base", str(target), "--hidden", "512"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.grow",
+        "base",
+        str(target),
+        "--hidden",
+        "512",
+        "--bottleneck",
+        "bigru",
+    ]
     model, _ = Denoiser.from_pretrained("base").model, None
     recurrent = getattr(model.network.bottleneck, "gru", None)  # type: ignore[union-attr]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, conv, downsample, norm, pool, unpool, upsample
 from diffgmm.networks.bottleneck import make_bottleneck
+from diffgmm.networks.fine import FineBand
 
 _CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat")}
 
@@ -68,6 +70,9 @@ class UNet(nn.Module):
         residual: whether blocks add what comes in.
         dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
             generator.
+        fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
+            :class:`diffgmm.networks.fine.FineBand`); 0 for none.
+        fine_channels, fine_blocks: width and number of blocks of that refinement.
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
     of their total stride and cut back.
@@ -102,6 +107,9 @@ class UNet(nn.Module):
         skips: str = "add",
         residual: bool = True,
         dropout: float = 0.0,
+        fine: int = 0,
+        fine_channels: int = 24,
+        fine_blocks: int = 2,
     ) -> None:
         super().__init__()
         self.dims = len(kernel)
@@ -118,12 +126,15 @@ class UNet(nn.Module):
                 raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
         if input_layers < 0 or not 0.0 <= dropout < 1.0:
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
+        if fine < 0 or (fine and self.dims != 2):
+            raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
         self.init_args = {
             "channels": list(channels), "strides": [list(s) for s in strides], "features": features,
             "blocks": blocks, "kernel": list(kernel), "dilations": list(dilations), "bottleneck": bottleneck,
             "hidden": hidden, "bins": bins, "embedding": embedding, "position": position,
             "norm_kind": norm_kind, "slope": slope, "input_layers": input_layers, "pooling": pooling,
             "skips": skips, "residual": residual, "dropout": dropout,
+            "fine": fine, "fine_channels": fine_channels, "fine_blocks": fine_blocks,
         }  # fmt: skip
         self.features = features
         self.strides = [tuple(s) for s in strides]
@@ -163,6 +174,11 @@ class UNet(nn.Module):
             self.up.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, merge))
         final = self._resample(True, channels[0], features, strides[0])
         self.up.append(_Level(final, norm(norm_kind, self.dims, features), slope, []))
+        self.fine: FineBand | None = None
+        self._make_fine = partial(
+            FineBand, fine, features=features, channels=fine_channels, blocks=fine_blocks, norm_kind=norm_kind,
+            embedding=embedding, slope=slope,
+        ) if fine else None  # fmt: skip
 
     def _resample(self, up: bool, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
         if self._pooling == "max":
@@ -176,6 +192,8 @@ class UNet(nn.Module):
         if not isinstance(first.resample, nn.Identity):
             return
         width, layers = inputs + self.position, []
+        if self._make_fine is not None:
+            self.fine = self._make_fine(inputs=width)
         for _ in range(self._input_layers):
             layers += [
                 conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims),
@@ -198,6 +216,7 @@ class UNet(nn.Module):
         if self.dims == 2:
             x = x.contiguous(memory_format=torch.channels_last)
         embedded = self.embed(time) if self.embed is not None else None
+        whole = x
         x = self.inputs(x)
         skips = []
         for level in self.down:
@@ -209,6 +228,8 @@ class UNet(nn.Module):
         skips.pop()
         for level in self.up:
             x = level(x, embedded, skips.pop() if skips else None)
+        if self.fine is not None:
+            x = self.fine(whole, x, embedded)
         for axis, size in enumerate(shape, start=2):
             x = x.narrow(axis, 0, size)
         return x
