@@ -121,6 +121,38 @@ def spectrogram(
     return image
 
 
+def error_map(
+    axes: Axes,
+    rms: np.ndarray,
+    map_rate: float,
+    sample_rate: int,
+    seconds: float,
+    low: float,
+    high: float,
+) -> None:
+    """Root mean squares per bin ``[F, N]`` on the scale of :func:`spectrogram`: dB of a full-scale sine."""
+    style(axes)
+    rms = np.asarray(rms, np.float32)
+    columns = np.linspace(0, rms.shape[1], min(_COLUMNS, rms.shape[1]), endpoint=False).astype(int)
+    level = 20 * np.log10(np.maximum(math.sqrt(2) * rms[:, columns], 1e-6))
+    extent = (0.0, seconds, 0.0, map_rate / 2000)
+    axes.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+    axes.set_facecolor("black")
+    axes.set_xlim(0, seconds)
+    axes.set_ylim(0, sample_rate / 2000)
+
+
+def share_track(axes: Axes, x: np.ndarray, sample_rate: int, seconds: float) -> None:
+    """A share between 0 and 1 over time, as mean of each column."""
+    style(axes)
+    step = max(1, math.ceil(x.size / _COLUMNS))
+    columns = np.pad(x, (0, -x.size % step), mode="edge").reshape(-1, step).mean(1) if x.size else np.zeros(1)
+    axes.fill_between(
+        (np.arange(len(columns)) + 0.5) * step / sample_rate, 0, columns, color=WAVE, linewidth=0
+    )
+    axes.set(xlim=(0, seconds), ylim=(0, 1), yticks=[0, 0.5, 1], xlabel="seconds")
+
+
 def labels(axes: Axes, left: bool, bottom: bool) -> None:
     """Name the axes and number their ticks only at the picture's left and bottom edge."""
     if left:

@@ -120,6 +120,64 @@ def before_after(
     return figure
 
 
+def certainty_panel(
+    denoised: Any,
+    std: Any,
+    confidence: Any,
+    sample_rate: int,
+    bins: tuple[Any, float] | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """How sure a model is of what it gave: spectrogram, expected error per bin on the same scale, and confidence.
+
+    Args:
+        denoised: the signal.
+        std: expected root-mean-square error around each sample, of the signal's shape, in full-scale amplitude.
+        confidence: share of the expected speech energy that the signal has got, of the signal's shape.
+        sample_rate: of these, Hz.
+        bins: expected root-mean-square error per bin in full-scale amplitude, ``[F, N]`` from 0 Hz to half the model's
+            rate, and that rate.
+        path: also write a PNG there.
+
+    Returns:
+        The figure.
+    """
+    x, width, sure = (drawing.mono(signal) for signal in (denoised, std, confidence))
+    seconds = max(x.size, 1) / sample_rate
+    mapped = bins is not None and len(bins[0]) > 1
+    figure = drawing.new_figure(11.0, 7.6 if mapped else 5.7, None)
+    grid = figure.add_gridspec(3 + mapped, 1, height_ratios=[1.3, 2, 2, 1] if mapped else [1.3, 2, 1])
+    top = figure.add_subplot(grid[0])
+    peak = float(np.abs(x).max(initial=0.0)) or 1.0
+    drawing.waveform(top, x, sample_rate, seconds, peak, drawing.BEHIND, "denoised")
+    drawing.waveform(
+        top, width, sample_rate, seconds, peak, drawing.WAVE, "expected error (standard deviation)"
+    )
+    top.legend(
+        loc="upper right", ncols=2, frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.32), borderaxespad=0
+    )
+    drawing.set_heading(top, "waveform")
+    low, high = drawing.scale({"denoised": x}, sample_rate)
+    below = figure.add_subplot(grid[1])
+    image = drawing.spectrogram(below, x, sample_rate, seconds, low, high)
+    drawing.set_heading(below, "denoised")
+    drawing.labels(below, left=True, bottom=False)
+    axes = [below]
+    if bins is not None and mapped:
+        below = figure.add_subplot(grid[2])
+        drawing.error_map(below, *bins, sample_rate, seconds, low, high)
+        drawing.set_heading(below, "expected error of each bin, on the same scale")
+        drawing.labels(below, left=True, bottom=False)
+        axes.append(below)
+    drawing.colorbar(figure, image, axes, "level (dB of full scale)")
+    bottom = figure.add_subplot(grid[2 + mapped])
+    drawing.share_track(bottom, sure, sample_rate, seconds)
+    drawing.set_heading(bottom, "confidence (share of the speech's energy that the output has)")
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
 def calibration_panel(
     shares: Sequence[float], path: str | os.PathLike[str] | None = None, title: str | None = None
 ) -> Figure:

@@ -13,15 +13,27 @@ from diffgmm.cli.errors import UsageError
 
 @dataclass(frozen=True)
 class Job:
-    """One file to denoise; ``picture`` is where its spectrograms go, if wanted."""
+    """One file to denoise; where its picture and the table of its uncertainty go, if they are wanted."""
 
     source: Path
     target: Path
     picture: Path | None = None
+    uncertainty: Path | None = None
+
+    def outputs(self) -> list[Path]:
+        """All files that are written."""
+        drawn = self.uncertainty.with_suffix(".png") if self.uncertainty else None
+        return [path for path in (self.target, self.picture, self.uncertainty, drawn) if path]
 
 
 def plan(
-    inputs: Sequence[str], output: str | None, *, recursive: bool, picture: bool, overwrite: bool
+    inputs: Sequence[str],
+    output: str | None,
+    *,
+    recursive: bool,
+    picture: bool,
+    overwrite: bool,
+    uncertainty: bool = False,
 ) -> tuple[list[Job], list[Path]]:
     """List the jobs, and the files in folders that are skipped because they are no audio.
 
@@ -54,7 +66,12 @@ def plan(
             if targets.setdefault(target, source) != source:
                 raise UsageError(f"{source} and {targets[target]} would both be written to {target}")
     jobs = [
-        Job(source, target, target.with_suffix(".png") if picture else None)
+        Job(
+            source,
+            target,
+            target.with_suffix(".png") if picture else None,
+            target.with_name(f"{target.stem}.uncertainty.csv") if uncertainty else None,
+        )
         for target, source in targets.items()
     ]
     _check(jobs, overwrite)
@@ -93,7 +110,7 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
 
 def _check(jobs: list[Job], overwrite: bool) -> None:
     inputs = {_identity(job.source) for job in jobs if job.source.exists()}
-    outputs = [path for job in jobs for path in (job.target, job.picture) if path]
+    outputs = [path for job in jobs for path in job.outputs()]
     existing = []
     for path in outputs:
         if path.exists() and _identity(path) in inputs:
@@ -107,7 +124,7 @@ def _check(jobs: list[Job], overwrite: bool) -> None:
         raise UsageError(f"{existing[0]}{more} exists already; --overwrite replaces it")
     if len({*outputs}) < len(outputs):
         double = next(path for path in outputs if outputs.count(path) > 1)
-        raise UsageError(f"two inputs would both be drawn to {double}; denoise them one by one")
+        raise UsageError(f"two inputs would both be described in {double}; denoise them one by one")
     for folder in {path.parent for path in outputs}:
         there = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

@@ -1,0 +1,50 @@
+"""What docs/uncertainty.md tells a reader to type works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs" / "uncertainty.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_named_files_are_there() -> None:
+    named = re.findall(r"`((?:tests|diffgmm|docs)/[\w/.-]+)`", TEXT)
+    assert named and [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.slow
+def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
+    from data_modules.pairs import write_pairs
+
+    write_pairs(tmp_path / "pairs", "test", 1, seconds=3.0, snrs=(5.0,))
+    (noisy,) = (tmp_path / "pairs" / "noisy").iterdir()
+    samples, rate = soundfile.read(noisy)
+    soundfile.write(tmp_path / "noisy.wav", samples, rate)
+    programs = tmp_path / ".bin"
+    programs.mkdir()
+    (programs / "diffgmm").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m diffgmm.cli.main \"$@\"\n")
+    (programs / "diffgmm").chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+        "DIFFGMM_HOME": str(tmp_path / "home"),
+    }  # fmt: skip
+    for language, code in BLOCKS:
+        shell = ["bash", "-euo", "pipefail", "-c", code]
+        command = shell if language == "bash" else [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {
+        "clean.wav", "clean.uncertainty.csv", "clean.uncertainty.png", "clean.npz", "mine.json", "mine.safetensors",
+    }  # fmt: skip
