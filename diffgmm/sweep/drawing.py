@@ -71,17 +71,17 @@ def importance(study: optuna.Study, space: Space) -> Plot | None:
         return None
     names = list(found)[::-1]
     figure, axes = svg.new_plot("share of the variance")
-    axes.barh(range(len(names)), [found[name] for name in names], color=svg.color(0), height=0.55)
+    axes.barh(range(len(names)), [found[name] for name in names], color=svg.color(0), height=0.4)
     axes.set_yticks([])
     axes.grid(False, axis="y")
     axes.set_xlim(0, 1.05 * max(found.values()))
     for i, name in enumerate(names):
         axes.annotate(
-            f"{short(name, names)}  {found[name]:.2f}", (0, i), (3, 15), textcoords="offset pixels",
-            fontsize=svg.SIZE - 1, color=svg.INK, parse_math=False,
+            f"{short(name, names)}  {found[name]:.2f}", (0, i + 0.2), (2, 2), textcoords="offset pixels",
+            fontsize=svg.SIZE - 1, color=svg.INK, parse_math=False, va="bottom",
         )  # fmt: skip
-    axes.set_ylim(-0.6, len(names) - 0.1)
-    title = f"what {space.monitor} depends on (fANOVA)"
+    axes.set_ylim(-0.5, len(names) - 0.2)
+    title = f"what {space.monitor} depends on (fANOVA, of settings that every trial has)"
     return Plot(title, svg.inline(figure, "si", title))
 
 
@@ -180,6 +180,8 @@ def slices(study: optuna.Study, space: Space) -> list[Plot]:
             axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
             axes.set_xlim(-0.5, len(choices) - 0.5)
             points = [(choices.index(x), y) for x, y in points]
+        elif one.type == "int":
+            _whole(axes)
         elif one.log:
             svg.log_axis(axes, one.low / 1.05, one.high * 1.05)
         axes.plot(
