@@ -1,0 +1,1 @@
+"""Runtimes that run the default setting of a model."""
