@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from diffgmm.model import MixtureDenoiser, save_model
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Bridge
 from diffgmm.representation import Complex
+from diffgmm.rules import RULES
 from experiments.ablations import nfe, plan
-from experiments.ablations.__main__ import main
+from experiments.ablations.__main__ import _parser, main
 from experiments.ablations.plan import Variant
 from experiments.ablations.running import state
 from experiments.ablations.table import gather, render, verdict, write
@@ -222,3 +224,22 @@ def test_a_run_is_stopped_goes_on_and_is_not_done_twice(tmp_path: Path) -> None:
     assert code == 2 and "holds a run of another configuration" in err
     variants = plan.chosen(plan.read_variants(), ["k1"])
     assert state(plan.runs(variants, tmp_path, seeds=[0])[0]) == "other"
+
+
+def test_the_page_shows_what_exists() -> None:
+    page = (ROOT / "docs" / "ablations.md").read_text(encoding="utf-8")
+    commands = [
+        line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    assert len(commands) == 5
+    for command in commands:
+        program, *words = command.split()
+        if program == "python":
+            _parser().parse_args(words[2:])
+        else:  # tests/test_train.py runs every experiment on the mini corpus
+            assert words[:2] == ["fit", "--config"] and (ROOT / words[2]).is_file()
+    options = "run --only k1 k3 --seeds 0 1 2 --jobs 4 --corpus NAME --set PATH=VALUE"
+    _parser().parse_args(options.split())
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert links and not [link for link in links if not (ROOT / "docs" / link).exists()]
+    assert [name for name in RULES if f"| `{name}` |" not in page] == []
