@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,14 +48,30 @@ def server() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data, control = str(folder / "data"), str(bin_ / "pg_ctl")
+    data = str(folder / "data")
+    words = [str(bin_ / "postgres"), "-D", data, "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
+    words += ["-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+    # The server ends with the tests, however they end: the shell waits for the end of its input.
+    keeper = ["sh", "-c", '"$@" >log 2>&1 & read -r line; kill -QUIT $!; wait', "keeper", *words]
     try:
         run(str(bin_ / "initdb"), "-D", data, "-U", "sweep", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -p {port} -c fsync=off"
-        run(control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        process = subprocess.Popen(keeper, cwd=folder, stdin=subprocess.PIPE, **who)  # type: ignore[call-overload]
         try:
+            _wait_for(port, folder / "log")
             yield f"postgresql+psycopg://sweep@127.0.0.1:{port}/postgres"
         finally:
-            run(control, "-D", data, "-m", "immediate", "stop")
+            process.stdin.close()
+            process.wait(timeout=60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port: int, log: Path, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"PostgreSQL did not start:\n{log.read_text()}")

@@ -103,8 +103,8 @@ def test_a_step_is_done_once_and_again_when_anything_that_went_in_changes(tmp_pa
 
     assert step({"data": "a", "code": "1"}) == step({"data": "a", "code": "1"}) == {"number": 0}
     assert "[2/2] two: done before" in told[-1]
-    assert step({"data": "b", "code": "1"}) == {"number": 1} and "another data" in told[-2]
-    assert step({"data": "b", "code": "2"}) == {"number": 2} and "another code" in told[-2]
+    assert step({"data": "b", "code": "1"}) == {"number": 1} and "changed: data" in told[-2]
+    assert step({"data": "b", "code": "2"}) == {"number": 2} and "changed: code" in told[-2]
     assert step({"data": "b", "code": "2"}, whole=False) == {"number": 3} and "gone or damaged" in told[-2]
     assert step({"data": "b", "code": "2"}, anew=frozenset({"two"})) == {"number": 4}
 

@@ -84,4 +84,4 @@ def _why(kept: Mapping[str, Any] | None, inputs: Mapping[str, Any], key: str, as
         return "begins again: its result is gone or damaged"
     before = kept.get("inputs", {})
     changed = [name for name in inputs if inputs[name] != before.get(name)]
-    return f"begins again: another {' and '.join(changed) or 'version'}"
+    return f"begins again: changed: {', '.join(changed) or 'version'}"
