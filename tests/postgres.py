@@ -57,7 +57,7 @@ def server() -> Iterator[str]:
         run(str(bin_ / "initdb"), "-D", data, "-U", "sweep", "-A", "trust", "--no-sync")
         process = subprocess.Popen(keeper, cwd=folder, stdin=subprocess.PIPE, **who)  # type: ignore[call-overload]
         try:
-            _wait_for(port, folder / "log")
+            _wait_for(bin_ / "pg_isready", port, folder / "log")
             yield f"postgresql+psycopg://sweep@127.0.0.1:{port}/postgres"
         finally:
             process.stdin.close()
@@ -66,12 +66,11 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(port: int, log: Path, seconds: float = 60.0) -> None:
+def _wait_for(ready: Path, port: int, log: Path, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-                return
-        except OSError:
-            time.sleep(0.1)
+        words = [str(ready), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        if subprocess.run(words, timeout=30, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
     raise AssertionError(f"PostgreSQL did not start:\n{log.read_text()}")
