@@ -18,7 +18,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train peers reproduce bench-data bench-ddp clean
+.PHONY: help install demo test test-full lint format data train peers reproduce bench-data bench-speed bench-ddp clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ bench-data: install ## measure mixing, workers' memory and the wait for data aga
 
 bench-ddp: install ## measure how training scales: one process against two, a thread each
 	@'$(BIN)/python' -m experiments.bench_ddp
+
+bench-speed: install ## measure the shipped model's speed per back end and write it into docs/speed.md
+	@'$(BIN)/python' -m experiments.bench_speed --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
 	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

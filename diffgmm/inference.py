@@ -4,51 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from diffgmm.audio import BLOCK
+from diffgmm.backends import open_backend
+from diffgmm.backends.later import Later
 from diffgmm.blocks import check_settings, checked, mixed_back, recording
-from diffgmm.model import ModelError, load_model
-from diffgmm.networks import fused
 from diffgmm.rates import ThroughRate
+from diffgmm.shipped import PRETRAINED, ModelError, available_models, model_path, read_description
 from diffgmm.tracks import Tracks, Uncertain
 from diffgmm.windowed import WindowModel
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Unpack
 
     from diffgmm.sampling import Sampling
 
-PRETRAINED = Path(__file__).with_name("pretrained")
-
-
-def available_models() -> list[str]:
-    """Names of the models that come with the package."""
-    stems = (path.with_suffix("") for path in PRETRAINED.glob("*.json"))
-    return sorted(stem.name for stem in stems if stem.with_suffix(".safetensors").is_file())
-
-
-def model_path(name: str | os.PathLike[str]) -> Path:
-    """File of a model, given a name of :func:`available_models` or a .json, .safetensors or .ckpt file.
-
-    Raises:
-        ModelError: neither; the message lists the names.
-    """
-    if str(name) in available_models():
-        return PRETRAINED / f"{name}.json"
-    path = Path(name)
-    if path.suffix not in (".json", ".safetensors", ".ckpt"):
-        known = ", ".join(available_models()) or "none"
-        raise ModelError(
-            f"unknown model {str(name)!r}; shipped: {known}; or give a .ckpt, .json or .safetensors file"
-        )
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
-    return path
+__all__ = ["PRETRAINED", "Denoiser", "available_models", "model_path"]
 
 
 class Denoiser(WindowModel):
@@ -73,15 +48,38 @@ class Denoiser(WindowModel):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike[str] = "base", device: str | torch.device = "cpu"
+        cls,
+        name: str | os.PathLike[str] = "base",
+        device: str | torch.device = "cpu",
+        backend: str = "auto",
+        threads: int | None = None,
     ) -> Denoiser:
         """Load a shipped model by name, or a saved model or Lightning checkpoint by path.
 
+        Args:
+            name: a name of :func:`available_models` or a .json, .safetensors or .ckpt file.
+            device: where PyTorch runs; other back ends know the CPU alone.
+            backend: what computes the default setting (one network call, the mixture's mean): ``torch``,
+                ``onnxruntime``, ``openvino``, or ``auto``: onnxruntime on a CPU where it is installed and the model has
+                a graph, else PyTorch. Any other setting is PyTorch's, which is then loaded when it is needed.
+            threads: of the other back ends; PyTorch's are set by ``torch.set_num_threads``.
+
         Raises:
-            ModelError: unknown name, missing or unusable file.
+            ModelError: unknown name, missing or unusable file, or the back end asked for is not there.
         """
-        model, description = load_model(model_path(name))
-        return cls(fused(model), description, device=device)
+        path = model_path(name)
+        if str(device) == "cpu":
+            weights = path.with_suffix(".safetensors") if path.suffix == ".json" else path
+            rows = open_backend(weights, backend, threads)
+            if rows is not None:
+                description = read_description(path.with_suffix(".json"))
+                return cls(Later(path, description), description, rows=rows)
+        elif backend not in ("auto", "torch"):
+            raise ModelError(f"back end {backend}: runs on the cpu, not on {device}")
+        from diffgmm.backends.torch import load
+
+        model, description, rows = load(path, device)
+        return cls(model, description, device=device, rows=rows)
 
     def denoise(
         self,

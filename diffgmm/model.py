@@ -18,13 +18,10 @@ from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Bridge, Process
 from diffgmm.representation import SILENCE_RMS, Complex, Representation
 from diffgmm.samplers import Estimate, Solver, grid_for, reverse
+from diffgmm.shipped import ModelError as ModelError
 
 FORMAT = 1
 """Version of the saved layout."""
-
-
-class ModelError(ValueError):
-    """A saved model that can't be used; the message names the file and what to do."""
 
 
 class Enhanced(NamedTuple):
@@ -33,7 +30,9 @@ class Enhanced(NamedTuple):
     waveform: Tensor  # [B, 1, T]
     noise: Tensor  # [B, 1, T]: noisy - waveform
     uncertainty: Tensor  # [B, *S]: standard deviation per real dimension, in the representation's units
-    posterior: GaussianMixture | None = None  # of the noise given the noisy window alone: the first call's answer
+    posterior: GaussianMixture | None = (
+        None  # of the noise given the noisy window alone: the first call's answer
+    )
 
 
 class MixtureDenoiser(nn.Module):

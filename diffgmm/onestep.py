@@ -18,7 +18,8 @@ from diffgmm.model import MixtureDenoiser
 from diffgmm.networks.fuse import folded
 from diffgmm.representation import SILENCE_RMS, Complex
 
-_FIRST = "network.down.0.resample.weight"
+# Convolutions that see the input as it comes; with layers before them there is nothing to merge.
+_FIRST, _FINE = "network.down.0.resample.weight", "network.fine.enter.weight"
 
 
 class UnsupportedModel(ValueError):
@@ -129,12 +130,12 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     if (
         model.process.conditions_on_noisy
     ):  # the inputs are state, noisy signal, magnitude; the first two are equal here
-        # With layers before the first convolution, or pooling, there is nothing to merge.
-        plain = not list(getattr(step.network, "inputs", nn.Identity()).parameters())
-        step.merged = plain and _FIRST in state
-        if step.merged:
-            first = weights.get(_FIRST, state[_FIRST])
-            weights[_FIRST] = torch.cat([first[:, :2] + first[:, 2:4], first[:, 4:]], dim=1)
+        layers = getattr(step.network, "inputs", nn.Identity())
+        step.merged = _FIRST in state and not list(layers.parameters())
+        for name in (_FIRST, _FINE) if step.merged else ():
+            if name in state:
+                first = weights.get(name, state[name])
+                weights[name] = torch.cat([first[:, :2] + first[:, 2:4], first[:, 4:]], dim=1)
     k = step.components
     for name in ("linear.weight", "linear.bias"):  # logits, log scales, values; scales do not enter the mean
         weights[name] = torch.cat([state[name][:k], state[name][2 * k :]])

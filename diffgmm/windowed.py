@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from diffgmm.backends import Rows, is_default
+from diffgmm.backends.later import Later
 from diffgmm.longform import Enhance, WindowGrid
-from diffgmm.model import Enhanced, ModelError
-from diffgmm.samplers import Estimate, keyed_generator
 from diffgmm.sampling import Sampling, is_random, resolved
+from diffgmm.shipped import ModelError
 from diffgmm.tracks import FRAME
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
+    import torch
+    from torch import Tensor
     from typing_extensions import Unpack
+
+    from diffgmm.model import Enhanced
+    from diffgmm.samplers import Estimate
 
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
 ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
 ROWS_ELSEWHERE = 16
 
-Note = Callable[[np.ndarray, Tensor, Enhanced, np.ndarray], None]
+Note = Callable[[np.ndarray, "Tensor", "Enhanced", np.ndarray], None]
 """``note(rows, noisy [B, 1, T], enhanced, exponents [B, 1])``: the model saw these rows times 2 ** -exponent."""
 
 
@@ -53,26 +59,57 @@ class WindowModel:
         description: what :func:`diffgmm.model.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
         window_seconds, overlap_seconds: the grid.
+        rows: what computes the mean after one call; ``None``: the model, as for everything else.
     """
 
     def __init__(
         self,
-        model: Enhancer,
+        model: Enhancer | Later,
         description: Mapping[str, Any] | None = None,
         *,
         device: str | torch.device = "cpu",
         window_seconds: float = WINDOW_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,
+        rows: Rows | None = None,
     ) -> None:
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval() if isinstance(model, torch.nn.Module) else model
+        self._device, self._model, self._default = str(device), model, rows
+        self._loading, self._placed = threading.Lock(), False
+        self._threads: int | None = None
         self.sample_rate = model.sample_rate
         self.description: dict[str, Any] = dict(description or {})
         # Every n-th sample starts a frame of the model, or of what is told of its uncertainty.
         representation = getattr(model, "representation", None)
         self.align = 1 if representation is None else int(getattr(representation, "hop", FRAME))
-        self._rows = ROWS.get(self.device.type, ROWS_ELSEWHERE)
+        self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
         self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
+
+    def limit_threads(self, threads: int) -> None:
+        """Let PyTorch compute with so many threads, in this whole process, as soon as it computes."""
+        self._threads = threads
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        import torch
+
+        return torch.device(self._device)
+
+    @property
+    def model(self) -> Enhancer:
+        """The model, loaded when first asked for."""
+        import torch
+
+        with self._loading:
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)
+            model: Any = self._model.load() if isinstance(self._model, Later) else self._model
+            if isinstance(model, torch.nn.Module) and not self._placed:
+                model = model.to(self.device).eval()
+            self._model, self._placed = model, True
+        found: Enhancer = model
+        return found
 
     def options(self, **sampling: Unpack[Sampling]) -> dict[str, Any]:
         """What the model is asked for: the given options, and its own defaults for the others."""
@@ -102,6 +139,8 @@ class WindowModel:
         # Sampling noise belongs to a channel and a place, whatever shares a batch with them.
         if not is_random(options):
             return self._enhance(rows, np.arange(len(rows)), options, None, note)
+        from diffgmm.samplers import keyed_generator
+
         outputs = [
             self._enhance(rows, np.array([i]), options, keyed_generator(self.device, seed, *key), note)
             for i, key in enumerate(keys)
@@ -124,15 +163,33 @@ class WindowModel:
             return outputs
         heard = chosen[sounding]
         _, exponents = np.frexp(peaks[sounding, None])  # powers of two, so scaling loses nothing
-        noisy = torch.from_numpy(np.ldexp(rows[heard], -exponents)[:, None]).to(self.device)
-        with torch.inference_mode():
-            enhanced = self.model.enhance(noisy, generator=generator, **options)
-            if note is not None:
-                note(heard, noisy, enhanced, exponents)
-        clean = enhanced.waveform[:, 0].float().cpu().numpy()
+        safe = np.ldexp(rows[heard], -exponents)
+        if note is None and self._default is not None and is_default(options):
+            clean = self._default(safe)
+        else:
+            clean = self._by_model(safe, heard, exponents, options, generator, note)
         if not np.isfinite(clean).all():
             raise ModelError(
                 "the model's output is not finite; its weights are damaged or it was not trained well"
             )
         outputs[sounding] = np.ldexp(clean, exponents)
         return outputs
+
+    def _by_model(
+        self,
+        safe: np.ndarray,
+        heard: np.ndarray,
+        exponents: np.ndarray,
+        options: dict[str, Any],
+        generator: torch.Generator | None,
+        note: Note | None,
+    ) -> np.ndarray:
+        import torch
+
+        noisy = torch.from_numpy(safe[:, None]).to(self.device)
+        with torch.inference_mode():
+            enhanced = self.model.enhance(noisy, generator=generator, **options)
+            if note is not None:
+                note(heard, noisy, enhanced, exponents)
+        clean: np.ndarray = enhanced.waveform[:, 0].float().cpu().numpy()
+        return clean

@@ -15,8 +15,11 @@ from typing import Any
 import diffgmm
 from diffgmm.audio import sha256_of
 from diffgmm.cli.errors import UsageError, complain
+from diffgmm.export import ExportError
 from diffgmm.inference import PRETRAINED
 from diffgmm.model import ModelError, load_model, save_model
+from diffgmm.results import ResultsError
+from experiments.card import with_quality, write_graph
 
 PACKAGE = PRETRAINED
 LICENCE = "MIT (the weights; the training audio keeps its own licences, see trained_on)"
@@ -46,12 +49,23 @@ def _run(record: Path) -> dict[str, Any] | None:
     return {key: told.get(key) for key in ("versions", "git_revision", "precision", "devices")}
 
 
-def ship(checkpoint: Path, name: str, corpus: Path, notes: str, overwrite: bool) -> Path:
-    """Write ``NAME.safetensors`` and ``NAME.json`` into the package and return the latter's path.
+def ship(
+    checkpoint: Path,
+    name: str,
+    corpus: Path,
+    notes: str,
+    overwrite: bool,
+    results: Path | None = None,
+    system: str | None = None,
+) -> Path:
+    """Write ``NAME.safetensors``, ``NAME.json`` and the graph ``NAME.onnx`` into the package; returns the .json's path.
+
+    ``results`` of a benchmark give the card its scores, those of ``system`` if they have more than one model.
 
     Raises:
         UsageError: if the model exists and ``overwrite`` is not set, or the corpus is not one.
         diffgmm.model.ModelError: if the checkpoint is not one.
+        ResultsError, ExportError: the results can't be used, or the package onnx is missing.
     """
     stem = PACKAGE / name
     if stem.with_suffix(".json").exists() and not overwrite:
@@ -69,7 +83,8 @@ def ship(checkpoint: Path, name: str, corpus: Path, notes: str, overwrite: bool)
         "run": _run(record),
         "notes": notes,
     }
-    save_model(stem, model, card, description["sampler"])
+    save_model(stem, model, with_quality(card, results, system), description["sampler"])
+    write_graph(stem)
     return stem.with_suffix(".json")
 
 
@@ -80,16 +95,23 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name for `diffgmm denoise --model`")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus it was trained on")
     parser.add_argument("--notes", default="", help="a sentence for the card")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model"
+    )
+    parser.add_argument("--system", help="its name in the results (default: the only model)")
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
     try:
         print(
-            ship(arguments.checkpoint, arguments.name, arguments.corpus, arguments.notes, arguments.overwrite)
-        )
+            ship(
+                arguments.checkpoint, arguments.name, arguments.corpus, arguments.notes, arguments.overwrite,
+                arguments.results, arguments.system,
+            )
+        )  # fmt: skip
     except UsageError as error:
         complain(error)
         return 2
-    except ModelError as error:
+    except (ModelError, ResultsError, ExportError) as error:
         complain(error)
         return 1
     return 0

@@ -29,15 +29,18 @@ ALLOWED = {
     "longform": {"audio"},
     "fir": {"longform"},
     "rates": {"audio", "fir", "longform"},
-    "model": BASE | {"representation", "networks", "samplers"},
+    "model": BASE | {"representation", "networks", "samplers", "shipped"},
     "blocks": set(),
     "sampling": {"samplers"},
     "tracks": {"audio", "longform"},
     "uncertainty": BASE | {"representation", "tracks"},
-    "windowed": BASE | {"longform", "model", "samplers", "sampling", "tracks"},
+    "shipped": set(),
+    "onestep": BASE | {"model", "networks", "representation"},
+    "backends": BASE | {"model", "networks", "onestep", "shipped"},
+    "windowed": BASE | {"backends", "shipped", "longform", "model", "samplers", "sampling", "tracks"},
     "uncertain": BASE | {"blocks", "longform", "model", "rates", "tracks", "uncertainty", "inference"},
     "inference": BASE
-    | {"blocks", "model", "networks", "rates", "sampling", "tracks", "uncertain", "windowed"},
+    | {"backends", "blocks", "rates", "sampling", "shipped", "tracks", "uncertain", "windowed"},
     "peers": set(),  # they also run in an interpreter without diffgmm
     "results": {"audio"},
     "provenance": {"versions"},
@@ -214,8 +217,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_inference_does_without_training() -> None:
-    names = loaded("-c", "import diffgmm.inference")
-    assert "torch" in names
+    names = loaded("-c", "import diffgmm.inference, diffgmm.cli.denoise")
+    assert "torch" not in names and "scipy" not in names  # a back end does without
     assert not names & {
         "lightning",
         "pytorch_lightning",

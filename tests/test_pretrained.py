@@ -11,10 +11,13 @@ import pytest
 
 from data_modules.pairs import write_pairs
 from diffgmm import audio, metrics
+from diffgmm.backends import open_backend
+from diffgmm.cli.main import main
 from diffgmm.inference import Denoiser, available_models
 from diffgmm.model import MixtureDenoiser, describe, load_model
 from diffgmm.networks import UNet
 from diffgmm.representation import Complex
+from diffgmm.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System, write_results
 from experiments import ship
 
 PACKAGE = ship.PACKAGE
@@ -85,7 +88,22 @@ def test_shipping_a_checkpoint(
     _, saved = load_model(package / "tiny")
     assert saved["card"]["steps"] == 7 and saved["card"]["trained_on"]["packages"] == {"a 1": "0"}
     assert saved["card"]["run"]["git_revision"] == "abc" and "/a/machine/path" not in json.dumps(saved)
+    assert open_backend(package / "tiny.safetensors", "onnxruntime", 1) is not None
+    assert saved["card"]["limits"] and "scores" not in saved["card"]
     assert run() == 2 and "--overwrite replaces it" in capsys.readouterr().err
     assert run("--overwrite") == 0
+    pairs = tuple(PairInfo(name, 16000, 4.0) for name in "ab")
+    systems = tuple(
+        System(kind, kind, files=(FileScores("a", {"pesq_wb": low}), FileScores("b", {"pesq_wb": None})))
+        for kind, low in (("noisy", 1.2345), ("model", 2.0))
+    )
+    found = Results("benchmark", "", (), SetInfo("dsn-test", pairs=pairs), systems, (MetricInfo("pesq_wb"),))
+    write_results(tmp_path / "results.json", found)
+    assert run("--overwrite", "--results", str(tmp_path / "results.json")) == 0
+    assert main(["info", "--model", str(package / "tiny.json")]) == 0
+    text = capsys.readouterr().out
+    assert "| `pesq_wb` | 1.234 | 2.000 |" in text and "## Limits" in text and "licence: MIT" in text
+    assert run("--overwrite", "--results", str(tmp_path / "none.json")) == 1
+    assert "none.json" in capsys.readouterr().err
     checkpoint.write_bytes(b"nothing")
     assert run("--overwrite") == 1

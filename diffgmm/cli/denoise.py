@@ -5,23 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.errors import FAILED, UsageError, complain, for_users
+from diffgmm.cli.errors import FAILED, complain
 
 if TYPE_CHECKING:
-    import numpy as np
-    from tqdm import tqdm
-
     from diffgmm.audio import AudioInfo
-    from diffgmm.cli.interrupt import Interrupts
     from diffgmm.cli.jobs import Job
-    from diffgmm.inference import Denoiser
 
 HELP = "denoise audio files or folders"
-PICTURE_SECONDS = 60  # a picture of more shows nothing
 
 
 def _at_least(lowest: int) -> Any:
@@ -68,6 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--estimate", choices=("mean", "sample", "mode"), help="what is taken from the mixture (the model's)")
     add("--samples", type=_at_least(1), metavar="N", help="sampled results that are averaged (the model's)")
     add(
+        "--solver",
+        choices=("step", "flow", "heun"),
+        help="how more than one network call is used (the model's)",
+    )
+    add(
+        "--substeps",
+        type=_at_least(1),
+        metavar="N",
+        help="closed-form steps between two network calls (the model's, mostly 1)",
+    )
+    add(
         "--strength",
         type=_fraction,
         default=1.0,
@@ -81,11 +84,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
     )
-    add("--threads", type=_at_least(1), metavar="N", help="CPU threads (default: torch's choice)")
+    add(
+        "--backend",
+        choices=("auto", "torch", "onnxruntime", "openvino"),
+        default="auto",
+        help="what computes the default setting: auto takes onnxruntime where it is installed, else torch (auto)",
+    )
+    add(
+        "--threads",
+        type=_at_least(1),
+        metavar="N",
+        help="CPU threads in all (default: OMP_NUM_THREADS, or all cores)",
+    )
+    add(
+        "--jobs",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+        help="files at a time, which share the threads (1)",
+    )
     add(
         "--picture",
         action="store_true",
         help="also write NAME.png: spectrogram and waveform of the first minute, before and after",
+    )
+    add(
+        "--uncertainty",
+        action="store_true",
+        help="also write how sure the model is: NAME.uncertainty.csv, every 20 ms the standard deviation of the error "
+        "(1 is full scale) and the confidence (share of the speech's energy that the output has, 0 to 1), of each "
+        "channel; and NAME.uncertainty.png, the first minute with the expected error of each bin. They describe the "
+        "model's result, whatever --strength mixes back",
     )
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--recursive", action="store_true", help="also look into the subfolders of a folder")
@@ -95,11 +124,18 @@ def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
     from tqdm import tqdm
 
+    from diffgmm.cli.denoise_files import denoise_file, each
+    from diffgmm.cli.denoise_model import open_denoiser
     from diffgmm.cli.interrupt import Interrupts
     from diffgmm.cli.jobs import plan
 
     jobs, skipped = plan(
-        args.inputs, args.output, recursive=args.recursive, picture=args.picture, overwrite=args.overwrite
+        args.inputs,
+        args.output,
+        recursive=args.recursive,
+        picture=args.picture,
+        overwrite=args.overwrite,
+        uncertainty=args.uncertainty,
     )
     if skipped:
         names = ", ".join(path.name for path in skipped[:10]) + (" ..." if len(skipped) > 10 else "")
@@ -107,28 +143,32 @@ def run(args: argparse.Namespace) -> int:
     sound = _readable(jobs)
     if not sound:
         return FAILED
-    denoiser = _denoiser(args.model, args.device, args.threads)
-    done, seconds, spent = 0, 0.0, 0.0
+    at_a_time = min(args.jobs, len(sound))
+    denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time)
+    done, seconds, start = 0, 0.0, time.perf_counter()
     bar = tqdm(
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
     )  # fmt: skip
+
+    def work(task: tuple[Job, AudioInfo]) -> tuple[float, float]:
+        interrupts.check()
+        bar.set_description(task[0].source.name, refresh=False)
+        return denoise_file(*task, denoiser, args, bar.update, interrupts)
+
     with bar, Interrupts() as interrupts:
-        for job, info in sound:
-            interrupts.check()
-            bar.set_description(job.source.name, refresh=False)
-            try:
-                gain, took = _one(job, info, denoiser, args, bar, interrupts)
-            except for_users() as error:
-                bar.clear()
-                complain(error)
+        for (job, info), result in each(sound, work, at_a_time):
+            bar.clear()
+            if isinstance(result, BaseException):
+                complain(result)
                 continue
-            done, seconds, spent = done + 1, seconds + info.seconds, spent + took
+            gain, took = result
+            done, seconds = done + 1, seconds + info.seconds
             note = f", level {20 * math.log10(gain):+.1f} dB so as not to clip" if gain < 1.0 else ""
             figures = f"{info.seconds:.1f} s in {took:.2f} s (rtf {took / info.seconds:.3f}){note}"
-            bar.clear()
             print(f"{job.source} -> {job.target}: {figures}", flush=True)
     if len(jobs) > 1:
+        spent = time.perf_counter() - start
         rtf = f" (rtf {spent / seconds:.3f})" if seconds else ""
         print(f"{done} of {len(jobs)} files denoised, {seconds:.1f} s of audio in {spent:.1f} s{rtf}")
     return 0 if done == len(jobs) else FAILED
@@ -145,79 +185,3 @@ def _readable(jobs: list[Job]) -> list[tuple[Job, AudioInfo]]:
         except AudioError as error:
             complain(error)
     return sound
-
-
-def _denoiser(name: str, device: str, threads: int | None) -> Denoiser:
-    import torch
-
-    from diffgmm.inference import Denoiser, model_path
-    from diffgmm.model import ModelError
-
-    try:
-        path = model_path(name)
-    except ModelError as error:  # no such name or file: nothing was tried yet
-        raise UsageError(str(error)) from error
-    if threads:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise UsageError(f"unknown device {device!r}; use cpu, cuda, cuda:N or auto")
-    if kind == "cuda" and int(number or 0) >= gpus:
-        raise UsageError(f"device {device!r}: torch sees {gpus} GPU(s) here; use --device cpu")
-    return Denoiser.from_pretrained(path, device)
-
-
-def _one(
-    job: Job,
-    info: AudioInfo,
-    denoiser: Denoiser,
-    args: argparse.Namespace,
-    bar: tqdm[Any],
-    interrupts: Interrupts,
-) -> tuple[float, float]:
-    """Denoise one file block by block; returns the gain against clipping, and the seconds it took."""
-    from diffgmm.audio import Writer, choose_format, read_blocks
-
-    def counted() -> Iterator[np.ndarray]:
-        for block in read_blocks(job.source):
-            interrupts.check()
-            yield block
-            bar.update(block.shape[1] / info.sample_rate)
-
-    start = time.perf_counter()
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    form, subtype = choose_format(job.target, like=info)
-    writer = Writer(
-        job.target, info.sample_rate, info.channels, format=form, subtype=subtype, overwrite=args.overwrite
-    )
-    with writer:
-        for block in denoiser.denoise_blocks(
-            counted(), info.sample_rate, info.channels,
-            nfe=args.nfe, estimate=args.estimate, samples=args.samples,
-            seed=args.seed, strength=args.strength,
-        ):  # fmt: skip
-            interrupts.check()
-            writer.write(block)
-    took = time.perf_counter() - start
-    if job.picture:
-        from diffgmm.pictures import before_after
-
-        before_after(_beginning(job.source), _beginning(job.target), info.sample_rate, job.picture)
-    return writer.gain, took
-
-
-def _beginning(path: Path) -> np.ndarray:
-    """The first :data:`PICTURE_SECONDS` of a file, channels averaged: ``[samples]``."""
-    import numpy as np
-
-    from diffgmm.audio import probe, read_blocks
-
-    wanted, pieces = PICTURE_SECONDS * probe(path).sample_rate, []
-    for block in read_blocks(path):
-        pieces.append(block.mean(axis=0))
-        if sum(map(len, pieces)) >= wanted:
-            break
-    return np.concatenate(pieces)[:wanted]

@@ -12,7 +12,7 @@ DEBUG = "DIFFGMM_DEBUG"
 # raised before, and loading them here would pull torch into `diffgmm --help`.
 _FOR_USERS = {
     "diffgmm.audio": "AudioError",
-    "diffgmm.model": "ModelError",
+    "diffgmm.shipped": "ModelError",
     "data_modules.errors": "DataError",
     "diffgmm.results": "ResultsError",
     "diffgmm.benchmark": "BenchmarkError",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import diffgmm
+from diffgmm.cli.errors import UsageError
 from diffgmm.versions import installed
 
 HELP = "print versions, devices, models and folders"
@@ -22,10 +23,15 @@ PACKAGES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--model", metavar="NAME", help="print the card of a shipped model, or of a .json file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
+    if args.model:
+        return _card(args.model, args.json)
     facts = gather()
     if args.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -38,12 +44,34 @@ def run(args: argparse.Namespace) -> int:
         print(f"device    {device['name']}: {device['what']}")
     for model in facts["models"]:
         print(f"model     {model['name']}: {model['sample_rate']} Hz, {model['megabytes']} MB")
-        for key, value in model["card"].items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            print(f"            {key}: {text}")
+        print(
+            f"            {model['card'].get('parameters', '?')} parameters; "
+            f"diffgmm info --model {model['name']} tells more"
+        )
     if not facts["models"]:
         print("model     none shipped; give `diffgmm denoise --model` a checkpoint")
     print(f"home      {facts['home']}" + ("" if Path(facts["home"]).is_dir() else " (not there yet)"))
+    return 0
+
+
+def _card(name: str, as_json: bool) -> int:
+    """The card of one model: data, licence, limits, scores."""
+    from diffgmm.cli.model_card import render
+    from diffgmm.shipped import ModelError, model_path, read_description
+
+    try:
+        path = model_path(name)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    if path.suffix == ".ckpt":
+        raise UsageError(
+            f"{path}: a checkpoint has no card; `diffgmm export --format safetensors` writes one"
+        )
+    description = read_description(path.with_suffix(".json"))
+    if as_json:
+        print(json.dumps(description, indent=2, ensure_ascii=False))
+    else:
+        print(render(path.stem, description), end="")
     return 0
 
 

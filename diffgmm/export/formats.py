@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,8 @@ def export(
 
     Args:
         model: what :func:`diffgmm.model.load_model` gave, with ``description``.
-        path: file to write; for ``safetensors`` a .json of the same name comes beside it.
+        path: file to write; for ``safetensors`` a .json of the same name comes beside it, and a light graph that back
+            ends run (.onnx), if the package onnx is installed and the model has one.
         form: of :data:`FORMATS`. ``onnx`` and ``torchscript`` take any number of rows and, without ``samples``, any
             length. ``torch_export`` has a fixed length and one row.
         sound: real noisy speech at the model's rate, float32 ``[samples]``, 2 s or more.
@@ -77,14 +80,16 @@ def export(
     files = (
         (path.with_suffix(".safetensors"), path.with_suffix(".json")) if form == "safetensors" else (path,)
     )
-    for file in files:
+    graph = path.with_suffix(".onnx")
+    for file in (*files, graph) if form == "safetensors" else files:
         if file.exists() and not overwrite:
             raise ExportError(f"{file}: exists already; choose another name or --overwrite it")
     if not path.parent.is_dir():
         raise ExportError(f"{path.parent}: no such folder to write into")
     try:
         if form == "safetensors":
-            return Exported(files, _safetensors(model, description, path, sound))
+            deviation = _safetensors(model, description, path, sound)
+            return Exported((*files, graph) if graph.exists() else files, deviation)
         with replacing(path) as part:
             run = _WRITERS[form](model, part, samples, facts or {})
             deviation = compare(model, run, sound, samples, path)
@@ -198,6 +203,27 @@ def _safetensors(
             None,
             path.with_suffix(".safetensors"),
         )
-        for suffix in (".safetensors", ".json"):
-            stem.with_name(stem.name + suffix).replace(path.with_suffix(suffix))
+        with suppress(ExportError, UnsupportedModel):  # weights are of use without a graph
+            _light(model, stem, sound)
+        path.with_suffix(".onnx").unlink(missing_ok=True)  # one of other weights would be of no use
+        for suffix in (".safetensors", ".onnx", ".json"):
+            file = stem.with_name(stem.name + suffix)
+            if file.exists():
+                file.replace(path.with_suffix(suffix))
     return deviation
+
+
+def _light(model: MixtureDenoiser, stem: Path, sound: np.ndarray) -> None:
+    from diffgmm.backends.onnx import OnnxRuntime
+    from diffgmm.export.onnx import write_light
+
+    graph = stem.with_name(stem.name + ".onnx")
+    write_light(model, stem.with_name(stem.name + ".safetensors"), graph)
+    if find_spec("onnxruntime") is None:
+        return
+    rows = OnnxRuntime(graph)
+    try:
+        compare(model, lambda noisy: rows(noisy[:, 0])[:, None], sound, None, graph)
+    except BaseException:
+        graph.unlink()
+        raise

@@ -53,14 +53,19 @@ def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
     Raises:
         ExportError: the package onnx is missing.
     """
-    import onnx
-
+    onnx = _onnx()
     part = path.with_name(path.name + ".whole")
     try:
         _trace(FromParameters(model).eval(), part, None, folding=False)
         graph = onnx.load(str(part))
     finally:
         part.unlink(missing_ok=True)
+    names = {tensor.name for tensor in graph.graph.initializer}
+    inputs = [one for one in graph.graph.input if one.name not in names]
+    del graph.graph.input[
+        :
+    ]  # weights among the inputs could be replaced, so runtimes would compute nothing ahead
+    graph.graph.input.extend(inputs)
     stored = _offsets(weights)
     data = weights.read_bytes()
     for tensor in graph.graph.initializer:
@@ -78,10 +83,7 @@ def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
 
 
 def _trace(module: nn.Module, path: Path, samples: int | None, folding: bool) -> None:
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
-        raise ExportError("writing ONNX needs the package onnx; install it: pip install onnx") from error
+    _onnx()
     names: dict[str, Any] = {"input_names": ["noisy"], "output_names": ["clean"]}
     axes = {0: "batch", 2: "samples"}
     fixed: dict[str, Any] = {"dynamic_axes": {"noisy": axes, "clean": axes}} if samples is None else {}
@@ -92,14 +94,21 @@ def _trace(module: nn.Module, path: Path, samples: int | None, folding: bool) ->
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module, (example,), str(path), dynamo=False, opset_version=OPSET, do_constant_folding=folding,
+            keep_initializers_as_inputs=not folding,  # else equal weights become one, under one of their names
             **names, **fixed,
         )  # fmt: skip
 
 
-def _annotate(path: Path, facts: Mapping[str, str]) -> None:
-    import onnx
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ExportError("writing ONNX needs the package onnx; install it: pip install onnx") from error
+    return onnx
 
-    graph = onnx.load(str(path))
+
+def _annotate(path: Path, facts: Mapping[str, str]) -> None:
+    graph = _onnx().load(str(path))
     _set_facts(graph, facts)
     path.write_bytes(graph.SerializeToString())
 

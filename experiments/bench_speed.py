@@ -1,0 +1,171 @@
+"""How fast the default setting is, per back end: ``make bench-speed``, or ``python -m experiments.bench_speed``.
+
+Prints a table and, with ``--markdown docs/speed.md``, puts it between that file's marks. Least of many runs, as other
+work on the machine only ever adds; the median stands beside it. Everything in process is measured on one thread (or
+``--threads``), whole commands as they start, with PyTorch's or onnxruntime's import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+GOALS = {"1-s window": 8.0, "5-s recording": 150.0, "whole command, 5-s file": 2500.0}  # ms
+
+Row = tuple[str, ...]
+
+
+def timed(function: Callable[[], object], seconds: float) -> tuple[float, float]:
+    """Least and median milliseconds of calls for about ``seconds``, after two to warm up."""
+    function(), function()
+    found: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(found) < 5:
+        start = time.perf_counter()
+        function()
+        found.append(1e3 * (time.perf_counter() - start))
+    return min(found), statistics.median(found)
+
+
+def peaks(seconds: float) -> dict[str, float]:
+    """GFLOP/s that PyTorch reaches here: a product of large matrices, and a 3 x 3 convolution of 32 channels."""
+    import torch
+
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
+    x = torch.randn(1, 32, 128, 128).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        product = 2 * 1024**3 / timed(lambda: a @ b, seconds)[0]
+        convolution = 2 * 32 * 32 * 9 * 128**2 / timed(lambda: layer(x), seconds)[0]
+    return {"matrix product": product / 1e6, "convolution": convolution / 1e6}
+
+
+def macs(path: Path, samples: int) -> float:
+    """Multiply-accumulate operations of the network for one window."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from diffgmm.model import load_model
+
+    model, _ = load_model(path)
+    with FlopCounterMode(display=False) as counter:
+        model.enhance(torch.zeros(1, 1, samples))
+    return counter.get_total_flops() / 2
+
+
+def in_process(name: str, backend: str, threads: int, seconds: float) -> dict[str, tuple[float, float]]:
+    """Milliseconds for windows of 1 s and 4 s and a recording of 5 s."""
+    from diffgmm.inference import Denoiser
+
+    denoiser = Denoiser.from_pretrained(name, backend=backend, threads=threads)
+    x = np.random.default_rng(0).standard_normal(5 * denoiser.sample_rate).astype(np.float32) * 0.1
+    run = denoiser.enhancer()
+    found = {}
+    for length in (1, 4):
+        rows = x[None, : length * denoiser.sample_rate]
+        found[f"{length}-s window"] = timed(lambda rows=rows: run(rows, [(0, 0)]), seconds)  # type: ignore[misc]
+    found["5-s recording"] = timed(lambda: denoiser.denoise(x, denoiser.sample_rate), seconds)
+    return found
+
+
+def command(name: str, backend: str, threads: int, repeats: int) -> tuple[float, float, float]:
+    """Least and median milliseconds of ``diffgmm denoise`` on a file of 5 s, and its peak memory in MB."""
+    from diffgmm.audio import write
+
+    times, peak = [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        noisy = Path(folder, "noisy.wav")
+        write(noisy, np.random.default_rng(0).standard_normal(80000).astype(np.float32) * 0.1, 16000)
+        line = [
+            sys.executable, "-m", "diffgmm.cli.main", "denoise", str(noisy), "-o", str(Path(folder, "clean.wav")),
+            "--model", name, "--device", "cpu", "--overwrite", "--backend", backend, "--threads", str(threads),
+        ]  # fmt: skip
+        for _ in range(repeats):
+            start = time.perf_counter()
+            process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(line)} failed")
+            times.append(1e3 * (time.perf_counter() - start))
+            peak = max(peak, usage.ru_maxrss / 1e3)
+    return min(times), statistics.median(times), peak
+
+
+def measure(args: argparse.Namespace) -> list[str]:
+    """The table as lines of Markdown."""
+    import torch
+
+    from diffgmm.provenance import processor
+    from diffgmm.shipped import model_path
+
+    torch.set_num_threads(args.threads)
+    path = model_path(args.model)
+    best = peaks(args.seconds / 4)
+    work = macs(path, 16000)
+    lines = [
+        f"`{args.model}`, {work / 1e6:.0f} million multiply-adds per second of sound; {args.threads} thread(s) of "
+        f"{os.cpu_count()} on {processor()}; load {os.getloadavg()[0]:.1f} from other work. Peak of PyTorch here: "
+        + ", ".join(f"{what} {value:.0f} GFLOP/s" for what, value in best.items()) + ".",
+        "",
+        "| back end | what | least | median | goal | share of the convolution peak |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for backend in args.backends:
+        if backend != "torch" and find_spec(backend) is None:
+            lines.append(f"| {backend} | not installed | | | | |")
+            continue
+        rows: list[tuple[str, float, float, str]] = []
+        for what, (least, median) in in_process(args.model, backend, args.threads, args.seconds).items():
+            seconds = {"1": 1.0, "4": 4.0, "5": 5.0}[what[0]]
+            share = 2e-6 * work * seconds / least / best["convolution"]
+            rows.append((what, least, median, f"{100 * share:.0f} %"))
+        least, median, memory = command(args.model, backend, args.threads, args.repeats)
+        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", least, median, ""))
+        for what, least, median, share_text in rows:
+            goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
+            lines.append(f"| {backend} | {what} | {least:.1f} ms | {median:.1f} ms | {goal} | {share_text} |")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write between the marks; returns 0, or 2 for a file without marks."""
+    parser = argparse.ArgumentParser(description="Measure the default setting's speed per back end.")
+    parser.add_argument("--model", default="base", help="shipped model or file (default: base)")
+    parser.add_argument("--threads", type=int, default=1, help="of everything (default: 1)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="put the table between this file's marks"
+    )
+    parser.add_argument(
+        "--backends", nargs="+", default=["torch", "onnxruntime", "openvino"], help="(default: all three)"
+    )
+    args: Any = parser.parse_args(argv)
+    text = args.markdown.read_text(encoding="utf-8") if args.markdown else "\n".join(MARKS)
+    if any(mark not in text for mark in MARKS):
+        print(f"{args.markdown}: lacks the marks {' and '.join(MARKS)}", file=sys.stderr)
+        return 2
+    lines = "\n".join(measure(args))
+    print(lines)
+    if args.markdown:
+        before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+        args.markdown.write_text(f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
