@@ -13,11 +13,12 @@ from torch import Tensor
 
 from diffgmm import model as models
 from diffgmm.callbacks.batches import position
-from diffgmm.losses import LossInputs, WeightedLoss
+from diffgmm.losses import WeightedLoss
 from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Process, time_grid
+from diffgmm.process import Process
 from diffgmm.representation import Representation
-from diffgmm.samplers import Estimate, keyed_generator
+from diffgmm.samplers import Estimate, Solver, check_solver, grid_for, keyed_generator
+from diffgmm.states import TimeLaw, TrainingStates
 
 Batch = dict[str, Any]
 
@@ -50,11 +51,11 @@ class DiffGMM(L.LightningModule):
         head: mixture head.
         process: blend or bridge.
         losses: weight of each loss by name (see :data:`diffgmm.losses.LOSSES`).
-        noisy_end: share of training windows at t = 1, where one-step denoising happens.
-        grid_steps: 0 draws the other times uniformly from (0, 1); N > 0 draws neighbours of the N-step grid, as the
-            ``elbo`` loss needs (it averages over the sampler's pairs).
+        noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate: which times and states training shows,
+            and their weight (:class:`diffgmm.states.TrainingStates`).
         nfe: network calls in validation, and by default in the saved model.
         estimate: ``mean``, ``sample`` or ``mode``, likewise.
+        solver, substeps, grid_power: of the sampler, likewise (:meth:`diffgmm.model.MixtureDenoiser.enhance`).
         optimizer: made from the parameters.
         lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
         channels_last: memory format of two-axis networks (faster on most hardware).
@@ -84,10 +85,18 @@ class DiffGMM(L.LightningModule):
         channels_last: bool = True,
         compile_network: bool = False,
         weights: str | None = None,
+        time_law: TimeLaw = "uniform",
+        time_shape: float = 1.0,
+        time_weight: float = 0.0,
+        own_estimate: float = 0.0,
+        solver: Solver = "step",
+        substeps: int = 1,
+        grid_power: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0.0 <= noisy_end <= 1.0:
-            raise ValueError(f"noisy_end is a share between 0 and 1, got {noisy_end}")
+        self.states = TrainingStates(
+            noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate, grid_power
+        )
         self.loss = WeightedLoss(losses)
         if "elbo" in self.loss.weights and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
@@ -104,54 +113,17 @@ class DiffGMM(L.LightningModule):
             self.model.network.to(memory_format=torch.channels_last)
         if compile_network:
             self.model.network.compile()
-        self.noisy_end, self.grid_steps = noisy_end, grid_steps
         self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
+        further = {"solver": (solver, "step"), "substeps": (substeps, 1), "grid_power": (grid_power, 1.0)}
+        self.sampler |= {name: value for name, (value, usual) in further.items() if value != usual}
+        grid_for(nfe, solver, grid_power)  # refuses what no sampler could run
+        check_solver(process, solver, substeps)
         self._optimizer = _Shared(optimizer)
         self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
 
     def setup(self, stage: str) -> None:
         """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
         check_rates(self, getattr(self.trainer, "datamodule", None))
-
-    def _times(self, draw: Tensor) -> tuple[Tensor, Tensor]:
-        """Time and next (earlier) time of each window, ``[B]``, from uniform numbers ``[2, B]``."""
-        at_end = draw[0] < self.noisy_end
-        if self.grid_steps:
-            grid = time_grid(self.grid_steps).to(self.device)
-            index = (draw[1] * self.grid_steps).long().clamp(max=self.grid_steps - 1)
-            index = torch.where(at_end, torch.zeros_like(index), index)
-            return grid[index], grid[index + 1]
-        time = torch.where(at_end, torch.ones_like(draw[1]), draw[1].clamp(1e-3, 1.0))
-        return time, torch.zeros_like(time)
-
-    def _inputs(self, batch: Batch, generators: torch.Generator | list[torch.Generator]) -> LossInputs:
-        """Everything that losses look at; with one generator per window its draws do not depend on the others."""
-        representation, process = self.model.representation, self.model.process
-        context = representation.context(batch["noisy"])
-        noisy = representation.encode(batch["noisy"], context)
-        clean = representation.encode(batch["clean"], context)
-        noise = noisy - clean
-
-        def drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], axis: int) -> Tensor:
-            if isinstance(generators, torch.Generator):
-                return draw(shape, generator=generators, device=noisy.device)
-            shape = (*shape[:axis], *shape[axis + 1 :])
-            return torch.stack([draw(shape, generator=g, device=noisy.device) for g in generators], axis)
-
-        def normal() -> Tensor:
-            return drawn(torch.randn, tuple(noisy.shape), 0)
-
-        time, earlier = self._times(drawn(torch.rand, (2, noisy.shape[0]), 1))
-
-        state = process.state(clean, noise, time, normal())
-        next_state = None
-        if self.grid_steps:
-            step = process.reverse(state, noisy, time, earlier)
-            next_state = step.offset + step.factor * noise + step.variance.sqrt() * normal()
-        return LossInputs(
-            self.model.answer(state, noisy, time), noise, noisy, state, next_state, time, earlier, process,
-            representation, context, batch["clean"],
-        )  # fmt: skip
 
     def training_loss(
         self, batch: Batch, seed: int, epoch: int, place: int
@@ -162,7 +134,10 @@ class DiffGMM(L.LightningModule):
         the same from any number of processes.
         """
         generator = keyed_generator(self.device, seed, epoch, place)
-        return self.loss(self._inputs(batch, generator))
+        inputs = self.states.inputs(
+            self.model, batch["noisy"], batch["clean"], generator, self.sampler["estimate"]
+        )
+        return self.loss(inputs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
@@ -198,7 +173,7 @@ class DiffGMM(L.LightningModule):
         counted = new or list(range(size))  # something to log, without weight
         keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
         total, parts = self.loss(
-            self._inputs({name: batch[name][counted] for name in ("noisy", "clean")}, keys)
+            self.states.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
         )
         named = {f"{stage}/{name}": value for name, value in parts.items()}
         # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
@@ -244,6 +219,7 @@ class DiffGMM(L.LightningModule):
             "model": models.describe(self.model),
             "sampler": dict(self.sampler),
             "losses": dict(self.loss.weights),
+            "states": self.states.description(),
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -258,10 +234,12 @@ class DiffGMM(L.LightningModule):
             diffgmm.model.ModelError: if the file is not a checkpoint of this class.
         """
         loaded, description = models.load_model(path)
-        sampler = description["sampler"]
+        # A temperature was fitted to these weights: further training makes it void.
+        known = ("nfe", "estimate", "solver", "substeps", "grid_power")
+        sampler = {name: value for name, value in description["sampler"].items() if name in known}
         return cls(
             loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
-            nfe=sampler["nfe"], estimate=sampler["estimate"],
+            **{**sampler, **description.get("states", {})},
         )  # fmt: skip
 
 

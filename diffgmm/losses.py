@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,7 +19,8 @@ from diffgmm.representation import Context, Representation
 class LossInputs:
     """Everything a loss may look at; waveforms are decoded once, when the first loss asks.
 
-    Encoded tensors are ``[B, C, *S]``, waveforms ``[B, 1, T]``, times ``[B]``.
+    Encoded tensors are ``[B, C, *S]``, waveforms ``[B, 1, T]``, times ``[B]``. ``weight`` ``[B]``, of mean one, is each
+    window's part in the likelihoods and in noise prediction; ``None`` for equal parts.
     """
 
     mixture: GaussianMixture
@@ -32,6 +34,7 @@ class LossInputs:
     representation: Representation
     context: Context
     clean_wave: Tensor
+    weight: Tensor | None = None
 
     @cached_property
     def mean(self) -> Tensor:
@@ -41,7 +44,11 @@ class LossInputs:
     @cached_property
     def estimate_wave(self) -> Tensor:
         """Clean speech that taking off the expected noise leaves, ``[B, 1, T]``."""
-        return self.representation.decode(self.representation.remove(self.noisy, self.mean), self.context)
+        noise = self.mean
+        if not self.process.conditions_on_noisy:  # its steps subtract from the state, not from the noisy end
+            step = self.process.reverse(self.state, self.noisy, self.time, torch.zeros_like(self.time))
+            noise = self.noisy - (step.offset + step.factor * self.mean)
+        return self.representation.decode(self.representation.remove(self.noisy, noise), self.context)
 
     @cached_property
     def level(self) -> Tensor:
@@ -55,9 +62,16 @@ class LossInputs:
         return rms > self.level.flatten() * 10 ** (-50 / 20)
 
 
+def _mean(values: Tensor, x: LossInputs) -> Tensor:
+    """Mean of ``values`` ``[B, ...]``, windows weighted."""
+    if x.weight is None:
+        return values.mean()
+    return (values.flatten(1).mean(1) * x.weight.to(values.dtype)).mean()
+
+
 def nll(x: LossInputs) -> Tensor:
     """Mixture negative log-likelihood of the true noise, nats per real dimension (Wang et al., 2406.09154)."""
-    return x.mixture.nll(x.noise).mean()
+    return _mean(x.mixture.nll(x.noise), x)
 
 
 def elbo(x: LossInputs) -> Tensor:
@@ -72,18 +86,32 @@ def elbo(x: LossInputs) -> Tensor:
         )
     step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
     law = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
-    return law.nll(x.next_state).mean()
+    return _mean(law.nll(x.next_state), x)
 
 
 def noise_l1(x: LossInputs) -> Tensor:
     """Noise prediction, ``mean |n - E[n]|``."""
-    return (x.noise - x.mean).abs().mean()
+    return _mean((x.noise - x.mean).abs(), x)
 
 
 def noise_huber(x: LossInputs) -> Tensor:
     """Noise prediction, Huber loss with threshold 1 in the network's scaled units (Belz, 2019)."""
     scale = x.representation.noise_affine[0]
-    return nn.functional.huber_loss(x.mean * scale, x.noise * scale)
+    return _mean(nn.functional.huber_loss(x.mean * scale, x.noise * scale, reduction="none"), x)
+
+
+def balance(x: LossInputs) -> Tensor:
+    r"""How far the components are from equal use, in nats: the KL divergence from uniform of their mean share.
+
+    :math:`KL(1/K \| \bar r) = -\frac{1}{K} \sum_k \log(K \bar r_k)` with :math:`\bar r_k` the responsibility of
+    component k for the true noise, averaged over the batch. In this direction its gradient with respect to a share is
+    not lost as the share goes to zero, so a component that nothing uses any more is called back, to the bins that it
+    fits best (the divergence in the other direction, or an entropy, leaves it dead). A weight of 0.01 to 0.1 beside
+    ``nll`` is enough; shares need not be equal in the end.
+    """
+    log_shares = torch.log_softmax(x.mixture.component_log_prob(x.noise), dim=1).transpose(0, 1).flatten(1)
+    mean = torch.logsumexp(log_shares, dim=1) - math.log(log_shares.shape[1])
+    return -(mean + math.log(len(mean))).mean()
 
 
 def si_sdr(x: LossInputs) -> Tensor:
@@ -191,6 +219,7 @@ LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
     "elbo": elbo,
     "noise_l1": noise_l1,
     "noise_huber": noise_huber,
+    "balance": balance,
     "si_sdr": si_sdr,
     "spectrum": spectrum,
     "multi_resolution_stft": multi_resolution_stft,

@@ -109,7 +109,9 @@ def reverse(
         ValueError: if the grid does not run from 1 to 0, a name is unknown, or the options contradict each other.
     """
     intervals = len(grid) - 1
-    _check(process, grid, solver, substeps)
+    if grid.dim() != 1 or len(grid) < 2 or float(grid[0]) != 1.0 or float(grid[-1]) != 0.0:
+        raise ValueError("the time grid must run from 1 to 0")
+    check_solver(process, solver, substeps)
     corrected = 0
     if solver == "heun":
         corrected = intervals - 1 if calls is None else calls - intervals
@@ -175,9 +177,12 @@ def transport(
     return mixture.tilt(later_precision - precision, later_information - information)
 
 
-def _check(process: Process, grid: Tensor, solver: Solver, substeps: int) -> None:
-    if grid.dim() != 1 or len(grid) < 2 or float(grid[0]) != 1.0 or float(grid[-1]) != 0.0:
-        raise ValueError("the time grid must run from 1 to 0")
+def check_solver(process: Process, solver: Solver, substeps: int) -> None:
+    """Refuse options of :func:`reverse` that contradict each other.
+
+    Raises:
+        ValueError: an unknown solver, or sub-steps that do not go with solver or process.
+    """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}")
     if substeps < 1:

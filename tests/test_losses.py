@@ -113,3 +113,66 @@ def test_unknown_or_empty_weights_are_refused() -> None:
         WeightedLoss({"mse": 1.0})
     with pytest.raises(ValueError, match="at least one"):
         WeightedLoss({"nll": 0.0})
+
+
+def test_elbo_of_a_mixture_equals_quadrature_over_the_noise() -> None:
+    """-log of the integral of q(n) N(x_tau; s + (tau / t)(x_t - s), c^2 tau (t - tau) / t) over n, s = y - n."""
+    x = inputs(Bridge(0.5))
+    x.mixture = GaussianMixture(
+        torch.tensor([0.3, -0.4]).reshape(1, 2, 1).expand(3, 2, 16000), x.mixture.means, x.mixture.log_scales
+    )
+    t, tau, c, axis = 0.6, 0.2, 0.5, torch.linspace(-9.0, 9.0, 20001, dtype=torch.float64)
+    assert x.next_state is not None
+    total = []
+    for place in range(40):
+        q = [
+            v[0, ..., place].detach().double() for v in (x.mixture.weights, x.mixture.means, x.mixture.scales)
+        ]
+        prior = sum(
+            w * torch.exp(-0.5 * ((axis - m) / s) ** 2) / (s * math.sqrt(2 * math.pi))
+            for w, m, s in zip(q[0], q[1][:, 0], q[2], strict=True)
+        )
+        y, x_t, x_tau = (v[0, 0, place].double() for v in (x.noisy, x.state, x.next_state))
+        clean, variance = y - axis, c**2 * tau * (t - tau) / t
+        mean = clean + tau / t * (x_t - clean)
+        step = torch.exp(-0.5 * (x_tau - mean) ** 2 / variance) / math.sqrt(2 * math.pi * variance)
+        total.append(-torch.trapezoid(prior * step, axis).log())
+    law = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
+    found = x.mixture.affine(law.factor.squeeze(1), law.offset, law.variance.squeeze(1)).nll(x.next_state)
+    torch.testing.assert_close(found[0, :40].double(), torch.stack(total), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(LOSSES["elbo"](x), found.mean())
+
+
+def test_the_papers_loss_is_elbo_plus_noise_prediction() -> None:
+    x = inputs()
+    total, parts = WeightedLoss({"elbo": 1.0, "noise_l1": 1.0})(x)
+    torch.testing.assert_close(total.detach(), (LOSSES["elbo"](x) + (x.noise - x.mean).abs().mean()).detach())
+    assert set(parts) == {"elbo", "noise_l1"}
+
+
+def test_balance_is_zero_in_equal_use_and_pulls_dead_components_back() -> None:
+    x = inputs()
+    equal = GaussianMixture(torch.zeros(3, 2, 16000), torch.zeros(3, 2, 1, 16000), torch.zeros(3, 2, 16000))
+    x.mixture = equal
+    assert LOSSES["balance"](x).item() == pytest.approx(0.0, abs=1e-6)
+    shares = torch.tensor([0.9, 0.1])
+    x.mixture = GaussianMixture(
+        shares.log().reshape(1, 2, 1).expand(3, 2, 16000), equal.means, equal.log_scales
+    )
+    expected = 0.5 * sum(math.log(0.5 / p) for p in shares.tolist())  # KL(uniform | shares)
+    assert LOSSES["balance"](x).item() == pytest.approx(expected, rel=1e-5)
+    logits = torch.tensor([0.0, -40.0], requires_grad=True)
+    x.mixture = GaussianMixture(logits.reshape(1, 2, 1).expand(3, 2, 16000), equal.means, equal.log_scales)
+    LOSSES["balance"](x).backward()
+    assert logits.grad is not None and logits.grad.tolist() == pytest.approx([0.5, -0.5], abs=1e-5)
+
+
+def test_waveform_losses_of_the_blend_judge_what_its_steps_lead_to() -> None:
+    """From a state that another answer made, taking off the noise that is left gives clean speech."""
+    x = inputs(Blend())
+    x.state = x.state + 0.3
+    left = (x.state - (x.noisy - x.noise)) / 0.6
+    x.mixture = GaussianMixture(
+        x.mixture.logits, left.unsqueeze(1).expand(-1, 2, -1, -1), x.mixture.log_scales
+    )
+    torch.testing.assert_close(x.estimate_wave, x.clean_wave, atol=1e-5, rtol=1e-4)

@@ -197,3 +197,19 @@ def test_folding_batch_norms_keeps_the_function(dims: int) -> None:
     time = torch.tensor([1.0, 0.5, 0.1, 1.0])
     with torch.no_grad():
         torch.testing.assert_close(flat(x, time), net(x, time), rtol=1e-4, atol=1e-5)
+
+
+def test_relative_scales_follow_the_reference() -> None:
+    head = MixtureHead(2, min_scale=1e-6, initial_scale=0.3, scales="relative")
+    head.attach(4, channels=2, dims=2)
+    features = torch.randn(1, 4, 3, 5)
+    y = torch.ones(1, 2, 3, 5)
+    loud, louder = (head(features, k * y, k * y).scales for k in (10.0, 20.0))
+    torch.testing.assert_close(louder, 2.0 * loud, rtol=1e-3, atol=0)
+    silent = head(features, 0.0 * y, y).scales
+    assert (silent > 1e-4).all() and torch.isfinite(silent).all()
+    with torch.no_grad():
+        torch.nn.init.zeros_(head.linear.weight)  # type: ignore[arg-type]
+    torch.testing.assert_close(head(features, y, y).scales, torch.full((1, 2, 3, 5), 0.3), rtol=2e-3, atol=0)
+    with pytest.raises(ValueError, match="scales must be one of absolute, relative"):
+        MixtureHead(scales="log")

@@ -94,6 +94,37 @@ def test_sampled_substeps_have_the_law_of_one_direct_step(nfe: int, substeps: in
     check_law(noisy - run.clean, prior)
 
 
+def _correlation(joint: bool, nfe: int) -> tuple[float, float]:
+    """Correlation and variance of two bins' sampled noise; the truth is 0.9 and 1."""
+    process, g = Bridge(1.0), torch.Generator().manual_seed(nfe)
+    prior = torch.tensor([[1.0, 0.9], [0.9, 1.0]]).inverse()
+    noisy = torch.zeros(RUNS, 1, 2)
+
+    def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+        precision, information = process.observation(state, y, time)
+        covariance = (prior + precision.flatten()[0] * torch.eye(2)).inverse()
+        mean = information[:, 0] @ covariance
+        scale = covariance.diagonal().sqrt().expand(RUNS, 2)
+        if joint:  # both bins drawn together, and given as a point
+            factor = torch.linalg.cholesky(covariance)
+            mean = mean + torch.randn(RUNS, 2, generator=g) @ factor.T
+            scale = torch.full((RUNS, 2), 1e-6)
+        return GaussianMixture(torch.zeros(RUNS, 1, 2), mean[:, None, None], scale[:, None].log())
+
+    run = reverse(answer, noisy, process, grid_for(nfe), estimate="sample", generator=g)
+    found = torch.cov((noisy - run.clean)[:, 0].T)
+    return float(found[0, 1] / found.diagonal().prod().sqrt()), float(found.diagonal().mean())
+
+
+def test_correlated_bins_need_joint_answers_or_a_fine_grid() -> None:
+    for nfe in (1, 4):
+        assert _correlation(True, nfe) == pytest.approx((0.9, 1.0), abs=0.03)
+    one, few, many = (_correlation(False, nfe) for nfe in (1, 4, 64))
+    assert one == pytest.approx((0.0, 1.0), abs=0.03)
+    assert 0.05 < few[0] < many[0]
+    assert many == pytest.approx((0.9, 1.0), abs=0.06)
+
+
 def test_transport_takes_the_place_of_the_network_where_positions_are_independent() -> None:
     """One call carried over 16 steps is the same as 16 calls, number for number."""
     noisy, process = torch.linspace(-3, 4, 50, dtype=torch.float64).reshape(50, 1, 1), Bridge(0.7)
@@ -144,7 +175,7 @@ def test_heun_needs_fewer_calls_than_the_flow() -> None:
             generator=torch.Generator().manual_seed(3),
         ).clean  # fmt: skip
 
-    truth = clean("heun", 4001)
+    truth = clean("heun", 2001)
     flow, heun = (
         {n: (clean(solver, n) - truth).abs().mean().item() for n in (31, 63, 255)}
         for solver in ("flow", "heun")

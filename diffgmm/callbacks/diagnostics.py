@@ -21,6 +21,12 @@ from diffgmm.metrics.crps import crps
 from diffgmm.mixture import GaussianMixture
 
 _BINS = 20  # of the histogram; even, so that central intervals are made of whole bins
+_FIRST = 7  # sums before the histogram
+NAMES = (
+    "nll", "crps", "coverage_50", "coverage_90", "calibration_error", "components", "components_per_bin",
+    "smallest_share", "gaussian_gap",
+)  # fmt: skip
+"""What :func:`summary` gives."""
 
 
 class MixtureDiagnostics(PairCallback):
@@ -29,9 +35,13 @@ class MixtureDiagnostics(PairCallback):
     That is its answer at t = 1. Logged as ``val/mixture_...`` (``test/...`` in tests): ``nll`` in nats per bin and real
     dimension, ``crps`` in the representation's unit, ``coverage_50`` and ``coverage_90`` (share of bins whose noise
     lies in the central 50 % and 90 % interval), ``calibration_error`` (mean distance of such shares from what they
-    should be, 0 to 0.5) and ``components`` (in use: the exponential of the entropy of the mean responsibilities, 1 to
-    K). Once an epoch a picture of the calibration goes to the loggers and to ``calibration/epoch_003.png`` in the run's
-    folder. It takes one network call per pair. Under DDP every pair counts once.
+    should be, 0 to 0.5), ``components`` (in use: the exponential of the entropy of the mean responsibilities, 1 to
+    K), ``components_per_bin`` (likewise of the weights of a single bin, mean over the bins), ``smallest_share`` (mean
+    responsibility of the component used least; near 0 one has collapsed: see the ``balance`` loss) and
+    ``gaussian_gap`` (NLL of the Gaussian with each bin's mean and variance, minus ``nll``: what the mixture's shape
+    earns, in nats per real dimension; below 0 it costs). Once an epoch a picture of the calibration goes to the loggers
+    and to ``calibration/epoch_003.png`` in the run's folder. It takes one network call per pair. Under DDP every pair
+    counts once.
 
     Args:
         limit: judge the first so many pairs.
@@ -84,7 +94,7 @@ class MixtureDiagnostics(PairCallback):
         if not self._active:
             return
         sums = (
-            torch.zeros(5 + _BINS + self._components, dtype=torch.float64)
+            torch.zeros(_FIRST + _BINS + self._components, dtype=torch.float64)
             if self._sums is None
             else self._sums
         )
@@ -107,7 +117,8 @@ class MixtureDiagnostics(PairCallback):
         folder = run_folder(trainer) / "calibration"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            shares = (sums[5 : 5 + _BINS] / sums[5 : 5 + _BINS].sum().clamp_min(1)).tolist()
+            histogram = sums[_FIRST : _FIRST + _BINS]
+            shares = (histogram / histogram.sum().clamp_min(1)).tolist()
             figure = pictures.calibration_panel(shares, folder / f"{name}.png", title)
             log_image(trainer, f"{stage}_calibration", pictures.rgb(figure))
         except OSError as error:
@@ -122,11 +133,15 @@ def tally(mixture: GaussianMixture, noise: torch.Tensor) -> torch.Tensor:
         noise: the true one, ``[B, C, *S]``.
 
     Returns:
-        ``[5 + bins + K]``: positions, their NLL, real dimensions, their CRPS, bins in the central 90 % interval, the
-        histogram of the PIT, and the responsibilities.
+        ``[7 + bins + K]``: positions, their NLL, real dimensions, their CRPS, bins in the central 90 % interval, the
+        entropy of the weights, the NLL of the Gaussian of equal moments, the histogram of the PIT, and the
+        responsibilities.
     """
     log_likelihood, score, u = mixture.nll(noise), crps(mixture, noise), pit(mixture, noise)
     good = torch.isfinite(log_likelihood) & torch.isfinite(score).all(1) & torch.isfinite(u).all(1)
+    variance = mixture.variance()
+    gaussian = 0.5 * ((noise - mixture.mean()).square() / variance + (2 * math.pi * variance).log()).mean(1)
+    entropy = -(mixture.weights * mixture.log_weights).sum(1)
     u = u.movedim(1, -1)[good].double().cpu()
     parts = [
         good.sum(),
@@ -134,6 +149,8 @@ def tally(mixture: GaussianMixture, noise: torch.Tensor) -> torch.Tensor:
         torch.tensor(u.numel()),
         score.movedim(1, -1)[good].cpu().double().sum(),
         ((u - 0.5).abs() <= 0.45).sum(),
+        entropy[good].cpu().double().sum(),
+        gaussian[good].cpu().double().sum(),
     ]
     histogram = torch.histc(u, _BINS, 0.0, 1.0)
     shares = mixture.responsibilities(noise).movedim(1, -1)[good].cpu().double().sum(0)
@@ -142,22 +159,25 @@ def tally(mixture: GaussianMixture, noise: torch.Tensor) -> torch.Tensor:
 
 def summary(sums: torch.Tensor) -> dict[str, float]:
     """Figures out of what :func:`tally` gave; NaN if it saw nothing."""
-    positions, log_likelihood, dimensions, score, within = sums[:5].tolist()
-    histogram, shares = sums[5 : 5 + _BINS], sums[5 + _BINS :]
+    positions, log_likelihood, dimensions, score, within, entropy, gaussian = sums[:_FIRST].tolist()
+    histogram, shares = sums[_FIRST : _FIRST + _BINS], sums[_FIRST + _BINS :]
     if not positions:
-        names = ("nll", "crps", "coverage_50", "coverage_90", "calibration_error", "components")
-        return dict.fromkeys(names, math.nan)
+        return dict.fromkeys(NAMES, math.nan)
     central = central_shares(histogram)
     levels = torch.arange(1, _BINS // 2 + 1, dtype=torch.float64) / (_BINS // 2)
     p = shares / shares.sum()
-    return {
-        "nll": log_likelihood / positions,
-        "crps": score / dimensions,
-        "coverage_50": float(central[_BINS // 4 - 1]),
-        "coverage_90": within / dimensions,
-        "calibration_error": float((central - levels).abs().mean()),
-        "components": float(torch.exp(-torch.special.xlogy(p, p).sum())),
-    }
+    values = (
+        log_likelihood / positions,
+        score / dimensions,
+        float(central[_BINS // 4 - 1]),
+        within / dimensions,
+        float((central - levels).abs().mean()),
+        float(torch.exp(-torch.special.xlogy(p, p).sum())),
+        math.exp(entropy / positions),
+        float(p.min()),
+        (gaussian - log_likelihood) / positions,
+    )
+    return dict(zip(NAMES, values, strict=True))
 
 
 def central_shares(histogram: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from diffgmm.mixture import GaussianMixture
 
 MEANS = ("mask", "free", "offset", "tanh")
+SCALES = ("absolute", "relative")
+RELATIVE_FLOOR = 0.05  # magnitude below which relative scales are absolute after all
 
 
 class MixtureHead(nn.Module):
@@ -22,7 +24,9 @@ class MixtureHead(nn.Module):
             ``offset``: the value plus what the state has already lost of the noise, y - x_t.
         min_scale: smallest standard deviation, in the representation's units. A likelihood without a floor rewards
             a component that collapses onto one point without bound.
-        initial_scale: standard deviation at the start of training.
+        initial_scale: standard deviation at the start of training (of a bin of magnitude one, if relative).
+        scales: ``absolute``: standard deviations as such; ``relative``: times the magnitude of the reference per real
+            dimension, so that quiet bins start with little noise. Not for decibels, whose zero means nothing.
 
     Components start apart (masks from 0 to 1, weights equal), since equal components would stay equal.
 
@@ -31,16 +35,25 @@ class MixtureHead(nn.Module):
     """
 
     def __init__(
-        self, components: int = 3, means: str = "mask", min_scale: float = 1e-3, initial_scale: float = 0.3
+        self,
+        components: int = 3,
+        means: str = "mask",
+        min_scale: float = 1e-3,
+        initial_scale: float = 0.3,
+        scales: str = "absolute",
     ) -> None:
         super().__init__()
         if components < 1:
             raise ValueError(f"components must be at least 1, got {components}")
         if means not in MEANS:
             raise ValueError(f"means must be one of {', '.join(MEANS)}, got {means!r}")
+        if scales not in SCALES:
+            raise ValueError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
         self.init_args = {
             "components": components, "means": means, "min_scale": min_scale, "initial_scale": initial_scale,
+            "scales": scales,
         }  # fmt: skip
+        self.relative = scales == "relative"
         self.components, self.kind = components, means
         self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)
         self.linear: nn.Module = nn.Identity()
@@ -73,6 +86,9 @@ class MixtureHead(nn.Module):
         raw = self.linear(features).float()
         k = self.components
         logits, log_scales, values = raw[:, :k], raw[:, k : 2 * k], raw[:, 2 * k :]
+        if self.relative:
+            power = reference.float().square().mean(1, keepdim=True)
+            log_scales = log_scales + 0.5 * torch.log(power + RELATIVE_FLOOR**2)
         log_scales = self._log_floor + nn.functional.softplus(log_scales - self._log_floor)
         values = values.reshape(values.shape[0], k, self.channels, *values.shape[2:])
         reference = reference.float().unsqueeze(1)

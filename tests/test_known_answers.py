@@ -1,0 +1,118 @@
+"""Training finds what is known: the entropy of the noise given noisy speech, and dead components again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from known import NOISE, conditional_entropy, density, draw, posterior
+
+from diffgmm.callbacks.diagnostics import summary, tally
+from diffgmm.model import MixtureDenoiser
+from diffgmm.networks import MixtureHead, UNet
+from diffgmm.process import Bridge, time_grid
+from diffgmm.representation import Complex, Waveform
+from diffgmm.samplers import reverse
+from diffgmm.states import TrainingStates
+
+
+def test_the_conditional_entropy_is_the_mean_nll_of_the_posterior() -> None:
+    axis = torch.linspace(-12.0, 12.0, 10001, dtype=torch.float64)
+    assert torch.trapezoid(density(NOISE, axis), axis).item() == pytest.approx(1.0, abs=1e-9)
+    clean, noise = draw((1, 1, 1_000_000), torch.Generator().manual_seed(0))
+    assert posterior(clean + noise).nll(noise).mean().item() == pytest.approx(
+        conditional_entropy(), abs=0.004
+    )
+
+
+def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy() -> None:
+    """q(n | y) of a network of 5,600 parameters, on values that know nothing of each other."""
+    torch.manual_seed(0)
+    net = UNet([48], [[1]], 48, kernel=[1], blocks=1, embedding=0, norm_kind="none")
+    model = MixtureDenoiser(Waveform(), net, MixtureHead(4, means="free"), Bridge(0.8))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 600)
+    g, one = torch.Generator().manual_seed(1), torch.ones(1)
+    for _ in range(600):
+        clean, noise = draw((1, 1, 1024), g)
+        loss = model.answer(clean + noise, clean + noise, one).nll(noise).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay.step()
+    with torch.no_grad():
+        clean, noise = draw((1, 1, 400_000), g)
+        noisy = clean + noise
+        excess = model.answer(noisy, noisy, one).nll(noise).mean().item() - conditional_entropy()
+        assert -0.006 < excess < 0.02
+        # One Gaussian, even with the posterior's own moments in every bin, is further away than that.
+        exact = posterior(noisy)
+        gaussian = 0.5 * ((noise - exact.mean()).square() / exact.variance() + exact.variance().log())
+        assert gaussian.mean().item() + 0.5 * math.log(2 * math.pi) - conditional_entropy() > 0.05
+        # One sampled step has the law of the noise given noisy speech, so over all y that of the noise itself.
+        run = reverse(model.answer, noisy[..., :100_000], model.process, time_grid(1), estimate="sample")
+        found = noisy[..., :100_000] - run.clean
+    mean = sum(w * m for w, m, _ in zip(*NOISE, strict=True))
+    square = sum(w * (m * m + v) for w, m, v in zip(*NOISE, strict=True))
+    assert found.mean().item() == pytest.approx(mean, abs=0.05)
+    assert found.var().item() == pytest.approx(square - mean**2, rel=0.05)
+
+
+def collapsed(model: MixtureDenoiser, kept: int = 0) -> MixtureDenoiser:
+    """The model with a head that uses one component only: the others have a weight of e^-12 everywhere."""
+    bias = model.head.linear.bias
+    assert isinstance(bias, torch.Tensor)
+    with torch.no_grad():
+        model.head.linear.weight[: model.head.components] = 0.0  # type: ignore[index, operator]
+        bias[: model.head.components] = -12.0
+        bias[kept] = 0.0
+    return model
+
+
+def train(model: MixtureDenoiser, losses: Mapping[str, float], steps: int, mini: Path) -> dict[str, float]:
+    """Short training on windows of the mini corpus; what the diagnostics say of other windows then."""
+    from data_modules.noisy_speech import NoisySpeech
+    from diffgmm.losses import WeightedLoss
+
+    data = NoisySpeech("mini", batch_size=8, epoch_size=8 * steps, valid_pairs=16)
+    data.setup("fit")
+    states, loss = TrainingStates(noisy_end=1.0), WeightedLoss(losses)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    generator = torch.Generator().manual_seed(0)
+    model.train()
+    for batch in data.train_dataloader():
+        total, _ = loss(states.inputs(model, batch["noisy"], batch["clean"], generator))
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    model.eval()
+    sums = []
+    with torch.no_grad():
+        for batch in data.val_dataloader():
+            x = states.inputs(model, batch["noisy"], batch["clean"], generator)
+            sums.append(tally(x.mixture, x.noise))
+    return summary(torch.stack(sums).sum(0))
+
+
+@pytest.mark.slow
+def test_balance_calls_collapsed_components_back_on_real_sounds(mini: Path) -> None:
+    def model() -> MixtureDenoiser:
+        torch.manual_seed(0)
+        net = UNet([12, 16, 24], [[4, 1], [2, 1], [2, 1]], features=12)
+        return MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), net, MixtureHead(3))
+
+    found = {
+        "healthy, nll": train(model(), {"nll": 1.0}, 150, mini),
+        "collapsed, nll": train(collapsed(model()), {"nll": 1.0}, 150, mini),
+        "collapsed, nll and balance": train(collapsed(model()), {"nll": 1.0, "balance": 0.05}, 150, mini),
+    }
+    for name, values in found.items():
+        print(name, {key: round(value, 3) for key, value in values.items()})
+    without, with_balance = found["collapsed, nll"], found["collapsed, nll and balance"]
+    assert without["components"] < 1.5 and without["smallest_share"] < 0.02
+    assert with_balance["components"] > 2.0 and with_balance["smallest_share"] > 0.05
+    assert with_balance["nll"] < without["nll"]
