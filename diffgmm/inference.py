@@ -164,8 +164,9 @@ class Denoiser(WindowModel):
                 component, about 1 GB for an hour.
 
         Returns:
-            The waveform that :meth:`denoise` gives, its standard deviation and confidence sample by sample, and the
-            map. Above the model's own band nothing is known, and nothing is counted.
+            The waveform that :meth:`denoise` gives (to the rounding of another back end: this is PyTorch's), its
+            standard deviation and confidence sample by sample, and the map. Above the model's own band nothing is
+            known, and nothing is counted.
 
         Raises:
             ValueError: as :meth:`denoise`, or the model gives no mixture.
