@@ -328,3 +328,49 @@ def test_the_shipped_model_needs_no_option(tmp_path: Path) -> None:
     assert main(["denoise", str(source)]) == 0
     x, y = audio.read(source)[0], audio.read(tmp_path / "x.denoised.wav")[0]
     assert audio.level_db(y) < audio.level_db(x) - 10  # nothing but noise
+
+
+def test_uncertainty_beside_the_output(tmp_path: Path, model: str) -> None:
+    source = make(tmp_path / "a.wav", 1.0, 44100, 2, subtype="FLOAT")
+    assert main(["denoise", str(source), "--model", model, "--uncertainty"]) == 0
+    assert names(tmp_path) == [
+        "a.denoised.uncertainty.csv",
+        "a.denoised.uncertainty.png",
+        "a.denoised.wav",
+        "a.wav",
+    ]
+    with open(tmp_path / "a.denoised.uncertainty.csv", encoding="utf-8") as file:
+        assert file.readline().strip() == "seconds,std_1,confidence_1,std_2,confidence_2"
+        table = np.loadtxt(file, delimiter=",")
+    x = audio.read(source)[0]
+    told = Denoiser.from_pretrained(model).denoise_with_uncertainty(x, 44100)
+    places = np.arange(50) * 882
+    np.testing.assert_allclose(table[:, 0], places / 44100)
+    np.testing.assert_allclose(table[:, 1::2], told.std[:, places].T, rtol=1e-3)
+    np.testing.assert_allclose(table[:, 2::2], told.confidence[:, places].T, rtol=1e-3)
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.denoised.wav")[0], told.waveform)
+    before = (tmp_path / "a.denoised.uncertainty.csv").stat().st_mtime_ns
+    assert main(["denoise", str(source), "-o", str(tmp_path / "b.wav"), "--model", model]) == 0
+    (tmp_path / "a.denoised.wav").unlink()
+    assert main(["denoise", str(source), "--model", model, "--uncertainty"]) == 2  # the table is there
+    assert (tmp_path / "a.denoised.uncertainty.csv").stat().st_mtime_ns == before
+
+
+def test_several_at_a_time_give_the_same(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        make(tmp_path / "in" / f"{number}.wav", 0.3 + 0.5 * number, 16000 if number % 2 else 22050)
+    (tmp_path / "in" / "broken.wav").write_bytes((tmp_path / "in" / "4.wav").read_bytes()[:60])
+    for jobs in ("1", "3"):
+        command = ["denoise", str(tmp_path / "in"), "-o", str(tmp_path / jobs), "--model", model]
+        options = ["--threads", "1", "--estimate", "sample", "--jobs", jobs]
+        assert main([*command, *options]) == 1
+        out, err = capsys.readouterr()
+        assert [line.split(" -> ")[0][-5:] for line in out.splitlines()[:-1]] == [
+            f"{n}.wav" for n in range(5)
+        ]
+        assert "5 of 6 files denoised" in out and err.count("broken.wav") == 1
+    assert names(tmp_path / "1") == names(tmp_path / "3") == [f"{n}.wav" for n in range(5)]
+    for name in names(tmp_path / "1"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
