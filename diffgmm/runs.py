@@ -83,7 +83,7 @@ def read_run(folder: Path) -> Run:
     try:
         text = (folder / RECORD).read_text(encoding="utf-8") if (folder / RECORD).is_file() else "{}"
         record = json.loads(text)
-        config = {}
+        config: dict[str, Any] = {}
         if (folder / CONFIG).is_file():
             config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
     except (ValueError, yaml.YAMLError) as error:
