@@ -18,7 +18,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train peers reproduce bench-data bench-speed bench-ddp clean
+.PHONY: help install demo test test-full lint format data train peers reproduce bench-data bench-ddp bench-speed clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -86,6 +86,8 @@ def export(
             raise ExportError(f"{file}: exists already; choose another name or --overwrite it")
     if not path.parent.is_dir():
         raise ExportError(f"{path.parent}: no such folder to write into")
+    if form == "torch_export" and samples is None:
+        samples = model.sample_rate
     try:
         if form == "safetensors":
             deviation = _safetensors(model, description, path, sound)
