@@ -128,5 +128,5 @@ def test_the_verb(
 @pytest.mark.slow
 def test_the_shipped_model_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for form in FORMATS:
-        assert main(["export", "--format", form]) == 0
+    for form, suffix in FORMATS.items():
+        assert main(["export", "--format", form, "-o", f"{form}{suffix}"]) == 0
