@@ -14,7 +14,7 @@ from diffgmm.longform import Enhance, Fifo
 from diffgmm.model import Enhanced
 from diffgmm.rates import ThroughRate
 from diffgmm.tracks import FrameMerger, Tracks, Uncertain
-from diffgmm.uncertainty import bin_errors, frame_hop
+from diffgmm.uncertainty import bin_errors, frame_count, frame_hop
 
 if TYPE_CHECKING:
     from diffgmm.inference import Denoiser
@@ -68,14 +68,14 @@ class UncertainStream:
 
     def bins(self) -> Any:
         """Map of the bins (:class:`diffgmm.tracks.BinMap`) of the time asked for, after :meth:`finish`."""
-        model_samples = self._waiting.end * self._model_rate / self._rate
+        model_samples = int(np.ceil(self._waiting.end * self._model_rate / self._rate))
         representation = self._representation
         hertz = (
             np.arange(representation.bins) * self._model_rate / representation.n_fft
             if representation.dims == 2
             else np.zeros(1)
         )
-        return self._merger.bins(hertz, self._model_rate, int(np.ceil(model_samples / self._hop)) + 1)
+        return self._merger.bins(hertz, self._model_rate, frame_count(representation, model_samples))
 
     def _ready(
         self, pairs: Iterable[tuple[np.ndarray, np.ndarray]], strength: float, last: bool
@@ -97,7 +97,7 @@ class UncertainStream:
 
         def noted(rows: np.ndarray, keys: list[tuple[int, int]]) -> np.ndarray:
             samples = rows.shape[1]
-            frames = -(-samples // self._hop) + 1
+            frames = frame_count(self._representation, samples)
             bins = self._representation.bins if self._representation.dims == 2 else 1
             silent = np.zeros((bins, frames), np.float32)
             even = np.full((self._components, bins, frames), 1.0 / self._components, np.float32)

@@ -45,6 +45,13 @@ def frame_hop(representation: Representation) -> int:
     return int(getattr(representation, "hop", FRAME))
 
 
+def frame_count(representation: Representation, samples: int) -> int:
+    """Frames of a window of ``samples``; the first is centred on its beginning."""
+    whole = -(-samples // frame_hop(representation))
+    # A window of odd length, padded by half of it at either end, misses one sample for the last frame.
+    return whole + 1 - int(getattr(representation, "n_fft", 0)) % 2
+
+
 def bin_errors(
     representation: Representation, noisy: Tensor, waveform: Tensor, posterior: GaussianMixture
 ) -> BinErrors:
@@ -59,8 +66,8 @@ def bin_errors(
 
     Returns:
         Errors whose frame m is centred on sample ``m * frame_hop(representation)``, with
-        N = ceil(T / hop) + 1 and one frequency in the waveform domain. A magnitude representation keeps the noisy
-        phase, and its errors do not hold that of the phase.
+        N = ``frame_count(representation, T)`` and one frequency in the waveform domain. A magnitude representation
+        keeps the noisy phase, and its errors do not hold that of the phase.
     """
     context = representation.context(noisy)
     encoded = representation.encode(noisy, context)

@@ -15,7 +15,7 @@ from diffgmm.model import Enhanced, MixtureDenoiser
 from diffgmm.networks import UNet
 from diffgmm.representation import Complex, Magnitude, Representation, Waveform
 from diffgmm.tracks import FRAME
-from diffgmm.uncertainty import bin_errors, expected_error, frame_hop
+from diffgmm.uncertainty import bin_errors, expected_error, frame_count, frame_hop
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 def mixture_model(representation: Representation | None = None) -> MixtureDenoiser:
     torch.manual_seed(0)
     if isinstance(representation, Waveform):
-        return MixtureDenoiser(representation, UNet([4, 6], [4, 2], kernel=5))
+        return MixtureDenoiser(representation, UNet([4, 6], [[4], [2]], kernel=[5]))
     representation = representation or Complex(hop=255, window="sqrt_hann")
     return MixtureDenoiser(representation, UNet([6, 8], [[4, 1], [4, 1]], features=4))
 
@@ -84,7 +84,7 @@ def test_bins_add_up_to_the_waveforms_error(window: str, n_fft: int) -> None:
     found = bin_errors(representation, noisy, noisy, posterior)
     rms = float(found.power.sum(1).mean().sqrt())
     assert rms == pytest.approx(0.1, rel=0.02)
-    assert found.error.shape == found.power.shape == (1, n_fft // 2 + 1, -(-32000 // (n_fft // 2)) + 1)
+    assert found.error.shape == found.power.shape == (1, n_fft // 2 + 1, frame_count(representation, 32000))
 
 
 def test_waveform_errors_are_those_of_samples() -> None:
@@ -101,7 +101,7 @@ def test_waveform_errors_are_those_of_samples() -> None:
 
 KINDS = {
     "complex": lambda: Complex(hop=255, window="sqrt_hann"),
-    "magnitude": lambda: Magnitude(n_fft=254, hop=127, scaling="power"),
+    "magnitude": lambda: Magnitude(n_fft=255, hop=127, scaling="power"),
     "waveform": lambda: Waveform(),
 }
 
