@@ -293,17 +293,3 @@ class Magnitude(_Spectral):
             magnitude = torch.pow(10.0, encoded.clamp(max=60.0) / 20.0) * (encoded > -self.top_db)
         assert context.phase is not None
         return magnitude.squeeze(1) * context.phase
-
-
-def belz_magnitude() -> Magnitude:
-    """Belz's setting: 8 kHz, n_fft 255, hop 63; windows of 8064 samples give 128 x 128 dB spectrograms."""
-    return Magnitude(sample_rate=8000, n_fft=255, hop=63, scaling="db", belz=True)
-
-
-def complex_16k() -> Complex:
-    """The 16 kHz default: n_fft 510, hop 128; windows of 16384 samples give 256 x 129."""
-    return Complex()
-
-
-PRESETS = {"belz": (belz_magnitude, 8064), "complex_16k": (complex_16k, 16384)}
-"""Name to (constructor, window in samples)."""

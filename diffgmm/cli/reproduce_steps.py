@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +12,7 @@ import yaml
 
 from diffgmm.audio import sha256_of
 from diffgmm.benchmark.identity import key_of
+from diffgmm.cli.reproduce_training import train
 from diffgmm.reproduce.code import OURS, code_version
 from diffgmm.reproduce.plan import Plan, ReproduceError
 from diffgmm.reproduce.steps import Steps
@@ -287,35 +285,3 @@ def _classes(data: Any) -> set[str]:
         return {data.rpartition(".")[0]} if data.startswith(tuple(f"{name}." for name in OURS)) else set()
     inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
     return set().union(*(_classes(one) for one in inner))
-
-
-def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
-    """Train into a folder, from its last checkpoint if there is one; returns the final checkpoint.
-
-    Raises:
-        ReproduceError: the training failed.
-    """
-    from diffgmm.sweep.space import arguments
-
-    logger = {"save_dir": str(folder), "name": ""}
-    own = {
-        "trainer.default_root_dir": str(folder),
-        "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
-    }
-    words = ["fit", "--config", str(config), *arguments({**settings, **own})]
-    last = _last(folder)
-    if last is not None:
-        words += ["--ckpt_path", str(last)]
-    folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], env=os.environ, check=False)
-    last = _last(folder)
-    if done.returncode or last is None:
-        raise ReproduceError(
-            f"{config}: the training ended with code {done.returncode}; run the command again to go on"
-        )
-    return last
-
-
-def _last(folder: Path) -> Path | None:
-    """The newest last.ckpt: each start of a training writes into a folder of its own."""
-    return max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)

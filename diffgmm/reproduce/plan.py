@@ -101,7 +101,9 @@ def read_plan(path: Path) -> Plan:
     for key in ("title", "corpus", "set", "systems", "metrics"):
         if not data.get(key):
             raise ReproduceError(f"{path}: {key} is missing")
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if value}
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if value
+    }
     plan = Plan(path.stem, path, **given)
     if plan.set.get("kind") not in SETS:
         raise ReproduceError(f"{path}: kind of the set must be one of {', '.join(SETS)}")
