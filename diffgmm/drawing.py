@@ -181,7 +181,7 @@ def uncertainty(top: Axes, axes: Axes, values: Any, sample_rate: int, seconds: f
     top.set_axis_off()
     high = (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
     top.text(1.0, 1.02, "standard deviation", ha="right", va="bottom", fontsize=8, transform=top.transAxes)
-    if len(values) < 2:  # one value per sample: the waveform domain has no frequencies
+    if values.ndim < 2 or len(values) < 2:  # one value per sample: the waveform domain has no frequencies
         row = values.reshape(-1)
         axes.fill_between(np.linspace(0, seconds, row.size), 0, row, color=WAVE, linewidth=0)
         axes.set(xlim=(0, seconds), ylim=(0, 1.1 * high))

@@ -211,5 +211,5 @@ def test_belz_trains_with_every_rule(rule: str, tmp_path: Path, monkeypatch: pyt
         "--model.losses={noise_huber: 1.0, spectrum: 1.0}",
     )  # fmt: skip
     model, _ = load_model(checkpoint)
-    moved = math.fsum(float((p - p.round()).abs().sum()) for p in model.representation.parameters())
+    moved = math.fsum(float((p - p.round()).detach().abs().sum()) for p in model.representation.parameters())
     assert (moved > 0) == (rule == "learned")

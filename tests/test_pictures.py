@@ -95,3 +95,13 @@ def test_importing_pictures_loads_neither_matplotlib_nor_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.strip() == "False"  # no figure manager: nothing to close, no display needed
+
+
+@pytest.mark.parametrize("shape", [(RATE,), (1, RATE)])
+def test_a_waveform_model_shows_its_uncertainty_along_time(shape: tuple[int, ...], tmp_path: Path) -> None:
+    std = np.linspace(0.1, 0.4, RATE, dtype=np.float32).reshape(shape)
+    figure = pictures.spectrogram_panel({"noisy": np.zeros(RATE)}, RATE, tmp_path / "a.png", std)
+    areas = [area for axes in figure.axes for area in axes.collections]
+    heights = [float(area.get_datalim(area.axes.transData).y1) for area in areas]
+    assert max(heights) == pytest.approx(0.4, abs=1e-3)
+    assert is_png((tmp_path / "a.png").read_bytes())
