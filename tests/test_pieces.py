@@ -42,7 +42,6 @@ def test_pieces_grid_and_one_full_pass(record_property: pytest.FixtureRequest) -
     assert in_pieces < -60
     assert single < -10  # the recurrence has heard more in one pass; no seam is test_inference's business
     jumps = np.abs(np.diff(whole - one))[0]
-    seams = [
-        k * 55845 + i for k in range(1, 6) for i in (0, 8155)
-    ]  # of windows that start on the model's frames
-    assert max(jumps[s - 2 : s + 2].max() for s in seams) <= np.quantile(jumps, 0.9995)
+    for seam in (k * 55845 + i for k in range(1, 6) for i in (0, 8155)):  # where fades begin and end
+        around = np.r_[jumps[seam - 200 : seam - 2], jumps[seam + 2 : seam + 200]]
+        assert jumps[seam - 2 : seam + 2].max() <= 1.5 * around.max()
