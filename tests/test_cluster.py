@@ -81,7 +81,7 @@ def test_kubernetes_pods_are_counted_right() -> None:
     for kind in replicas.values():
         assert kind["restartPolicy"] == "ExitCode"  # 143 and 138 mean: start again
         (container,) = kind["template"]["spec"]["containers"]
-        assert "--trainer.num_nodes=$WORLD_SIZE --trainer.devices=1 --ckpt_path=auto" in container["args"][0]
+        assert "--trainer.num_nodes=$WORLD_SIZE --ckpt_path=auto" in container["args"][0]
         named = re.findall(r"experiments/\S+\.yaml", container["args"][0])
         assert named and all((ROOT / name).is_file() for name in named)
 
@@ -113,7 +113,8 @@ def test_kubeflow_variables_make_one_job_of_two_processes(tmp_path: Path) -> Non
 
     def pod(rank: int) -> subprocess.CompletedProcess[str]:
         return run(
-            "-m", "diffgmm.cli.main", "fit", "--config", str(config), "--trainer.num_nodes=2", "--ckpt_path=auto",
+            "-m", "diffgmm.cli.main", "fit", "--config", str(config), "--config", str(CLUSTER / "kubeflow.yaml"),
+            "--trainer.num_nodes=2", "--ckpt_path=auto",
             seconds=300, KUBERNETES_PORT="tcp://10.0.0.1:443", MASTER_ADDR="localhost", MASTER_PORT=port,
             WORLD_SIZE="2", RANK=str(rank),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from short_runs import assert_same_run, configuration, finished, kill, training
+from short_runs import assert_same_run, checkpoint, configuration, finished, kill, training
 
 from diffgmm.callbacks.checkpoints import is_whole
 
@@ -26,6 +26,23 @@ def wait_for(condition: Callable[[], object], log: Path, seconds: float = 60) ->
     while not condition():
         assert time.monotonic() < until, log.read_text(encoding="utf-8")[-3000:]
         time.sleep(0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), [(4, 8), (8, 4), (4, 2)])
+def test_an_epoch_goes_on_with_batches_of_another_size(tmp_path: Path, first: int, second: int) -> None:
+    """As after a change of the number of devices: eight windows a step, four steps an epoch, stopped within one."""
+    config, log = configuration(tmp_path, max_epochs=2), tmp_path / "log.txt"
+    arguments = fit(config, "--effective_batch.windows=8")
+    assert finished([*arguments, f"--data.batch_size={first}", "--trainer.max_steps=6"], log) == 0
+    stopped = checkpoint(tmp_path)
+    assert stopped["global_step"] == 6
+    assert finished([*arguments, f"--data.batch_size={second}"], log) == 0, log.read_text(encoding="utf-8")[
+        -3000:
+    ]
+    assert checkpoint(tmp_path)["global_step"] == 8
+    (loader,) = stopped["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert (loader["epoch"], loader["windows"]) == (1, 16)
 
 
 @pytest.mark.slow

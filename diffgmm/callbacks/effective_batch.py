@@ -85,6 +85,12 @@ class EffectiveBatch(L.Callback):
         """Count what was seen of the epoch in batches of the present size."""
         if self._before in (None, self._now) or not self._now:
             return
-        current = trainer.fit_loop.epoch_loop.batch_progress.current
-        for count in ("ready", "started", "processed", "completed"):
-            setattr(current, count, -(-getattr(current, count) * self._before // self._now))
+        current = _counts(trainer)
+        open_ones = current.processed - current.completed  # one, if the checkpoint is from the end of a step
+        done = -(-current.processed * self._before // self._now)
+        current.ready = current.started = current.processed = done
+        current.completed = done - open_ones
+
+
+def _counts(trainer: L.Trainer) -> Any:
+    return trainer.fit_loop.epoch_loop.batch_progress.current
