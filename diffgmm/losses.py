@@ -101,16 +101,17 @@ def noise_huber(x: LossInputs) -> Tensor:
 
 
 def balance(x: LossInputs) -> Tensor:
-    r"""How far the components are from equal use, in nats: the KL divergence from uniform of their mean share.
+    r"""How far the components are from equal use, in nats: the KL divergence from uniform of their mean weight.
 
-    :math:`KL(1/K \| \bar r) = -\frac{1}{K} \sum_k \log(K \bar r_k)` with :math:`\bar r_k` the responsibility of
-    component k for the true noise, averaged over the batch. In this direction its gradient with respect to a share is
-    not lost as the share goes to zero, so a component that nothing uses any more is called back, to the bins that it
-    fits best (the divergence in the other direction, or an entropy, leaves it dead). A weight of 0.01 to 0.1 beside
-    ``nll`` is enough; shares need not be equal in the end.
+    :math:`KL(1/K \| \bar\pi) = -\frac{1}{K} \sum_k \log(K \bar\pi_k)` with :math:`\bar\pi_k` the weight of
+    component k, averaged over bins and batch. In this direction its gradient with respect to a weight's logit is not
+    lost as the weight goes to zero, so that a component that nothing uses any more is called back (the divergence in
+    the other direction, and an entropy, leave it dead). Responsibilities for the true noise in place of weights would
+    bend the dead component's means and scales to the bins it fits best, which helps less. A weight of 0.1 beside
+    ``nll`` is enough; components in use are left alone, for shares need to be equal on average only.
     """
-    log_shares = torch.log_softmax(x.mixture.component_log_prob(x.noise), dim=1).transpose(0, 1).flatten(1)
-    mean = torch.logsumexp(log_shares, dim=1) - math.log(log_shares.shape[1])
+    log_weights = x.mixture.log_weights.transpose(0, 1).flatten(1)
+    mean = torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
     return -(mean + math.log(len(mean))).mean()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 import torch
@@ -61,26 +60,27 @@ def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy()
     assert found.var().item() == pytest.approx(square - mean**2, rel=0.05)
 
 
-def collapsed(model: MixtureDenoiser, kept: int = 0) -> MixtureDenoiser:
-    """The model with a head that uses one component only: the others have a weight of e^-12 everywhere."""
-    bias = model.head.linear.bias
-    assert isinstance(bias, torch.Tensor)
-    with torch.no_grad():
-        model.head.linear.weight[: model.head.components] = 0.0  # type: ignore[index, operator]
-        bias[: model.head.components] = -12.0
-        bias[kept] = 0.0
-    return model
+def short_training(depth: float, losses: Mapping[str, float]) -> dict[str, float]:
+    """What the diagnostics say of 8 pairs of the mini corpus after 150 steps on others.
 
-
-def train(model: MixtureDenoiser, losses: Mapping[str, float], steps: int, mini: Path) -> dict[str, float]:
-    """Short training on windows of the mini corpus; what the diagnostics say of other windows then."""
+    At the start the weights of two of three components are e^-depth in every bin; 0: an ordinary start.
+    """
     from data_modules.noisy_speech import NoisySpeech
     from diffgmm.losses import WeightedLoss
 
-    data = NoisySpeech("mini", batch_size=8, epoch_size=8 * steps, valid_pairs=16)
+    torch.manual_seed(0)
+    net = UNet([8, 12], [[4, 1], [4, 1]], features=8)
+    model = MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), net, MixtureHead(3))
+    if depth:
+        linear = model.head.linear
+        assert isinstance(linear, torch.nn.Conv2d) and linear.bias is not None
+        with torch.no_grad():
+            linear.weight[:3] = 0.0
+            linear.bias[:3] = torch.tensor([0.0, -depth, -depth])
+    data = NoisySpeech("mini", batch_size=4, epoch_size=4 * 150, valid_pairs=8)
     data.setup("fit")
     states, loss = TrainingStates(noisy_end=1.0), WeightedLoss(losses)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     generator = torch.Generator().manual_seed(0)
     model.train()
     for batch in data.train_dataloader():
@@ -95,24 +95,22 @@ def train(model: MixtureDenoiser, losses: Mapping[str, float], steps: int, mini:
         for batch in data.val_dataloader():
             x = states.inputs(model, batch["noisy"], batch["clean"], generator)
             sums.append(tally(x.mixture, x.noise))
-    return summary(torch.stack(sums).sum(0))
+    found = summary(torch.stack(sums).sum(0))
+    print(depth, losses, {key: round(value, 3) for key, value in found.items()}, flush=True)
+    return found
 
 
 @pytest.mark.slow
-def test_balance_calls_collapsed_components_back_on_real_sounds(mini: Path) -> None:
-    def model() -> MixtureDenoiser:
-        torch.manual_seed(0)
-        net = UNet([12, 16, 24], [[4, 1], [2, 1], [2, 1]], features=12)
-        return MixtureDenoiser(Complex(hop=255, window="sqrt_hann"), net, MixtureHead(3))
-
-    found = {
-        "healthy, nll": train(model(), {"nll": 1.0}, 150, mini),
-        "collapsed, nll": train(collapsed(model()), {"nll": 1.0}, 150, mini),
-        "collapsed, nll and balance": train(collapsed(model()), {"nll": 1.0, "balance": 0.05}, 150, mini),
-    }
-    for name, values in found.items():
-        print(name, {key: round(value, 3) for key, value in values.items()})
-    without, with_balance = found["collapsed, nll"], found["collapsed, nll and balance"]
-    assert without["components"] < 1.5 and without["smallest_share"] < 0.02
-    assert with_balance["components"] > 2.0 and with_balance["smallest_share"] > 0.05
-    assert with_balance["nll"] < without["nll"]
+def test_balance_calls_collapsed_components_back_on_real_sounds() -> None:
+    both = {"nll": 1.0, "balance": 0.1}
+    alone, balanced = short_training(6.0, {"nll": 1.0}), short_training(6.0, both)
+    assert alone["components"] < 2.2 and balanced["components"] > 2.4
+    assert balanced["smallest_share"] > 1.5 * alone["smallest_share"]
+    assert balanced["nll"] < alone["nll"] - 0.1
+    # From e^-12 the likelihood alone never comes back; the optimizer's step limits how fast balance does.
+    alone, balanced = short_training(12.0, {"nll": 1.0}), short_training(12.0, both)
+    assert alone["components"] < 1.1 and balanced["components"] > 1.4
+    # It costs nothing where all components are in use.
+    alone, balanced = short_training(0.0, {"nll": 1.0}), short_training(0.0, both)
+    assert min(alone["components"], balanced["components"]) > 2.7
+    assert balanced["nll"] == pytest.approx(alone["nll"], abs=0.05)
