@@ -92,6 +92,8 @@ class Job:
 
     def _set(self, corpus: dict[str, Any]) -> PairSet:
         from data_modules import benchmarks, home
+        from diffgmm.audio import AudioError
+        from diffgmm.benchmark import BenchmarkError
         from diffgmm.benchmark.pairset import load_set
 
         told = dict(self.plan.set)
@@ -117,7 +119,10 @@ class Job:
         def intact(outputs: dict[str, Any]) -> bool:
             if kind == "named":  # opening it compares every byte with the list, and mends what is damaged
                 return work() == outputs
-            return Path(outputs["path"]).exists() and load(Path(outputs["path"])) == outputs
+            try:
+                return Path(outputs["path"]).exists() and load(Path(outputs["path"])) == outputs
+            except (AudioError, BenchmarkError):  # damaged: rendered anew
+                return False
 
         self.steps.run("set", inputs, work, intact)
         return pairs[0]
