@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from diffgmm.denoiser import DiffGMM
 
 
+def _gradient_norm(module: torch.nn.Module) -> Tensor:
+    """Norm of the gradient over all parameters, also where they are cut over processes."""
+    norm = torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return whole
+
+
 class NonFinite(L.Callback):
     """Ends training in front of the step that would have spoilt the weights.
 
@@ -53,8 +60,7 @@ class NonFinite(L.Callback):
     ) -> None:
         if not self.enabled or trainer.precision == "16-mixed":
             return
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if gradients and not bool(torch.stack(torch._foreach_norm(gradients)).sum().isfinite()):
+        if not bool(torch.isfinite(_gradient_norm(pl_module))):
             self._stop(trainer, pl_module, "gradient")
 
     def _stop(self, trainer: L.Trainer, module: L.LightningModule, what: str) -> None:
@@ -111,5 +117,4 @@ def replay(path: str | Path, module: DiffGMM | None = None) -> dict[str, float]:
             total, parts = module.training_loss(batch, kept["seed"], kept["epoch"], place)
         (total / len(kept["batches"])).backward()
         found = {name: float(value) for name, value in parts.items()} | {"loss": float(total.detach())}
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    return found | {"gradient": float(torch.stack(torch._foreach_norm(gradients)).norm())}
+    return found | {"gradient": float(_gradient_norm(module))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
 
@@ -13,7 +14,7 @@ from diffgmm.networks.blocks import ConvBlock
 
 
 def shard(module: L.LightningModule) -> None:
-    """Cut the network of a :class:`diffgmm.denoiser.DiffGMM` over the module's device mesh, block by block.
+    """Cut the weights of a :class:`diffgmm.denoiser.DiffGMM` over the module's device mesh, block by block.
 
     See Zhao et al., "PyTorch FSDP: experiences on scaling fully sharded data parallel", 2023, and ``fully_shard``. A
     block's weights are gathered when it is run and given back after it.
@@ -22,11 +23,13 @@ def shard(module: L.LightningModule) -> None:
 
     assert module.device_mesh is not None
     mesh = module.device_mesh["data_parallel"]
-    network = module.get_submodule("model.network")
-    for part in network.modules():
+    model = module.get_submodule("model").to(memory_format=torch.contiguous_format)  # FSDP2 knows no other
+    for part in model.modules():
         if isinstance(part, ConvBlock):
             fully_shard(part, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    for part in model.children():  # the model itself is not called as a whole, its parts are
+        if any(True for _ in part.parameters()):
+            fully_shard(part, mesh=mesh)
 
 
 class ShardNetwork(L.Callback):

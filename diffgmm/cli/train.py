@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 
 from diffgmm.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint
+from diffgmm.callbacks.constants import Constants
 from diffgmm.callbacks.effective_batch import EffectiveBatch
 from diffgmm.callbacks.metrics_file import MetricsFile
 from diffgmm.callbacks.nonfinite import NonFinite
@@ -44,7 +45,7 @@ class _Cli(LightningCLI):
             parser.add_lightning_class_args(callback, name)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
-        callbacks = [*callbacks, RandomState(), MetricsFile()]
+        callbacks = [*callbacks, Constants(), RandomState(), MetricsFile()]
         if config.get("enable_checkpointing") is False:
             callbacks = [one for one in callbacks if not isinstance(one, LastCheckpoint)]
         plugins = config.get("plugins") or []
