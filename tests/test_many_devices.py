@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -124,6 +125,19 @@ def test_gpus_validate_like_the_processor(tmp_path: Path) -> None:
         results[name] = last_row(tmp_path / name)
     # The random numbers of the two kinds of device differ, so only the size of the loss can be compared.
     assert results["gpu"]["val/loss"] == pytest.approx(results["cpu"]["val/loss"], rel=0.1)
+
+
+@pytest.mark.slow
+def test_scaling_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "ddp.json"
+    done = run(
+        "-m", "experiments.bench_ddp", "--steps", "2", "--warmup", "1", "--batch", "1", "--json", str(file)
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    one, two = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert (one["processes"], two["processes"]) == (1, 2) and one["efficiency_percent"] == 100.0
+    assert two["windows_per_s"] == pytest.approx(2 / two["step_s"])
+    assert 0.0 <= two["communication_percent"] < 100.0
 
 
 if __name__ == "__main__":
