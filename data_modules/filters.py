@@ -62,9 +62,7 @@ class Speed(Augmentation):
     factor: tuple[float, float] = (0.88, 1.14)
 
     def __post_init__(self) -> None:
-        self._check("factor")
-        if not 0.5 <= self.factor[0] <= self.factor[1] <= 2.0:
-            raise DataError(f"{type(self).__name__}: factor is {self.factor}, must lie between 0.5 and 2")
+        self._check("factor", between=(0.5, 2.0))
 
     @property
     def stretch(self) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import fft
 
 from data_modules.augment_base import Augmentation
-from data_modules.errors import DataError
 
 _FRAME_SECONDS = 0.032
 _LIFTER_SECONDS = 0.0018  # quefrencies below the pitch period of a child: the envelope without the harmonics
@@ -79,9 +78,7 @@ class Formants(Augmentation):
     factor: tuple[float, float] = (0.85, 1.18)
 
     def __post_init__(self) -> None:
-        self._check("factor")
-        if not 0.5 <= self.factor[0] <= self.factor[1] <= 2.0:
-            raise DataError(f"Formants: factor is {self.factor}, must lie between 0.5 and 2")
+        self._check("factor", between=(0.5, 2.0))
 
     def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         return move_formants(sound, sample_rate, rng.uniform(*self.factor))

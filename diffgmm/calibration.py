@@ -78,10 +78,7 @@ def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every:
     device = next(model.parameters()).device
     for batch in batches:
         noisy, clean = (batch[name].to(device) for name in ("noisy", "clean"))
-        context = model.representation.context(noisy)
-        state = model.representation.encode(noisy, context)
-        noise = state - model.representation.encode(clean, context)
-        found = model.answer(state, state, torch.ones(len(noisy), device=device))
+        found, noise = model.judged(noisy, clean)
         thin = GaussianMixture(
             *(part[..., ::every].clone() for part in (found.logits, found.means, found.log_scales))
         )

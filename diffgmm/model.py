@@ -96,6 +96,17 @@ class MixtureDenoiser(nn.Module):
         scaled = self.head(features, (reference + shift) * scale, (state + shift) * scale)
         return scaled if (scale, shift) == (1.0, 0.0) else scaled.affine(1.0 / scale, -shift)
 
+    def judged(self, noisy: Tensor, clean: Tensor) -> tuple[GaussianMixture, Tensor]:
+        """The mixture of the noise given the noisy signal alone (t = 1), and the true noise ``[B, C, *S]``.
+
+        Args:
+            noisy, clean: pairs, ``[B, 1, T]``.
+        """
+        context = self.representation.context(noisy)
+        encoded = self.representation.encode(noisy, context)
+        noise = encoded - self.representation.encode(clean, context)
+        return self.answer(encoded, encoded, torch.ones(len(noisy), device=noisy.device)), noise
+
     @torch.no_grad()
     def enhance(
         self,

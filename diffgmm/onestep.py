@@ -190,13 +190,10 @@ def _kernels(representation: Complex, zero: Tensor | float = 0.0) -> dict[str, T
     # Products below 2 ** 24 are whole numbers in float32 too; reduced first, the angles are exact.
     angles = torch.remainder(bins[:, None] * times[None], float(n)) * (2.0 * math.pi / n)
     both = torch.cat([angles.cos(), -angles.sin()])
-    sides = torch.full((n // 2 + 1,), 2.0, device=device)
-    sides[0] = 1.0
-    if n % 2 == 0:
-        sides[-1] = 1.0
+    sides = representation.sides().repeat(2)
     return {
         "analysis": (both * (window * representation._scale))[:, None],
-        "synthesis": (both * sides.repeat(2)[:, None] * (window / (n * representation._scale)))[:, None],
+        "synthesis": (both * sides[:, None] * (window / (n * representation._scale)))[:, None],
         "square": window.square()[None, None],
     }
 

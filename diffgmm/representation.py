@@ -100,7 +100,7 @@ class Waveform(Representation):
         return self.decode(encoded, context).squeeze(1)
 
 
-class _Spectral(Representation):
+class Spectral(Representation):
     """Short-time Fourier transform shared by the spectral representations, scaled to keep white noise at its level."""
 
     window: Tensor
@@ -142,12 +142,32 @@ class _Spectral(Representation):
         )
         return wave.unsqueeze(1)
 
+    def decode(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, C, F, N]`` to ``[B, 1, T]``; of magnitudes with the noisy phase, bins at or below the floor silent."""
+        return self._istft(self._expanded(encoded, context), context.length) * context.level
+
+    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
+        """``[B, C, F, N]`` to complex ``[B, F, N]``; of magnitudes with the noisy phase."""
+        return self._expanded(encoded, context) * context.level
+
+    def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
+        """Complex ``[B, F, N]`` without compression, still divided by the level."""
+        raise NotImplementedError
+
+    def sides(self) -> Tensor:
+        """Bins of the two-sided spectrum that each bin stands for, ``[F]``: 1 at 0 Hz and at half the rate, else 2."""
+        counts = torch.full((self.bins,), 2.0, device=self.window.device)
+        counts[0] = 1.0
+        if self.n_fft % 2 == 0:
+            counts[-1] = 1.0
+        return counts
+
     def _padded(self, wave: Tensor) -> Tensor:
         """``wave`` lengthened by zeros so that the frames cover its last sample with full overlap."""
         return nn.functional.pad(wave, (0, -wave.shape[-1] % self.hop))
 
 
-class Complex(_Spectral):
+class Complex(Spectral):
     r"""Amplitude-compressed complex spectrogram, ``[B, 2, F, N]`` (real, imaginary).
 
     :math:`\tilde X = \beta |X|^\alpha e^{i \angle X}`, as in score-based speech enhancement (Richter et al.,
@@ -194,22 +214,14 @@ class Complex(_Spectral):
         power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR)
         return self.beta * parts * power.pow(0.5 * (self.alpha - 1.0))
 
-    def decode(self, encoded: Tensor, context: Context) -> Tensor:
-        """``[B, 2, F, N]`` to ``[B, 1, T]``."""
-        return self._istft(self._expanded(encoded), context.length) * context.level
-
-    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
-        """``[B, 2, F, N]`` to complex ``[B, F, N]``."""
-        return self._expanded(encoded) * context.level
-
-    def _expanded(self, encoded: Tensor) -> Tensor:
+    def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
         parts = encoded.float() / self.beta
         power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR**self.alpha)
         parts = parts * power.pow(0.5 * (1.0 / self.alpha - 1.0))
         return torch.view_as_complex(parts.permute(0, 2, 3, 1).contiguous())
 
 
-class Magnitude(_Spectral):
+class Magnitude(Spectral):
     """Magnitude spectrogram in dB or power-compressed, ``[B, 1, F, N]``; the noisy phase returns at decode.
 
     Args:
@@ -275,14 +287,6 @@ class Magnitude(_Spectral):
         if self.scaling == "power":
             return magnitude.clamp_min(1e-8).pow(self._EXPONENT)
         return 20.0 * torch.log10(magnitude.clamp_min(10.0 ** (-self.top_db / 20.0)))
-
-    def decode(self, encoded: Tensor, context: Context) -> Tensor:
-        """``[B, 1, F, N]`` to ``[B, 1, T]`` with the noisy phase; bins at or below the floor become silent."""
-        return self._istft(self._expanded(encoded, context), context.length) * context.level
-
-    def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
-        """``[B, 1, F, N]`` to complex ``[B, F, N]`` with the noisy phase."""
-        return self._expanded(encoded, context) * context.level
 
     def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
         encoded = encoded.float()

@@ -7,7 +7,7 @@ that do not exist; they are left out, and every result says how many were left.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -20,6 +20,12 @@ _NORMAL = NormalDist()
 _CHUNK = 4_000_000  # drawn numbers held at once
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of the finite values; NaN if there is none."""
+    there = [value for value in values if math.isfinite(value)]
+    return math.fsum(there) / len(there) if there else math.nan
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,17 @@ AHEAD_SECONDS = 0.14  # what it hears after that part: the U-Net sees about as f
 FADE_SECONDS = 0.01
 
 
+def window_sizes(sample_rate: int, hop: int) -> dict[str, int]:
+    """``context``, ``step``, ``ahead`` and ``fade`` of :class:`TrailingGrid` in samples, for a model's rate and hop.
+
+    A window is context + step + ahead samples long; context and step are whole frames.
+    """
+    names = ("context", "step", "ahead", "fade")
+    seconds = (CONTEXT_SECONDS, STEP_SECONDS, AHEAD_SECONDS, FADE_SECONDS)
+    sizes = {name: round(s * sample_rate) for name, s in zip(names, seconds, strict=True)}
+    return {name: n + -n % hop if name in ("context", "step") else n for name, n in sizes.items()}
+
+
 class TrailingGrid:
     """Windows that end a little after the part which is kept of them: short delay, for more network calls.
 
@@ -126,13 +137,9 @@ class StreamingDenoiser:
     ) -> None:
         check_settings(sample_rate, channels, strength)
         rate = denoiser.sample_rate
-        context, step, ahead, fade = (
-            round(s * rate) for s in (CONTEXT_SECONDS, STEP_SECONDS, AHEAD_SECONDS, FADE_SECONDS)
-        )
+        sizes = window_sizes(rate, denoiser.align)
         enhance = denoiser.enhancer(seed=seed, **sampling)
-        grid = TrailingGrid(
-            enhance, channels, context, step, ahead, fade, shortest=rate, align=denoiser.align
-        )
+        grid = TrailingGrid(enhance, channels, **sizes, shortest=rate, align=denoiser.align)
         seconds = grid.delay / rate
         if sample_rate != rate:
             delays = FirResampler(sample_rate, rate, 1).delay + FirResampler(rate, sample_rate, 1).delay

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffgmm.mixture import GaussianMixture
-from diffgmm.representation import Context, Representation
+from diffgmm.representation import Context, Representation, Spectral
 from diffgmm.tracks import FRAME
 
 # Gauss-Hermite points and weights for a standard normal variable. Three points a dimension are exact for the fourth
@@ -81,11 +81,8 @@ def bin_errors(
             _averaged(power).unsqueeze(1),
             _averaged(shares).unsqueeze(2),
         )
-    bins, n_fft = error.shape[1], int(getattr(representation, "n_fft", 0))
-    sides = torch.full((bins, 1), 2.0, device=error.device)  # both halves of the spectrum
-    sides[0] = 1.0
-    if n_fft % 2 == 0:
-        sides[-1] = 1.0
+    assert isinstance(representation, Spectral)
+    n_fft, sides = representation.n_fft, representation.sides()[:, None].to(error.device)
     heard = (representation.spectrum(encoded, context).abs().sum(1, keepdim=True) > 0).to(error.dtype)
     return BinErrors(error * heard * sides / n_fft, power * sides / n_fft, shares)
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.audio import replacing
-from diffgmm.cli.errors import UsageError, complain
+from diffgmm.cli.errors import UsageError, exit_code
 from diffgmm.export import ExportError
 from diffgmm.export.onnx import write_light
 from diffgmm.model import load_model
 from diffgmm.onestep import UnsupportedModel
 from diffgmm.results import Results, ResultsError, System, read_results
 from diffgmm.shipped import PRETRAINED, ModelError
+from diffgmm.statistics import mean
 
 LIMITS = (
     "Speech with additive noise. Not made for music, for other voices to be taken out, or for reverberation.",
@@ -62,8 +63,8 @@ def scores(results: Results, name: str | None = None) -> dict[str, Any]:
 
 
 def _mean(system: System, metric: str, ids: tuple[str, ...]) -> float | None:
-    values = [value for value in system.values(metric, ids) if math.isfinite(value)]
-    return round(math.fsum(values) / len(values), 3) if values else None
+    value = mean(system.values(metric, ids))
+    return round(value, 3) if math.isfinite(value) else None
 
 
 def with_quality(card: dict[str, Any], results: Path | None, system: str | None = None) -> dict[str, Any]:
@@ -99,12 +100,8 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(path) as part:
             part.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(path, write_graph(stem) or "(no graph)")
-    except UsageError as error:
-        complain(error)
-        return 2
-    except (ModelError, ResultsError, ExportError) as error:
-        complain(error)
-        return 1
+    except (UsageError, ModelError, ResultsError, ExportError) as error:
+        return exit_code(error)
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import diffgmm
 from diffgmm.audio import sha256_of
-from diffgmm.cli.errors import UsageError, complain
+from diffgmm.cli.errors import UsageError, exit_code
 from diffgmm.export import ExportError
 from diffgmm.inference import PRETRAINED
 from diffgmm.model import ModelError, load_model, save_model
@@ -108,12 +108,8 @@ def main() -> int:
                 arguments.results, arguments.system,
             )
         )  # fmt: skip
-    except UsageError as error:
-        complain(error)
-        return 2
-    except (ModelError, ResultsError, ExportError) as error:
-        complain(error)
-        return 1
+    except (UsageError, ModelError, ResultsError, ExportError) as error:
+        return exit_code(error)
     return 0
 
 

@@ -123,9 +123,9 @@ def test_live_sound_from_the_graph_alone(stem: Path, pair: tuple[np.ndarray, np.
     text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
     assert "torch" not in code and "diffgmm" not in code
-    from diffgmm.export.windows import streaming_window
+    from diffgmm.streaming import window_sizes
 
-    names: dict = {"sizes": streaming_window(16000, 255)}
+    names: dict = {"sizes": window_sizes(16000, 255)}
     exec(
         code.replace('json.loads(facts["streaming"])', "sizes").replace(
             '"live.onnx"', repr(str(stem) + ".onnx")

@@ -29,6 +29,11 @@ def signal(x: torch.Tensor) -> np.ndarray:
     return x.detach().to("cpu", torch.float32).reshape(-1).numpy()
 
 
+def epoch_counts(trainer: L.Trainer) -> Any:
+    """How many batches of the present training epoch are ready, started, processed and completed."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current
+
+
 def position(trainer: L.Trainer, loaders: Any, loader_index: int, count: int) -> int | None:
     """Place in the data of the ``count``-th item that this rank gets, ``None`` for a repeated one.
 

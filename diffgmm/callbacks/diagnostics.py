@@ -83,11 +83,7 @@ class MixtureDiagnostics(PairCallback):
             return
         model: Any = trainer.lightning_module.model
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
-            context = model.representation.context(batch["noisy"][chosen])
-            noisy = model.representation.encode(batch["noisy"][chosen], context)
-            noise = noisy - model.representation.encode(batch["clean"][chosen], context)
-            mixture = model.answer(noisy, noisy, torch.ones(len(chosen), device=noisy.device))
-            sums = tally(mixture, noise)
+            sums = tally(*model.judged(batch["noisy"][chosen], batch["clean"][chosen]))
         self._sums = sums if self._sums is None else self._sums + sums
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from diffgmm.callbacks.batches import epoch_counts
 from diffgmm.callbacks.errors import TrainingError
 
 
@@ -85,12 +86,8 @@ class EffectiveBatch(L.Callback):
         """Count what was seen of the epoch in batches of the present size."""
         if self._before in (None, self._now) or not self._now:
             return
-        current = _counts(trainer)
+        current = epoch_counts(trainer)
         open_ones = current.processed - current.completed  # one, if the checkpoint is from the end of a step
         done = -(-current.processed * self._before // self._now)
         current.ready = current.started = current.processed = done
         current.completed = done - open_ones
-
-
-def _counts(trainer: L.Trainer) -> Any:
-    return trainer.fit_loop.epoch_loop.batch_progress.current

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from diffgmm.audio import replacing
+from diffgmm.callbacks.batches import epoch_counts
 
 
 class _Writer(ExperimentWriter):
@@ -54,10 +55,6 @@ def _rewrite(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
         file.flush()
 
 
-def _counts(trainer: L.Trainer) -> Any:
-    return trainer.fit_loop.epoch_loop.batch_progress.current
-
-
 class MetricsFile(L.Callback):
     """Writes out what was logged with every checkpoint, and takes back what was logged after the one that is resumed.
 
@@ -85,7 +82,7 @@ class MetricsFile(L.Callback):
             if isinstance(logger, CSVLogger) and trainer.is_global_zero:
                 path = Path(logger.experiment.metrics_file_path)
                 rows.append(len(_rows(path)[1]) if path.is_file() else 0)
-        connector, batches = trainer._logger_connector, _counts(trainer)
+        connector, batches = trainer._logger_connector, epoch_counts(trainer)
         unlogged = trainer.training and batches.processed > batches.completed and connector.should_update_logs
         values = connector.metrics["log"] if unlogged else {}
         checkpoint["metrics_file"] = {

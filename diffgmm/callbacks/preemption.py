@@ -36,6 +36,12 @@ def _requeue() -> None:
     print(f"diffgmm: job {job}: {said}", file=sys.stderr, flush=True)
 
 
+def _started_by_rank_zero(trainer: L.Trainer) -> bool:
+    """Whether Lightning started this process from the first one, and no launcher of a cluster did."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    return trainer.global_rank > 0 and isinstance(environment, LightningEnvironment)
+
+
 class Preemption(L.Callback):
     """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM or SIGUSR1 comes in.
 
@@ -76,9 +82,7 @@ class Preemption(L.Callback):
         self._before = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        environment = getattr(trainer.strategy, "cluster_environment", None)
-        started = trainer.global_rank > 0 and isinstance(environment, LightningEnvironment)
-        if started and sys.platform == "linux":  # by rank zero, and of no use without it
+        if _started_by_rank_zero(trainer) and sys.platform == "linux":  # and of no use without it
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if stage == "fit" and self.enabled:
             self._install()
@@ -115,10 +119,7 @@ class Preemption(L.Callback):
             if number == signal.SIGUSR1 and "SLURM_JOB_ID" in os.environ:
                 _requeue()
         # Lightning kills all when a process that it started ends with a code; the first one's is what counts.
-        started = trainer.global_rank > 0 and isinstance(
-            getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment
-        )
-        raise SystemExit(0 if started else 128 + number)
+        raise SystemExit(0 if _started_by_rank_zero(trainer) else 128 + number)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException

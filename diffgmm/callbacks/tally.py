@@ -12,6 +12,7 @@ import numpy as np
 
 from diffgmm import metrics
 from diffgmm.metrics import Score
+from diffgmm.statistics import mean
 
 Scores = dict[str, Score]
 
@@ -45,12 +46,6 @@ def score_item(
         return found
 
     return scores(denoised), None if noisy is None else scores(noisy)
-
-
-def mean(values: Sequence[float]) -> float:
-    """Mean of the finite values, NaN if there is none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return math.fsum(finite) / len(finite) if finite else math.nan
 
 
 def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[float] = ()) -> dict[str, float]:

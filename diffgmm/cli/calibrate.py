@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffgmm.cli.errors import UsageError
+from diffgmm.cli.options import add_model, at_least, model_file
 
 if TYPE_CHECKING:
     from diffgmm.calibration import Answers, Scores
@@ -20,22 +21,11 @@ DESCRIPTION = (
 )
 
 
-def _whole(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
     add = parser.add_argument
-    add(
-        "--model",
-        default="base",
-        metavar="NAME",
-        help="shipped model, or .ckpt/.json/.safetensors file (base)",
-    )
+    add_model(parser)
     add(
         "--data",
         required=True,
@@ -49,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the temperature is fitted on (valid)",
     )
     add("--test", action="store_true", help="also show the scores on the test split")
-    add("--pairs", type=_whole, default=192, metavar="N", help="pairs of four seconds per split (192)")
+    add("--pairs", type=at_least(1), default=192, metavar="N", help="pairs of four seconds per split (192)")
     add("--criterion", choices=("crps", "nll", "coverage"), default="crps", help="what is best (crps)")
     add(
         "-o",
@@ -58,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model to write, OUT.safetensors and OUT.json (default: NAME.calibrated)",
     )
     add("--overwrite", action="store_true", help="replace an existing model")
-    add("--threads", type=_whole, metavar="N", help="CPU threads (default: torch's choice)")
+    add("--threads", type=at_least(1), metavar="N", help="CPU threads (default: torch's choice)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,13 +56,9 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from diffgmm.calibration import BOUNDS, fit, score
-    from diffgmm.inference import model_path
-    from diffgmm.model import ModelError, load_model, save_model
+    from diffgmm.model import load_model, save_model
 
-    try:
-        source = model_path(args.model)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
+    source = model_file(args.model)
     stem = _stem(args.output, source)
     if not args.overwrite:
         _refuse_existing(stem)

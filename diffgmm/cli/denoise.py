@@ -5,24 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diffgmm.cli.errors import FAILED, complain
+from diffgmm.cli.options import add_model, at_least
+from diffgmm.sampling import ESTIMATES, SOLVERS
 
 if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
     from diffgmm.cli.jobs import Job
 
 HELP = "denoise audio files or folders"
-
-
-def _at_least(lowest: int) -> Any:
-    def number(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest}, got {text!r}")
-        return int(text)
-
-    return number
 
 
 def _fraction(text: str) -> float:
@@ -45,28 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="file for one input, else folder (default: NAME.denoised beside IN)",
     )
-    add(
-        "--model",
-        default="base",
-        metavar="NAME",
-        help="shipped model, or .ckpt/.json/.safetensors file (base)",
-    )
+    add_model(parser)
     add(
         "--nfe",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="network calls per window (default: the model's, mostly 1)",
     )
-    add("--estimate", choices=("mean", "sample", "mode"), help="what is taken from the mixture (the model's)")
-    add("--samples", type=_at_least(1), metavar="N", help="sampled results that are averaged (the model's)")
+    add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
+    add("--samples", type=at_least(1), metavar="N", help="sampled results that are averaged (the model's)")
     add(
         "--solver",
-        choices=("step", "flow", "heun"),
+        choices=SOLVERS,
         help="how more than one network call is used (the model's)",
     )
     add(
         "--substeps",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="closed-form steps between two network calls (the model's, mostly 1)",
     )
@@ -77,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="0 changes nothing, 1 is the model's result (1)",
     )
-    add("--seed", type=_at_least(0), default=0, metavar="N", help="of the sampling noise (0)")
+    add("--seed", type=at_least(0), default=0, metavar="N", help="of the sampling noise (0)")
     add(
         "--device",
         default="auto",
@@ -92,13 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--threads",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="CPU threads in all (default: OMP_NUM_THREADS, or all cores)",
     )
     add(
         "--jobs",
-        type=_at_least(1),
+        type=at_least(1),
         default=1,
         metavar="N",
         help="files at a time, which share the threads (1)",

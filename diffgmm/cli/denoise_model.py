@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from diffgmm.cli.errors import UsageError
+from diffgmm.cli.options import model_file
 
 if TYPE_CHECKING:
     from diffgmm.inference import Denoiser
@@ -35,12 +36,8 @@ def open_denoiser(
         ModelError: the model or the back end can't be used.
     """
     from diffgmm.inference import Denoiser
-    from diffgmm.shipped import ModelError, model_path
 
-    try:
-        path = model_path(name)
-    except ModelError as error:  # no such name or file: nothing was tried yet
-        raise UsageError(str(error)) from error
+    path = model_file(name)
     device = _device(device, backend)
     share = None
     if threads or at_a_time > 1:

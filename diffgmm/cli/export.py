@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffgmm.cli.errors import UsageError
+from diffgmm.cli.options import add_model, model_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,7 @@ def _samples(text: str) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
-    add(
-        "--model",
-        default="base",
-        metavar="NAME",
-        help="shipped model, or .ckpt/.json/.safetensors file (base)",
-    )
+    add_model(parser)
     add(
         "--format",
         required=True,
@@ -55,13 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; prints the files and how far they are from PyTorch."""
     from diffgmm.export import FORMATS, export
-    from diffgmm.inference import model_path
-    from diffgmm.model import ModelError, load_model
+    from diffgmm.model import load_model
 
-    try:
-        source = model_path(args.model)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
+    source = model_file(args.model)
     if args.format == "safetensors" and (args.samples or args.streaming):
         raise UsageError("--samples and --streaming belong to graphs; safetensors has weights of any length")
     output = Path(args.output or Path(source.stem).with_suffix(FORMATS[args.format]))
@@ -71,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     facts = {"name": source.stem, "licence": str((description.get("card") or {}).get("licence", "unknown"))}
     samples = args.samples
     if args.streaming:
-        from diffgmm.export.windows import streaming_window
+        from diffgmm.streaming import window_sizes
 
-        sizes = streaming_window(model.sample_rate, int(getattr(model.representation, "hop", 1)))
+        sizes = window_sizes(model.sample_rate, int(getattr(model.representation, "hop", 1)))
         facts["streaming"] = json.dumps(sizes)
         samples = sizes["context"] + sizes["step"] + sizes["ahead"]
     sound = _noisy_speech(model.sample_rate)

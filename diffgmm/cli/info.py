@@ -11,6 +11,7 @@ from typing import Any
 
 import diffgmm
 from diffgmm.cli.errors import UsageError
+from diffgmm.cli.options import model_file
 from diffgmm.versions import installed
 
 HELP = "print versions, devices, models and folders"
@@ -57,12 +58,9 @@ def run(args: argparse.Namespace) -> int:
 def _card(name: str, as_json: bool) -> int:
     """The card of one model: data, licence, limits, scores."""
     from diffgmm.cli.model_card import render
-    from diffgmm.shipped import ModelError, model_path, read_description
+    from diffgmm.shipped import read_description
 
-    try:
-        path = model_path(name)
-    except ModelError as error:
-        raise UsageError(str(error)) from error
+    path = model_file(name)
     if path.suffix == ".ckpt":
         raise UsageError(
             f"{path}: a checkpoint has no card; `diffgmm export --format safetensors` writes one"

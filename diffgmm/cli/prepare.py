@@ -191,6 +191,7 @@ def _facts(recipe: Recipe) -> list[dict[str, Any]]:
 def _listing(*, as_json: bool) -> str:
     from data_modules.corpora.index import RECIPES, recipe
     from data_modules.corpora.space import human
+    from diffgmm.columns import aligned
 
     facts = [row for name in RECIPES for row in _facts(recipe(name))]
     if as_json:
@@ -203,12 +204,4 @@ def _listing(*, as_json: bool) -> str:
         texts = (row["name"], row["variant"] or "-", hours, size)
         about = (row["what"], row["licence"], row["from"] or "-") if first else ("", "", "")  # once a corpus
         rows.append((*texts, *about))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = {2, 3}
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if number in right else text.ljust(width)
-            for number, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return "\n".join(aligned(rows, left={0, 1, 4, 5, 6}))

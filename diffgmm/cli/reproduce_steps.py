@@ -12,6 +12,7 @@ import yaml
 
 from diffgmm.audio import sha256_of
 from diffgmm.benchmark.identity import key_of
+from diffgmm.cli.options import setting
 from diffgmm.cli.reproduce_training import train
 from diffgmm.reproduce.code import OURS, code_version
 from diffgmm.reproduce.plan import Plan, ReproduceError
@@ -130,11 +131,7 @@ class Job:
     def _train(self, corpus: dict[str, Any]) -> dict[str, Any]:
         config = self.plan.training
         settings: dict[str, Any] = dict(self.plan.train.get("settings") or {})
-        for change in self.args.set:
-            key, equals, value = change.partition("=")
-            if not equals:
-                raise ReproduceError(f"--set {change}: must look like KEY=VALUE")
-            settings[key] = yaml.safe_load(value)
+        settings.update(map(setting, self.args.set))
         text = config.read_text(encoding="utf-8")
         inputs = {
             "corpus": corpus["manifest_sha256"],

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.columns import aligned
+
 if TYPE_CHECKING:
     from diffgmm.runs import Run
 
@@ -71,9 +73,8 @@ def _diff(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif found_:
         lines = [("", str(pair[0].folder), str(pair[1].folder))]
-        print(
-            aligned([*lines, *((one.key, _short(one.first), _short(one.second)) for one in found_)], left=3)
-        )
+        lines += [(one.key, _short(one.first), _short(one.second)) for one in found_]
+        print("\n".join(aligned(lines, left=range(3))))
     else:
         print("the same settings, code, versions, data and machine")
     return 0
@@ -103,7 +104,7 @@ def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
         minutes = "-" if seconds is None else f"{seconds / 60:.1f}"
         started = str(record.get("started", "-"))[:16]
         rows.append((_name(one.folder), started, steps, minutes, _energy(record), *cells, revision))
-    return aligned(rows)
+    return "\n".join(aligned(rows, left=range(1)))
 
 
 def _energy(record: Any) -> str:
@@ -121,15 +122,3 @@ def _name(folder: Path) -> str:
 def _short(value: Any, most: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows as text, columns under one another; the first ``left`` ones flush left, the others flush right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )

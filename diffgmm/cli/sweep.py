@@ -81,18 +81,15 @@ def _with_changes(space: Space, changes: list[str]) -> Space:
     """With the settings of ``--set``, read as YAML as ``fit`` does."""
     from dataclasses import replace
 
-    import yaml
-
+    from diffgmm.cli.options import setting
     from diffgmm.sweep.space import SweepError
 
     fixed: dict[str, Any] = dict(space.fixed)
     for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals or not key:
-            raise SweepError(f"--set {change}: must look like KEY=VALUE")
+        key, value = setting(change)
         if any(one.key == key for one in space.parameters):
             raise SweepError(f"--set {key}: is a parameter of the space; take it out there")
-        fixed[key] = yaml.safe_load(text)
+        fixed[key] = value
     return replace(space, fixed=fixed)
 
 

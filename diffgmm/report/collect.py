@@ -13,8 +13,8 @@ from typing import Any
 
 from diffgmm.audio import sha256_of
 from diffgmm.results import FILE, Results, ResultsError, read_results
+from diffgmm.runs import CONFIG, CURVES, RECORD
 
-CURVES, CONFIG, RECORD = "metrics.csv", "config.yaml", "record.json"
 STEP = "step"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diffgmm.results import MetricInfo, Results, System
+from diffgmm.statistics import mean
 
 FIRST = ("pesq_wb", "pesq_nb", "estoi", "si_sdr", "dnsmos_ovrl", "stoi")
 """What plots and breakdowns show first, where it was measured."""
@@ -23,12 +24,6 @@ def main_metrics(results: Results, limit: int = 4) -> list[MetricInfo]:
 def has_values(results: Results, metric: MetricInfo, ids: Sequence[str] | None = None) -> bool:
     """Whether any system has a score."""
     return any(math.isfinite(x) for system in results.systems for x in system.values(metric.name, ids))
-
-
-def mean(values: Sequence[float]) -> float:
-    """Of the finite values; NaN if there is none."""
-    there = [x for x in values if math.isfinite(x)]
-    return math.fsum(there) / len(there) if there else math.nan
 
 
 def by_snr(results: Results, ids: Sequence[str]) -> dict[float, list[str]]:

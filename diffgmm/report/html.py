@@ -92,18 +92,11 @@ def page(
     done, codec = listening.encoded(heard, codec)
     sections = [_section(run, done[i]) for i, run in enumerate(found)]
     runs = [_run(run, done[len(found) + i]) for i, run in enumerate(trained)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = [section["name"] for section in sections] + [run["name"] for run in runs]
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
+    return fill(
+        "report.html",
         title=title or f"diffgmm: {', '.join(dict.fromkeys(names))}",
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         sections=sections,
@@ -111,9 +104,21 @@ def page(
         training=training(trained) if trained else None,
         codec=codec,
         kinds=KINDS,
-        version=diffgmm.__version__,
         level=f"{100 * statistics.LEVEL:g} %",
     )
+
+
+def fill(name: str, **values: Any) -> str:
+    """A page's template with its values; version and style are those of all pages."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    return environment.get_template(name).render(style=style, version=diffgmm.__version__, **values)
 
 
 def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, Any]:

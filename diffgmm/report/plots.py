@@ -127,7 +127,8 @@ def snr_plots(results: Results, ids: Sequence[str], key: str) -> list[Plot]:
         lines: dict[int, tuple[list[float], list[float]]] = {}
         for i, system in enumerate(results.systems):
             pairs = [
-                (level, groups.mean(system.values(metric.name, inside))) for level, inside in levels.items()
+                (level, statistics.mean(system.values(metric.name, inside)))
+                for level, inside in levels.items()
             ]
             known = [pair for pair in pairs if math.isfinite(pair[1])]
             if known:

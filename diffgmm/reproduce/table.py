@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.audio import replacing
+from diffgmm.columns import aligned
 from diffgmm.metrics import METRICS
 from diffgmm.reproduce.plan import Plan
 from diffgmm.results import Results
+from diffgmm.statistics import mean
 
 HERE = "measured here"
 
@@ -46,11 +48,6 @@ class Check:
 def means(results: Results, subset: str | None, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
     """Mean of every metric by system over the scores there are; NaN where there is none."""
     ids = results.set.ids(subset)
-
-    def mean(values: Sequence[float]) -> float:
-        known = [value for value in values if math.isfinite(value)]
-        return math.fsum(known) / len(known) if known else math.nan
-
     return {
         system.name: {name: mean(system.values(name, ids)) for name in metrics} for system in results.systems
     }
@@ -131,18 +128,8 @@ def facts(plan: Plan, results: Results, found: Sequence[Check]) -> list[str]:
 def render(plan: Plan, results: Results, found: Sequence[Check]) -> str:
     """Everything as text for a terminal."""
     table = rows(plan, results)
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    last = len(widths) - 1
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i in (0, last) else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
-    return "\n".join(
-        [_title(plan, results), *(line.rstrip() for line in lines), "", *facts(plan, results, found)]
-    )
+    lines = aligned(table, left=(0, len(table[0]) - 1))
+    return "\n".join([_title(plan, results), *lines, "", *facts(plan, results, found)])
 
 
 def _title(plan: Plan, results: Results) -> str:

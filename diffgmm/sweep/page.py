@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import diffgmm
 from diffgmm.audio import replacing
 from diffgmm.sweep import drawing
 from diffgmm.sweep.space import Space
-from diffgmm.sweep.worker import is_retry
+from diffgmm.sweep.worker import is_retry, repeated
 
 if TYPE_CHECKING:
     import optuna
@@ -23,7 +22,7 @@ def counts(study: optuna.Study) -> dict[str, int]:
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False)
-    repeated = _repeated(trials)
+    again = repeated(trials)
     failed = [trial.number for trial in trials if trial.state == TrialState.FAIL]
 
     def of(state: TrialState) -> int:
@@ -32,16 +31,11 @@ def counts(study: optuna.Study) -> dict[str, int]:
     return {
         "finished": of(TrialState.COMPLETE),
         "pruned": of(TrialState.PRUNED),
-        "retried": sum(number in repeated for number in failed),
-        "failed": sum(number not in repeated for number in failed),
+        "retried": sum(number in again for number in failed),
+        "failed": sum(number not in again for number in failed),
         "running": of(TrialState.RUNNING),
         "waiting": of(TrialState.WAITING),
     }
-
-
-def _repeated(trials: list[optuna.trial.FrozenTrial]) -> set[int]:
-    """Numbers of trials that another trial repeats."""
-    return {trial.system_attrs["retry_history"][-1] for trial in trials if is_retry(trial)}
 
 
 def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
@@ -49,13 +43,13 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False)
-    repeated = _repeated(trials)
+    again = repeated(trials)
     order = {trial.number: rank for rank, trial in enumerate(drawing.finished(study))}
     found = []
     for trial in sorted(trials, key=lambda one: (order.get(one.number, len(trials)), one.number)):
         state = {"COMPLETE": "finished", "FAIL": "failed"}.get(trial.state.name, trial.state.name.lower())
         note = ""
-        if trial.state == TrialState.FAIL and trial.number in repeated:
+        if trial.state == TrialState.FAIL and trial.number in again:
             state, note = "retried", "killed; another trial repeats it"
         elif trial.state == TrialState.FAIL:
             note = str(trial.user_attrs.get("error", "killed too often"))
@@ -86,21 +80,13 @@ def _text(value: Any) -> str:
 
 def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
     """Write ``report.html`` into the sweep's folder."""
-    import jinja2
-    from markupsafe import Markup
+    from diffgmm.report.html import fill
 
-    from diffgmm.report.html import TEMPLATES
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     plots = [plot(study, space) for plot in (drawing.history, drawing.importance, drawing.curves)]
     keys = [one.key for one in space.parameters]
-    text = environment.get_template(TEMPLATE).render(
+    text = fill(
+        TEMPLATE,
         title=f"Sweep {study.study_name}",
-        version=diffgmm.__version__,
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         counts={state: number for state, number in counts(study).items() if number},
         space=space,
         head=[drawing.short(key, keys) for key in keys],

@@ -135,8 +135,8 @@ def remaining(sweep: Sweep) -> str:
 
     trials = sweep.study.get_trials(deepcopy=False)
     count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
-    retried = {trial.system_attrs["retry_history"][-1] for trial in trials if is_retry(trial)}
-    lost = sum(trial.state == TrialState.FAIL and trial.number not in retried for trial in trials)
+    again = repeated(trials)
+    lost = sum(trial.state == TrialState.FAIL and trial.number not in again for trial in trials)
     finished = count[TrialState.COMPLETE] + count[TrialState.PRUNED] + lost
     if count[TrialState.WAITING] or finished + count[TrialState.RUNNING] < sweep.trials:
         return "take"
@@ -146,6 +146,11 @@ def remaining(sweep: Sweep) -> str:
 def is_retry(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether a trial repeats one whose worker or training was killed."""
     return bool(trial.system_attrs.get("retry_history"))
+
+
+def repeated(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:
+    """Numbers of trials that another trial repeats."""
+    return {trial.system_attrs["retry_history"][-1] for trial in trials if is_retry(trial)}
 
 
 def requeue(study: optuna.Study, retries: int) -> list[int]:

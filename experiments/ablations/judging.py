@@ -11,10 +11,10 @@ import torch
 
 from data_modules.noisy_speech import NoisySpeech
 from diffgmm.callbacks.diagnostics import summary, tally
-from diffgmm.callbacks.tally import mean
 from diffgmm.metrics import score
-from diffgmm.model import MixtureDenoiser, load_model
+from diffgmm.model import load_model
 from diffgmm.samplers import keyed_generator
+from diffgmm.statistics import mean
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "nfe1": {"nfe": 1, "estimate": "mean"},
@@ -60,7 +60,7 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *SETTINGS)}
     sums = None
     for place, batch in enumerate(loader):
-        found = tally(*answer(model, batch))
+        found = tally(*model.judged(batch["noisy"], batch["clean"]))
         sums = found if sums is None else sums + found
         clean = batch["clean"][0, 0].numpy()
         scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
@@ -81,14 +81,6 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
         },
         "judged_in_s": round(time.monotonic() - began, 1),
     }
-
-
-def answer(model: MixtureDenoiser, batch: dict[str, Any]) -> tuple[Any, torch.Tensor]:
-    """The mixture of the noise from the noisy signal alone, and the true noise."""
-    context = model.representation.context(batch["noisy"])
-    noisy = model.representation.encode(batch["noisy"], context)
-    noise = noisy - model.representation.encode(batch["clean"], context)
-    return model.answer(noisy, noisy, torch.ones(len(noisy))), noise
 
 
 def _plain(value: float) -> float | None:

@@ -21,12 +21,12 @@ from diffgmm import audio
 from diffgmm.audio import replacing, sha256_of
 from diffgmm.benchmark.identity import code_sha256
 from diffgmm.benchmark.pairset import load_set
-from diffgmm.callbacks.tally import mean
 from diffgmm.inference import model_path
 from diffgmm.metrics import METRICS, score
 from diffgmm.model import MixtureDenoiser, load_model
 from diffgmm.results import PairInfo
 from diffgmm.samplers import Estimate, Solver, grid_for, keyed_generator, reverse
+from diffgmm.statistics import mean
 
 CALLS = (1, 2, 4, 8, 16)
 _COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"

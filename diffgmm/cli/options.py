@@ -1,0 +1,59 @@
+"""Options that several verbs share; nothing heavy is imported for ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diffgmm.cli.errors import UsageError
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Type of an option that is a whole number from ``lowest`` on."""
+
+    def number(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest}, got {text!r}")
+        return int(text)
+
+    return number
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--model``, to be read by :func:`model_file`."""
+    parser.add_argument(
+        "--model",
+        default="base",
+        metavar="NAME",
+        help="shipped model, or .ckpt/.json/.safetensors file (base)",
+    )
+
+
+def model_file(name: str) -> Path:
+    """The file of a shipped model or of the user's.
+
+    Raises:
+        UsageError: there is none of that name: nothing was tried yet.
+    """
+    from diffgmm.shipped import ModelError, model_path
+
+    try:
+        return model_path(name)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Key and value of ``--set KEY=VALUE``, the value read as YAML as ``fit`` does.
+
+    Raises:
+        UsageError: it does not look like that.
+    """
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {text}: must look like KEY=VALUE")
+    return key, yaml.safe_load(value)
