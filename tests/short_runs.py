@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import signal
@@ -70,6 +71,10 @@ def _train(arguments: list[str], output: Path, code: Any) -> None:
     with open(output, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # pytest's own objects, which a fork inherits, write elsewhere.
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(n, "w", closefd=False), line_buffering=True) for n in (1, 2)
+    )
     os.setsid()
     torch.set_num_threads(1)
     from diffgmm.cli.main import main
