@@ -112,6 +112,8 @@ class DiffGMM(L.LightningModule):
         if channels_last and representation.dims == 2:
             self.model.network.to(memory_format=torch.channels_last)
         if compile_network:
+            # Where a recurrence parts the levels, each is compiled by itself.
+            torch._dynamo.config.recompile_limit = 64
             self.model.network.compile()
         self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
         further = {"solver": (solver, "step"), "substeps": (substeps, 1), "grid_power": (grid_power, 1.0)}

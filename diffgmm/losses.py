@@ -132,6 +132,18 @@ def si_sdr(x: LossInputs) -> Tensor:
     return _over_speech(-ratio, x.audible)
 
 
+def snr(x: LossInputs) -> Tensor:
+    """Negative SNR of the speech estimate in dB over the windows with speech, soft-limited at 30 dB.
+
+    Unlike ``si_sdr`` it holds the level: with that one alone, a model may take a decibel off all it lets through.
+    """
+    target = x.clean_wave.squeeze(1)
+    signal = target.square().sum(1)
+    residual = (x.estimate_wave.squeeze(1) - target).square().sum(1)
+    ratio = 10.0 * torch.log10((signal + 1e-9) / (residual + 1e-3 * signal + 1e-9))
+    return _over_speech(-ratio, x.audible)
+
+
 def _over_speech(values: Tensor, audible: Tensor) -> Tensor:
     """Mean of ``values`` ``[B]`` over the windows with speech; zero (with gradient) if there is none."""
     weight = audible.to(values.dtype)
@@ -222,6 +234,7 @@ LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
     "noise_huber": noise_huber,
     "balance": balance,
     "si_sdr": si_sdr,
+    "snr": snr,
     "spectrum": spectrum,
     "multi_resolution_stft": multi_resolution_stft,
     "pesq": _Pesq(),

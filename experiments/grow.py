@@ -2,7 +2,8 @@
 
 The larger network computes what the trained one did, so that training goes on instead of beginning again: what is
 new starts without effect (Chen et al., "Net2Net", arXiv 1511.05641, section 2.2, with zeros instead of copies).
-Grown can be the bottleneck (wider, and from ``gru`` to ``bigru``), and the lowest bins can get a full resolution.
+Grown can be the bottleneck (wider, and from ``gru`` to ``bigru``), the lowest bins can get a full
+resolution, and recurrences along frequency and time can be added.
 """
 
 from __future__ import annotations
@@ -48,13 +49,15 @@ def grow(
     bottleneck: str | None = None,
     fine: int = 0,
     fine_channels: int = 24,
+    dual: int = 0,
+    dual_level: int = 2,
 ) -> MixtureDenoiser:
     """A model with a larger network that computes what ``model`` does.
 
     Args:
         model: the trained one.
         hidden, bottleneck: width and kind of its recurrence, None as it is.
-        fine, fine_channels: see :class:`diffgmm.networks.UNet`; 0 for none.
+        fine, fine_channels, dual, dual_level: see :class:`diffgmm.networks.UNet`; 0 for none.
 
     Raises:
         ValueError: if the trained recurrence is not a ``gru`` or does not fit into the larger one, or if the lowest
@@ -66,6 +69,10 @@ def grow(
         if network["fine"]:
             raise ValueError("the lowest bins are refined already")
         network.update(fine=fine, fine_channels=fine_channels)
+    if dual:
+        if network["dual"]:
+            raise ValueError("the network has recurrences along frequency already")
+        network.update(dual=dual, dual_level=dual_level)
     old = model.network.bottleneck
     if hidden is None and bottleneck is None:
         larger: MixtureDenoiser = build(spec)
@@ -100,6 +107,9 @@ def main() -> int:
     parser.add_argument("--bottleneck", choices=("gru", "bigru"), help="kind of the larger recurrence")
     parser.add_argument("--fine", type=int, default=0, help="refine so many of the lowest bins")
     parser.add_argument("--fine-channels", type=int, default=24, help="width of that refinement")
+    parser.add_argument(
+        "--dual", type=int, default=0, help="add so many recurrences along frequency and time"
+    )
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -107,7 +117,14 @@ def main() -> int:
         if arguments.target.with_name(arguments.target.name + ".json").exists() and not arguments.overwrite:
             raise UsageError(f"{arguments.target}.json exists; --overwrite replaces it")
         model, description = load_model(model_path(arguments.source))
-        larger = grow(model, arguments.hidden, arguments.bottleneck, arguments.fine, arguments.fine_channels)
+        larger = grow(
+            model,
+            arguments.hidden,
+            arguments.bottleneck,
+            arguments.fine,
+            arguments.fine_channels,
+            arguments.dual,
+        )
         card = {**description.get("card", {}), "grown_from": str(arguments.source)}
         save_model(arguments.target, larger, card, description["sampler"])
     except UsageError as error:

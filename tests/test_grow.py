@@ -50,6 +50,22 @@ def test_a_fine_band_starts_without_effect_and_learns(small: MixtureDenoiser) ->
         grow(larger, fine=32)
 
 
+def test_recurrences_along_both_axes_start_without_effect_and_learn(small: MixtureDenoiser) -> None:
+    noisy = 0.1 * torch.randn(2, 1, 8000)
+    larger = grow(small, dual=1, dual_level=1).eval()
+    assert torch.allclose(larger.enhance(noisy).waveform, small.enhance(noisy).waveform, atol=1e-7)
+    x = torch.randn(2, 2, 256, 20)
+    optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        larger.train().answer(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
+        optimizer.step()
+    grads = [p.grad for p in larger.network.dual.parameters()]
+    assert grads and all(g is not None and g.abs().sum() > 0 for g in grads)
+    with pytest.raises(ValueError, match="already"):
+        grow(larger, dual=1)
+
+
 def test_new_parts_learn(small: MixtureDenoiser) -> None:
     larger = grow(small, 48, "bigru").train()
     x = torch.randn(2, 2, 256, 20)

@@ -90,14 +90,24 @@ def test_true_noise_as_answer_gives_zero_errors_and_limited_si_sdr() -> None:
     )
     for name in ("noise_l1", "noise_huber", "spectrum", "multi_resolution_stft"):
         assert LOSSES[name](x).item() == pytest.approx(0.0, abs=1e-4)
+    for name in ("si_sdr", "snr"):
+        assert LOSSES[name](x).item() == pytest.approx(-30.0, abs=0.1)
+
+
+def test_only_snr_minds_the_level() -> None:
+    """An answer that leaves 0.9 of the clean signal: a residual of 0.1, 20 dB below it (19.6 with the soft limit)."""
+    x = inputs()
+    x.__dict__["estimate_wave"] = 0.9 * x.clean_wave
     assert LOSSES["si_sdr"](x).item() == pytest.approx(-30.0, abs=0.1)
+    assert LOSSES["snr"](x).item() == pytest.approx(-10 * math.log10(1 / (0.01 + 1e-3)), abs=1e-2)
 
 
 def test_silent_targets_are_left_out_of_speech_losses() -> None:
     x = inputs()
     x.clean_wave = torch.zeros_like(x.clean_wave)
-    assert LOSSES["si_sdr"](x).item() == 0.0
-    LOSSES["si_sdr"](x).backward()
+    for name in ("si_sdr", "snr"):
+        assert LOSSES[name](x).item() == 0.0
+        LOSSES[name](x).backward(retain_graph=True)
     assert x.mixture.means.grad is not None and not torch.isnan(x.mixture.means.grad).any()
 
 

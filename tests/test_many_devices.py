@@ -87,13 +87,13 @@ def run(*arguments: str, seconds: float = 600, **environment: str) -> subprocess
 
 @pytest.mark.slow
 def test_one_two_and_four_processes_validate_alike(tmp_path: Path) -> None:
-    """Group norm: within 0.0001 (nats, dB). Batch norm: 0.03, since its running means saw 24, 48 or 96 batches."""
+    """Within 0.0001 (nats, dB); batch norm 0.002, as its means weigh a step's batches differently one after another."""
     done = run(__file__, str(tmp_path))
     assert done.returncode == 0, done.stdout[-3000:]
     for devices in (1, 2, 4):
         assert f"16 windows a step: {devices} device(s) x 4 windows x {4 // devices} batch(es)" in done.stdout
     assert "find_unused_parameters" not in done.stdout
-    for norm, tolerance in (("group", 1e-4), ("batch", 3e-2)):
+    for norm, tolerance in (("group", 1e-4), ("batch", 2e-3)):
         found = {n: last_row(tmp_path / f"{norm}{n}") for n in (1, 2, 4)}
         names = [name for name in found[1] if name.startswith("val/") and "percent" not in name]
         assert {"val/loss", "val/nll", "val/si_sdr", "val/estoi"} <= set(names)

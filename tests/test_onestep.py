@@ -25,12 +25,13 @@ def db(found: torch.Tensor, wanted: torch.Tensor) -> float:
     [
         tiny("gru"),
         tiny("bigru", fine=9),
+        tiny("gru", dual=2),
         tiny("attention", norm="group"),
         tiny("none", norm="none", means="free"),
         tiny("none", means="offset", hop=20, window="hann", alpha=0.7, beta=0.3),
         tiny("gru", process=Blend(), alpha=1.0, n_fft=61),
     ],
-    ids=["gru", "bigru and fine band", "group norm", "free", "offset", "blend"],
+    ids=["gru", "bigru and fine band", "dual path", "group norm", "free", "offset", "blend"],
 )
 def test_the_graph_is_the_model_at_any_length(model: MixtureDenoiser, speech: np.ndarray) -> None:
     step = one_step(model)

@@ -23,6 +23,7 @@ from diffgmm.callbacks.nonfinite import NonFinite
 from diffgmm.callbacks.preemption import Preemption
 from diffgmm.callbacks.random_state import RandomState
 from diffgmm.callbacks.record import RunRecord
+from diffgmm.callbacks.running_means import RunningMeans
 from diffgmm.cli import resume
 from diffgmm.cli.errors import UsageError
 from diffgmm.denoiser import DiffGMM, check_rates
@@ -45,7 +46,7 @@ class _Cli(LightningCLI):
             parser.add_lightning_class_args(callback, name)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
-        callbacks = [*callbacks, Constants(), RandomState(), MetricsFile()]
+        callbacks = [RunningMeans(), *callbacks, Constants(), RandomState(), MetricsFile()]
         if config.get("enable_checkpointing") is False:
             callbacks = [one for one in callbacks if not isinstance(one, LastCheckpoint)]
         plugins = config.get("plugins") or []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, conv, downsample, norm, pool, unpool, upsample
 from diffgmm.networks.bottleneck import make_bottleneck
+from diffgmm.networks.dual import DualPath
 from diffgmm.networks.fine import FineBand
 
 _CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat")}
@@ -73,6 +74,9 @@ class UNet(nn.Module):
         fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
             :class:`diffgmm.networks.fine.FineBand`); 0 for none.
         fine_channels, fine_blocks: width and number of blocks of that refinement.
+        dual: blocks of recurrence along frequency and time (two axes only; :class:`diffgmm.networks.dual.DualPath`);
+            0 for none.
+        dual_level, dual_hidden: after which level on the way down, and units per direction.
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
     of their total stride and cut back.
@@ -110,6 +114,9 @@ class UNet(nn.Module):
         fine: int = 0,
         fine_channels: int = 24,
         fine_blocks: int = 2,
+        dual: int = 0,
+        dual_level: int = 2,
+        dual_hidden: int = 32,
     ) -> None:
         super().__init__()
         self.dims = len(kernel)
@@ -128,6 +135,10 @@ class UNet(nn.Module):
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         if fine < 0 or (fine and self.dims != 2):
             raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
+        if dual < 0 or (dual and (self.dims != 2 or not 0 <= dual_level < len(channels))):
+            raise ValueError(
+                f"dual is a number of blocks after a level of a spectrogram, got {dual}, level {dual_level}"
+            )
         self.init_args = {
             "channels": list(channels), "strides": [list(s) for s in strides], "features": features,
             "blocks": blocks, "kernel": list(kernel), "dilations": list(dilations), "bottleneck": bottleneck,
@@ -135,6 +146,7 @@ class UNet(nn.Module):
             "norm_kind": norm_kind, "slope": slope, "input_layers": input_layers, "pooling": pooling,
             "skips": skips, "residual": residual, "dropout": dropout,
             "fine": fine, "fine_channels": fine_channels, "fine_blocks": fine_blocks,
+            "dual": dual, "dual_level": dual_level, "dual_hidden": dual_hidden,
         }  # fmt: skip
         self.features = features
         self.strides = [tuple(s) for s in strides]
@@ -159,6 +171,8 @@ class UNet(nn.Module):
             )
             drop = dropout if level >= len(channels) - 2 else 0.0
             self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
+        self.dual_level = dual_level
+        self.dual = nn.Sequential(*(DualPath(channels[dual_level], dual_hidden) for _ in range(dual)))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
         flat = channels[-1]
         if self.dims == 2 and bottleneck != "none":
@@ -219,8 +233,10 @@ class UNet(nn.Module):
         whole = x
         x = self.inputs(x)
         skips = []
-        for level in self.down:
+        for number, level in enumerate(self.down):
             x = level(x, embedded)
+            if number == self.dual_level:
+                x = self.dual(x)
             skips.append(x)
         for layer in self.dilated:
             x = layer(x, embedded)

@@ -1,0 +1,51 @@
+"""Recurrence along frequency and along time, its weights shared by all frames and all bands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class _Along(nn.Module):
+    """A bidirectional recurrence along one axis of ``[R, L, C]``, added to its input; it starts without effect."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.gru = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(2 * hidden, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[R, L, C]`` to ``[R, L, C]``."""
+        # In float32: rounding a recurrent state to bfloat16 at every step adds up.
+        with torch.autocast(rows.device.type, enabled=False):
+            whole = rows.float()
+            return whole + self.out(self.gru(self.norm(whole))[0])
+
+
+class DualPath(nn.Module):
+    """One recurrence along frequency within each frame, then one along time within each band.
+
+    What a flattened bottleneck learns about a voice it learns for the bands where that voice had it; weights that all
+    bands share carry over to other pitches and formants, at few parameters (Le et al., "DPCRN", Interspeech 2021,
+    section 2.2, with gated instead of long short-term units and norms over channels only, before each recurrence).
+
+    Args:
+        channels: of what comes in.
+        hidden: units per direction.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.frequency = _Along(channels, hidden)
+        self.time = _Along(channels, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, F, N]`` to ``[B, C, F, N]``."""
+        batch, channels, bands, frames = x.shape
+        h = x.permute(0, 3, 2, 1).reshape(batch * frames, bands, channels)
+        h = self.frequency(h).reshape(batch, frames, bands, channels).transpose(1, 2)
+        h = self.time(h.reshape(batch * bands, frames, channels)).reshape(batch, bands, frames, channels)
+        return h.permute(0, 3, 1, 2).to(x.dtype)
