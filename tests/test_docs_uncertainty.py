@@ -48,3 +48,21 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     assert written >= {
         "clean.wav", "clean.uncertainty.csv", "clean.uncertainty.png", "clean.npz", "mine.json", "mine.safetensors",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from experiments.bench_uncertainty import MARKS, main
+
+    page = tmp_path / "page.md"
+    page.write_text("before\n")
+    assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page)]) == 2
+    assert "lacks the marks" in capsys.readouterr().err
+    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "`base`, 2 pairs of `mini` per split." in text and "| nothing | 1.000 |" in text
+    (ranks,) = re.findall(r"pieces of 0.2 s \| (\S+) \| (\S+) \|", text)
+    assert all(float(rank) > 0.5 for rank in ranks)
+    assert main(["--data", "none-such"]) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from data_modules.pairs import write_pairs
 from diffgmm import audio, metrics
@@ -21,6 +22,7 @@ from diffgmm.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, 
 from experiments import ship
 
 PACKAGE = ship.PACKAGE
+EXPERIMENTS = Path(ship.__file__).parent
 
 
 def test_the_shipped_model_improves_pairs_of_unseen_speakers_and_noises(tmp_path: Path) -> None:
@@ -108,3 +110,20 @@ def test_shipping_a_checkpoint(
     assert "none.json" in capsys.readouterr().err
     checkpoint.write_bytes(b"nothing")
     assert run("--overwrite") == 1
+
+
+RECIPES = {"base": ["base_16k.yaml"], "small": ["base_16k.yaml", "sizes/small.yaml"]}
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_the_recipe_of_a_shipped_model_makes_its_network(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers = [argument for file in RECIPES[name] for argument in ("--config", str(EXPERIMENTS / file))]
+    assert main(["fit", *layers, "--print_config"]) == 0
+    recipe = yaml.safe_load(capsys.readouterr().out)["model"]
+    shipped = load_model(PACKAGE / name)[1]
+    parts = shipped["model"]["init_args"]
+    assert recipe["network"]["init_args"] == parts["network"]["init_args"]
+    assert recipe["head"]["init_args"] == parts["head"]["init_args"]
+    assert recipe["losses"] == shipped["card"]["losses"]

@@ -327,6 +327,10 @@ def test_markdown_is_generated_and_says_so(bench, run, tmp_path):
     assert len(widths) == 1
     assert "<script" not in out.read_text() and str(tmp_path) not in out.read_text()
     assert any(line.startswith("| base-nfe1-mean | ") and "**" in line for line in lines)
+    start = lines.index("| step | val/loss | val/pesq_wb |")
+    assert lines[start + 2 : start + 5] == [f"| {n}00 | 2.{5 - n}00 | 1.{5 + n}00 |" for n in (1, 2, 3)]
+    (run / "metrics.csv").write_text("step,train/loss\n1,2.5\n")
+    assert "| train/loss | 1 | 2.5000 |" in render_markdown([run], tmp_path / "short.md").read_text()
     with pytest.raises(ReportError, match="exists already"):
         render_markdown([bench], out)
 

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     model, description = load_model(source)
     start = time.perf_counter()
     splits = [args.split] + (["test"] if args.test and args.split != "test" else [])
-    answers = {split: _answers(model, args.data, split, args.pairs) for split in splits}
+    answers = {split: corpus_answers(model, args.data, split, args.pairs) for split in splits}
     temperature = fit(answers[args.split], args.criterion)
     if not BOUNDS[0] * 1.02 < temperature < BOUNDS[1] / 1.02:
         print(
@@ -109,7 +109,8 @@ def _refuse_existing(stem: Path) -> None:
             raise UsageError(f"{path} exists already; --overwrite replaces it, -o names another")
 
 
-def _answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
+def corpus_answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
+    """The model's answers to the first pairs of a corpus's split, "valid" or "test"."""
     from torch.utils.data import DataLoader
 
     from data_modules.noisy_speech import NoisySpeech

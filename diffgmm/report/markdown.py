@@ -13,6 +13,9 @@ from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.tables import Cell, Table
 
+# Shares of a score by ratio, counts, and what the noisy input alone determines.
+_DETAIL = re.compile(r"_(valid|noisy|improvement|percent)$|/pairs$|_snr_|/mixture_(?!nll|coverage_90)")
+
 
 def render_markdown(
     runs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], *, overwrite: bool = False
@@ -104,18 +107,43 @@ def _training(run: TrainingRun) -> str:
         ("command", f"`{public(facts.command_line(run.record.get('command')))}`"),
         *facts.of_training(run),
     ]
-    last = [
+    return "\n\n".join(
+        [
+            f"## Training {escape(run.name)}",
+            _validation(run) or _last_values(run),
+            "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines),
+        ]
+    )
+
+
+def _validation(run: TrainingRun) -> str:
+    """Validation along the run, a row for each time; empty if there was none.
+
+    What belongs to one validation may be logged a step apart, as losses and scores are.
+    """
+    curves = {
+        name: curve
+        for name, curve in run.curves.items()
+        if name.startswith("val/") and not _DETAIL.search(name)
+    }
+    times = [len(curve.steps) for curve in curves.values()]
+    if not times or min(times) != max(times):
+        return ""
+    last = [f"{max(steps):g}" for steps in zip(*(curve.steps for curve in curves.values()), strict=True)]
+    rows = [
+        [step, *(groups.number(curve.values[i], 3) for curve in curves.values())]
+        for i, step in enumerate(last)
+    ]
+    return _table(["step", *curves], rows)
+
+
+def _last_values(run: TrainingRun) -> str:
+    rows = [
         [name, f"{curve.steps[-1]:g}", groups.number(curve.values[-1], 4)]
         for name, curve in run.curves.items()
         if name.startswith(("train/", "val/"))
     ]
-    return "\n\n".join(
-        [
-            f"## Training {escape(run.name)}",
-            _table(["logged", "step", "last value"], last),
-            "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines),
-        ]
-    )
+    return _table(["logged", "step", "last value"], rows)
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], raw: int | None = None) -> str:
