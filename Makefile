@@ -87,8 +87,8 @@ bench-data: install ## measure mixing, workers' memory and the wait for data aga
 bench-ddp: install ## measure how training scales: one process against two, a thread each
 	@'$(BIN)/python' -m experiments.bench_ddp
 
-bench-speed: install ## measure the shipped model's speed per back end and write it into docs/speed.md
-	@'$(BIN)/python' -m experiments.bench_speed --markdown docs/speed.md
+bench-speed: install ## measure the shipped models' speed per back end and write it into docs/speed.md
+	@'$(BIN)/python' -m experiments.bench_speed --model base small --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
 	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,46 +115,65 @@ def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times,
 
 
 def measure(args: argparse.Namespace) -> list[str]:
-    """The table as lines of Markdown."""
-    from diffgmm.provenance import processor
-    from diffgmm.shipped import model_path
-
-    path = model_path(args.model)
+    """A table for each model, as lines of Markdown."""
     missing = [one for one in args.backends if one != "torch" and find_spec(one) is None]
     present = [one for one in args.backends if one not in missing]
-    commands = {one: command(args.model, one, args.threads, args.repeats) for one in present}
+    commands = {
+        (name, one): command(name, one, args.threads, args.repeats) for name in args.model for one in present
+    }
     import torch
 
     torch.set_num_threads(args.threads)
     best = peaks(args.seconds / 4)
-    work = macs(path, 16000)
-    top = max(best.values())
+    lines = []
+    for name in args.model:
+        of = {one: commands[name, one] for one in present}
+        lines += [
+            *_table(name, of, best, args),
+            *(f"| {one} | not installed | | | | | |" for one in missing),
+            "",
+        ]
+    return lines[:-1]
+
+
+def _table(
+    name: str,
+    commands: Mapping[str, tuple[Times, float]],
+    best: Mapping[str, float],
+    args: argparse.Namespace,
+) -> list[str]:
+    """One model's, from whole commands by back end and PyTorch's peaks."""
+    from diffgmm.provenance import processor
+    from diffgmm.shipped import model_path
+
+    work, top = macs(model_path(name), 16000), max(best.values())
     lines = [
-        f"`{args.model}`, {work / 1e6:.0f} million multiply-adds per second of sound, on {args.threads} of "
+        f"`{name}`, {work / 1e6:.0f} million multiply-adds per second of sound, on {args.threads} of "
         f"{os.cpu_count()} threads of {processor()}; load {os.getloadavg()[0]:.1f} with other work. "
         "PyTorch's peak here: " + ", ".join(f"{what} {value:.0f} GFLOP/s" for what, value in best.items()) + ".",
         "",
         "| back end | what | processor time, least | median | clock, least | goal | share of the peak |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for backend in present:
+    for backend, (whole, memory) in commands.items():
         rows = [
             (what, told, f"{2e-4 * work * float(what[0]) / told.least / top:.0f} %")
-            for what, told in in_process(args.model, backend, args.threads, args.seconds).items()
+            for what, told in in_process(name, backend, args.threads, args.seconds).items()
         ]
-        told, memory = commands[backend]
-        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", told, ""))
+        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", whole, ""))
         for what, told, share in rows:
             goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
             figures = " | ".join(f"{value:.1f} ms" for value in told)
             lines.append(f"| {backend} | {what} | {figures} | {goal} | {share} |")
-    return [*lines, *(f"| {backend} | not installed | | | | | |" for backend in missing)]
+    return lines
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write between the marks; returns 0, or 2 for a file without marks."""
     parser = argparse.ArgumentParser(description="Measure the default setting's speed per back end.")
-    parser.add_argument("--model", default="base", help="shipped model or file (default: base)")
+    parser.add_argument(
+        "--model", nargs="+", default=["base"], help="shipped models or files (default: base)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of everything (default: 1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
     parser.add_argument("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")

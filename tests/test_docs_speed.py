@@ -59,10 +59,22 @@ def test_exporting_and_live_sound(workspace: Path, pair: tuple[np.ndarray, np.nd
 def test_the_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "speed.md"
     page.write_text("before\n" + "\n".join(bench_speed.MARKS) + "\nafter\n")
-    options = ["--seconds", "0.1", "--repeats", "1", "--backends", "onnxruntime", "absent"]
+    options = [
+        "--seconds",
+        "0.1",
+        "--repeats",
+        "1",
+        "--backends",
+        "onnxruntime",
+        "absent",
+        "--model",
+        "base",
+        "small",
+    ]
     assert bench_speed.main([*options, "--markdown", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
-    assert "| onnxruntime | 1-s window |" in text and "| absent | not installed |" in text
+    assert "| onnxruntime | 1-s window |" in text and text.count("| absent | not installed |") == 2
+    assert "\n`base`, " in text and "\n\n`small`, " in text
     page.write_text("nothing")
     assert bench_speed.main([*options, "--markdown", str(page)]) == 2 and "marks" in capsys.readouterr().err
