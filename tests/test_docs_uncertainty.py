@@ -31,8 +31,9 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "noisy.wav", samples, rate)
     programs = tmp_path / ".bin"
     programs.mkdir()
-    (programs / "diffgmm").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m diffgmm.cli.main \"$@\"\n")
-    (programs / "diffgmm").chmod(0o755)
+    for name, start in (("diffgmm", "-m diffgmm.cli.main"), ("python", "")):
+        (programs / name).write_text(f"#!/bin/sh\nexec '{sys.executable}' {start} \"$@\"\n")
+        (programs / name).chmod(0o755)
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
         "DIFFGMM_HOME": str(tmp_path / "home"),
@@ -63,6 +64,6 @@ def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFi
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "`base`, 2 pairs of `mini` per split." in text and "| nothing | 1.000 |" in text
-    (ranks,) = re.findall(r"pieces of 0.2 s \| (\S+) \| (\S+) \|", text)
+    (ranks,) = re.findall(r"single bins \(median of files\) \| (\S+) \| (\S+) \|", text)
     assert all(float(rank) > 0.5 for rank in ranks)
     assert main(["--data", "none-such"]) == 1

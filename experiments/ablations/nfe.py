@@ -174,7 +174,7 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
         "",
         f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
         "",
-        f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB, in equal parts), model "
+        f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB in turn), model "
         f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
         "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best.",
     ]
