@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 
 from diffgmm.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint
+from diffgmm.callbacks.config_file import ConfigFile
 from diffgmm.callbacks.constants import Constants
 from diffgmm.callbacks.effective_batch import EffectiveBatch
 from diffgmm.callbacks.metrics_file import MetricsFile
@@ -103,6 +104,7 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             subclass_mode_data=True,
             seed_everything_default=0,
             # A run that is continued has its configuration in its folder already; others get a folder of their own.
+            save_config_callback=ConfigFile,
             save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
             parser_kwargs={"exit_on_error": False},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
