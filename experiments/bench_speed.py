@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+from diffgmm.cli.errors import UsageError, complain
+from experiments import marks
+
 GOALS = {"1-s window": 8.0, "5-s recording": 150.0, "whole command, 5-s file": 2500.0}  # ms
 
 
@@ -184,15 +186,14 @@ def main(argv: list[str] | None = None) -> int:
         "--backends", nargs="+", default=["torch", "onnxruntime", "openvino"], help="(default: all three)"
     )
     args: Any = parser.parse_args(argv)
-    text = args.markdown.read_text(encoding="utf-8") if args.markdown else "\n".join(MARKS)
-    if any(mark not in text for mark in MARKS):
-        print(f"{args.markdown}: lacks the marks {' and '.join(MARKS)}", file=sys.stderr)
+    try:
+        marks.check(args.markdown)
+    except UsageError as error:
+        complain(error)
         return 2
     lines = "\n".join(measure(args))
     print(lines)
-    if args.markdown:
-        before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-        args.markdown.write_text(f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}", encoding="utf-8")
+    marks.fill(args.markdown, lines)
     return 0
 
 

@@ -16,15 +16,14 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from data_modules.errors import DataError
-from diffgmm.audio import replacing
 from diffgmm.calibration import CRITERIA, fit, score
-from diffgmm.cli.calibrate import corpus_answers
+from diffgmm.cli.calibrate import corpus_answers, corpus_batches
 from diffgmm.cli.errors import UsageError, complain
 from diffgmm.inference import Denoiser, model_path
 from diffgmm.model import ModelError, load_model
 from diffgmm.representation import Complex
+from experiments import marks
 
-MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 PIECE = 0.2  # seconds
 SPEECH = 1e-4  # a piece has speech if its energy is above this share of its file's loudest piece: 40 dB below
 
@@ -62,11 +61,7 @@ def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
 
 def _pairs(corpus: str, split: str, rate: int, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Clean and noisy ``[T]``."""
-    from data_modules.noisy_speech import NoisySpeech
-
-    data = NoisySpeech(corpus, sample_rate=rate, valid_pairs=pairs, test_pairs=pairs, num_workers=0)
-    data.setup("validate" if split == "valid" else "test")
-    for batch in data.val_dataloader() if split == "valid" else data.test_dataloader():
+    for batch in corpus_batches(corpus, split, rate, pairs):
         yield from zip(batch["clean"][:, 0].numpy(), batch["noisy"][:, 0].numpy(), strict=True)
 
 
@@ -145,21 +140,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
     args = parser.parse_args(argv)
     try:
-        text = args.markdown.read_text(encoding="utf-8") if args.markdown else "\n".join(MARKS)
-        if any(mark not in text for mark in MARKS):
-            raise UsageError(f"{args.markdown}: lacks the marks {' and '.join(MARKS)}")
+        marks.check(args.markdown)
         says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
         lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
         lines += rankings(args.model, args.data, max(args.pairs // 2, 1))
     except (DataError, ModelError, UsageError) as error:
         complain(error)
         return 2 if isinstance(error, UsageError) else 1
-    print("\n".join(lines))
-    if args.markdown:
-        before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-        body = "\n".join(lines)
-        with replacing(args.markdown) as part:
-            part.write_text(f"{before}{MARKS[0]}\n{body}\n{MARKS[1]}{after}", encoding="utf-8")
+    body = "\n".join(lines)
+    print(body)
+    marks.fill(args.markdown, body)
     return 0
 
 

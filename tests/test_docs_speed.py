@@ -11,7 +11,7 @@ import pytest
 
 from diffgmm import audio
 from diffgmm.cli.main import main
-from experiments import bench_speed
+from experiments import bench_speed, marks
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: tuple[np.nd
 
 
 def test_there_are_commands() -> None:
-    assert len(COMMANDS) == 5 and all(mark in TEXT for mark in bench_speed.MARKS)
+    assert len(COMMANDS) == 5 and all(mark in TEXT for mark in marks.MARKS)
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if "export" not in one])
@@ -58,7 +58,7 @@ def test_exporting_and_live_sound(workspace: Path, pair: tuple[np.ndarray, np.nd
 @pytest.mark.slow
 def test_the_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "speed.md"
-    page.write_text("before\n" + "\n".join(bench_speed.MARKS) + "\nafter\n")
+    page.write_text("before\n" + "\n".join(marks.MARKS) + "\nafter\n")
     options = [
         "--seconds",
         "0.1",

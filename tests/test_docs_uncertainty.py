@@ -53,7 +53,8 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.bench_uncertainty import MARKS, main
+    from experiments.bench_uncertainty import main
+    from experiments.marks import MARKS
 
     page = tmp_path / "page.md"
     page.write_text("before\n")

@@ -11,6 +11,8 @@ from diffgmm.cli.errors import UsageError
 from diffgmm.cli.options import add_model, at_least, model_file
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
     from diffgmm.calibration import Answers, Scores
     from diffgmm.model import MixtureDenoiser
 
@@ -111,15 +113,19 @@ def _refuse_existing(stem: Path) -> None:
 
 def corpus_answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
     """The model's answers to the first pairs of a corpus's split, "valid" or "test"."""
-    from torch.utils.data import DataLoader
-
-    from data_modules.noisy_speech import NoisySpeech
     from diffgmm.calibration import collect
 
-    data: Any = NoisySpeech(corpus, sample_rate=model.sample_rate, valid_pairs=pairs, test_pairs=pairs)
+    return collect(model, corpus_batches(corpus, split, model.sample_rate, pairs))
+
+
+def corpus_batches(corpus: str, split: str, rate: int, pairs: int) -> DataLoader[Any]:
+    """Batches of the first pairs of a corpus's split, "valid" or "test", at ``rate`` Hz."""
+    from data_modules.noisy_speech import NoisySpeech
+
+    data: Any = NoisySpeech(corpus, sample_rate=rate, valid_pairs=pairs, test_pairs=pairs)
     data.setup("validate" if split == "valid" else "test")
     loader: DataLoader[Any] = data.val_dataloader() if split == "valid" else data.test_dataloader()
-    return collect(model, loader)
+    return loader
 
 
 def _table(scores: dict[str, list[Scores]]) -> str:

@@ -103,8 +103,8 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             L.LightningDataModule,
             subclass_mode_data=True,
             seed_everything_default=0,
-            # A run that is continued has its configuration in its folder already; others get a folder of their own.
             save_config_callback=ConfigFile,
+            # A run that is continued has its configuration in its folder already; others get a folder of their own.
             save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
             parser_kwargs={"exit_on_error": False},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
