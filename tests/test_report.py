@@ -329,6 +329,9 @@ def test_markdown_is_generated_and_says_so(bench, run, tmp_path):
     assert any(line.startswith("| base-nfe1-mean | ") and "**" in line for line in lines)
     start = lines.index("| step | val/loss | val/pesq_wb |")
     assert lines[start + 2 : start + 5] == [f"| {n}00 | 2.{5 - n}00 | 1.{5 + n}00 |" for n in (1, 2, 3)]
+    (run / "metrics.csv").write_text("step,val/loss,val/pesq_wb\n99,2.5,\n100,,1.5\n199,2.25,\n")  # stopped
+    stopped = render_markdown([run], tmp_path / "stopped.md").read_text()
+    assert "| 100 | 2.500 | 1.500 |\n| 199 | 2.250 | – |" in stopped
     (run / "metrics.csv").write_text("step,train/loss\n1,2.5\n")
     assert "| train/loss | 1 | 2.5000 |" in render_markdown([run], tmp_path / "short.md").read_text()
     with pytest.raises(ReportError, match="exists already"):

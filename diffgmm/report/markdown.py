@@ -119,22 +119,25 @@ def _training(run: TrainingRun) -> str:
 def _validation(run: TrainingRun) -> str:
     """Validation along the run, a row for each time; empty if there was none.
 
-    What belongs to one validation may be logged a step apart, as losses and scores are.
+    What belongs to one validation may be logged a step apart, as losses and scores are; what a run that was stopped
+    has not logged yet stays open.
     """
     curves = {
-        name: curve
+        name: dict(zip(curve.steps, curve.values, strict=True))
         for name, curve in run.curves.items()
         if name.startswith("val/") and not _DETAIL.search(name)
     }
-    times = [len(curve.steps) for curve in curves.values()]
-    if not times or min(times) != max(times):
-        return ""
-    last = [f"{max(steps):g}" for steps in zip(*(curve.steps for curve in curves.values()), strict=True)]
+    times: list[tuple[float, dict[str, float]]] = []
+    for step in sorted({step for curve in curves.values() for step in curve}):
+        here = {name: curve[step] for name, curve in curves.items() if step in curve}
+        if times and step - times[-1][0] <= 1 and not here.keys() & times[-1][1].keys():
+            here |= times.pop()[1]
+        times.append((step, here))
     rows = [
-        [step, *(groups.number(curve.values[i], 3) for curve in curves.values())]
-        for i, step in enumerate(last)
+        [f"{step:g}", *(groups.number(here[name], 3) if name in here else "–" for name in curves)]
+        for step, here in times
     ]
-    return _table(["step", *curves], rows)
+    return _table(["step", *curves], rows) if rows else ""
 
 
 def _last_values(run: TrainingRun) -> str:
