@@ -25,6 +25,7 @@ def test_pieces_grid_and_one_full_pass(record_property: pytest.FixtureRequest) -
     noisy = np.concatenate(
         [row for batch in data.test_dataloader() for row in batch["noisy"].numpy()], axis=1
     )
+    noisy = noisy[:, 1000:]  # pairs of 4 s would join just where the first window ends, with a step of their own
     seconds = noisy.shape[1] / 16000
     assert seconds > 20  # several windows of 4 s
     denoiser = Denoiser.from_pretrained("base")
@@ -44,4 +45,4 @@ def test_pieces_grid_and_one_full_pass(record_property: pytest.FixtureRequest) -
     jumps = np.abs(np.diff(whole - one))[0]
     for seam in (k * 55845 + i for k in range(1, 6) for i in (0, 8155)):  # where fades begin and end
         around = np.r_[jumps[seam - 200 : seam - 2], jumps[seam + 2 : seam + 200]]
-        assert jumps[seam - 2 : seam + 2].max() <= 1.5 * around.max()
+        assert jumps[seam - 2 : seam + 2].max() <= around.max()
