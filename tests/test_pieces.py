@@ -25,7 +25,7 @@ def test_pieces_grid_and_one_full_pass(record_property: pytest.FixtureRequest) -
     noisy = np.concatenate(
         [row for batch in data.test_dataloader() for row in batch["noisy"].numpy()], axis=1
     )
-    noisy = noisy[:, 1000:]  # pairs of 4 s would join just where the first window ends, with a step of their own
+    noisy = noisy[:, 1000:]  # else two pairs join just where the first window ends: a step that is no seam
     seconds = noisy.shape[1] / 16000
     assert seconds > 20  # several windows of 4 s
     denoiser = Denoiser.from_pretrained("base")
