@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor, nn
 
+from diffgmm.listeners import Dnsmos, perceptual_pesq
 from diffgmm.mixture import GaussianMixture
 from diffgmm.process import Process
 from diffgmm.representation import Context, Representation
@@ -199,32 +200,52 @@ def _finite_rows(gradient: Tensor) -> Tensor:
     return torch.where(good, gradient, torch.zeros_like(gradient))
 
 
-class _Pesq:
-    """Differentiable PESQ from the package ``torch-pesq`` (ITU-T P.862 perceptual model), one per sample rate."""
+@lru_cache(maxsize=4)
+def _pesq_model(sample_rate: int, device: str) -> nn.Module:
+    return perceptual_pesq(sample_rate).to(device)
 
-    def __init__(self) -> None:
-        self._models: dict[tuple[int, str], nn.Module] = {}
 
-    def __call__(self, x: LossInputs) -> Tensor:
-        key = (x.representation.sample_rate, str(x.mean.device))
-        if key not in self._models:
-            try:
-                from torch_pesq import PesqLoss
-            except (ImportError, OSError) as error:
-                raise RuntimeError(
-                    "the pesq loss needs torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
-                ) from error
-            self._models[key] = PesqLoss(1.0, sample_rate=key[0]).to(x.mean.device)
-        if not bool(x.audible.any()):
-            return x.mean.sum() * 0.0
-        keep = x.audible
-        # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
-        reference = (x.clean_wave / x.level)[keep, 0] * 0.1
-        degraded = (x.estimate_wave / x.level)[keep, 0] * 0.1
-        if degraded.requires_grad:
-            degraded.register_hook(_finite_rows)
-        values = self._models[key](reference, degraded)
-        return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).mean()
+def pesq(x: LossInputs) -> Tensor:
+    """Differentiable PESQ of the windows with speech (package ``torch-pesq``); advised beside ``snr``, not alone."""
+    model = _pesq_model(x.representation.sample_rate, str(x.mean.device))
+    if not bool(x.audible.any()):
+        return x.mean.sum() * 0.0
+    # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
+    reference, degraded = (v / x.level for v in (x.clean_wave, x.estimate_wave))
+    reference, degraded = reference[x.audible, 0] * 0.1, degraded[x.audible, 0] * 0.1
+    if degraded.requires_grad:
+        degraded.register_hook(_finite_rows)
+    return torch.nan_to_num(model(reference, degraded), nan=0.0, posinf=0.0, neginf=0.0).mean()
+
+
+@lru_cache(maxsize=4)
+def _dnsmos_model(device: str) -> nn.Module:
+    return Dnsmos(floor=1e-8, reduced=True).to(device)  # the floor is what rounding to 16 bits leaves
+
+
+def dnsmos(x: LossInputs) -> Tensor:
+    """How far SIG, BAK and OVRL of DNSMOS P.835 are below the clean window's plus 0.3, mean of the three, in MOS.
+
+    The clean window bounds it: what the network likes better than speech that was never noisy is not asked for. The
+    margin is for clean recordings with a hiss of their own, which a denoiser may take off. It is dear, so it listens
+    to the first quarter of the windows with speech, which are drawn at random anyway. Watch that PESQ, ESTOI and
+    DNSMOS P.808, a different network, rise with it.
+
+    Raises:
+        ValueError: for a model that is not at 16 kHz.
+    """
+    if x.representation.sample_rate != 16000:
+        raise ValueError(
+            f"the dnsmos loss listens at 16000 Hz, the model works at {x.representation.sample_rate}: leave it out"
+        )
+    chosen = x.audible.nonzero().flatten()[: -(-len(x.audible) // 4)]
+    if not len(chosen):
+        return x.mean.sum() * 0.0
+    model = _dnsmos_model(str(x.mean.device))
+    clean, estimate = ((v / x.level)[chosen, 0] * 0.1 for v in (x.clean_wave, x.estimate_wave))
+    with torch.no_grad():
+        bound = model(clean) + 0.3
+    return torch.relu(bound - model(estimate)).mean()
 
 
 LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
@@ -237,7 +258,8 @@ LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
     "snr": snr,
     "spectrum": spectrum,
     "multi_resolution_stft": multi_resolution_stft,
-    "pesq": _Pesq(),
+    "pesq": pesq,
+    "dnsmos": dnsmos,
 }
 """Name in the configuration to function."""
 

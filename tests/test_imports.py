@@ -22,7 +22,8 @@ ALLOWED = {
     "process": set(),
     "rules": set(),
     "representation": BASE | {"rules"},
-    "losses": BASE | {"representation"},  # losses on the decoded window need its context
+    "listeners": set(),
+    "losses": BASE | {"listeners", "representation"},  # losses on the decoded window need its context
     "metrics": BASE,
     "networks": BASE,
     "samplers": BASE,

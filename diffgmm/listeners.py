@@ -1,0 +1,124 @@
+"""Models of listeners through which a gradient flows: PESQ and DNSMOS, for losses on the decoded waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def perceptual_pesq(sample_rate: int) -> nn.Module:
+    """Differentiable PESQ of the package ``torch-pesq`` (ITU-T P.862's perceptual model).
+
+    Returns:
+        A module of reference and degraded ``[B, T]`` that gives the disturbance ``[B]``, lower is better.
+
+    Raises:
+        RuntimeError: without the extra ``pesq-loss``.
+    """
+    try:
+        from torch_pesq import PesqLoss
+    except (ImportError, OSError) as error:
+        raise RuntimeError(
+            "the pesq loss needs torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
+        ) from error
+    return PesqLoss(1.0, sample_rate=sample_rate)
+
+
+class Dnsmos(nn.Module):
+    """The network of DNSMOS P.835 in PyTorch, with the weights that the package ``speechmos`` holds.
+
+    Reddy, Gopal and Cutler, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric to evaluate
+    noise suppressors", ICASSP 2022: a log-power spectrum (20 ms frames, 10 ms apart), seven convolutions, the largest
+    value of each channel, three layers. It judges speech of any length at once, where
+    :func:`diffgmm.metrics.dnsmos_ovrl` averages windows of 9.01 s; given one of these, it gives the same figures.
+    Weights are constants: they get no gradient.
+
+    Args:
+        graph: the package's ``sig_bak_ovr.onnx``; ``None`` takes it from the installed package.
+        floor: powers below this count as this; the original has 1e-12. The rounding to 16 bits leaves about 1e-8.
+        reduced: convolutions in bfloat16, within 0.05 of full precision.
+
+    Raises:
+        RuntimeError: without the extra ``dnsmos-loss``.
+    """
+
+    basis: Tensor
+    scales: Tensor
+
+    #: From the network's outputs to MOS: square, factor, offset of SIG, BAK and OVRL, as ``speechmos`` has them.
+    SCALES = (
+        (-0.08397278, 1.22083953, 0.0052439),
+        (-0.13166888, 1.60915514, -0.39604546),
+        (-0.06766283, 1.11546468, 0.04602535),
+    )
+
+    def __init__(self, graph: Path | None = None, floor: float = 1e-12, reduced: bool = False) -> None:
+        super().__init__()
+        weights = _initialisers(graph or _packaged())
+        self.floor, self.reduced = floor, reduced
+        self.convolutions = nn.ModuleList()
+        for i in range(7):
+            name = "conv2d" if i == 0 else f"conv2d_{i}"
+            kernel = weights[f"{name}/kernel:0"]
+            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+            layer.load_state_dict({"weight": kernel, "bias": weights[f"{name}/bias:0"]})
+            self.convolutions.append(layer)
+        self.dense = nn.ModuleList()
+        for name in ("dense", "dense_1", "dense_3"):
+            prefix = f"mos_estimator_logpow/{name}"
+            kernel = weights[f"{prefix}/MatMul/ReadVariableOp/resource:0"]
+            linear = nn.Linear(*kernel.shape)
+            bias = weights[f"{prefix}/BiasAdd/ReadVariableOp/resource:0"]
+            linear.load_state_dict({"weight": kernel.T, "bias": bias})
+            self.dense.append(linear)
+        parts = [weights[f"time2freq/stft-{part}/kernel:0"].squeeze(2) for part in ("real", "imag")]
+        self.register_buffer("basis", torch.cat(parts).T.contiguous())  # [320, 322]
+        self.register_buffer("scales", torch.tensor(self.SCALES))
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """MOS of each recording.
+
+        Args:
+            wave: ``[B, T]`` at 16 kHz, full scale one; its level counts. At least 0.2 s.
+
+        Returns:
+            ``[B, 3]``: SIG, BAK, OVRL, about 1 to 5.
+        """
+        parts = wave.float().unfold(1, 320, 160) @ self.basis  # [B, N, 322]
+        power = parts[..., :161].square() + parts[..., 161:].square()
+        x = power.clamp_min(self.floor).log10().unsqueeze(1)
+        with torch.autocast(wave.device.type, torch.bfloat16, enabled=self.reduced):
+            for i, layer in enumerate(self.convolutions):
+                x = torch.relu(layer(x))
+                if 3 <= i <= 5:
+                    x = nn.functional.max_pool2d(x, 2)
+        x = x.amax(dim=(2, 3)).float()
+        x = torch.relu(self.dense[1](torch.relu(self.dense[0](x))))
+        raw = self.dense[2](x)
+        square, factor, offset = self.scales.unbind(1)
+        return square * raw.square() + factor * raw + offset
+
+    def extra_repr(self) -> str:
+        return f"floor={self.floor}, reduced={self.reduced}"
+
+
+def _packaged() -> Path:
+    try:
+        import speechmos
+    except ImportError as error:
+        raise RuntimeError("the dnsmos loss needs speechmos: pip install 'diffgmm[dnsmos-loss]'") from error
+    return Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
+
+
+def _initialisers(graph: Path) -> dict[str, Tensor]:
+    try:
+        import onnx
+    except ImportError as error:
+        raise RuntimeError("the dnsmos loss needs onnx: pip install 'diffgmm[dnsmos-loss]'") from error
+    found: Sequence[Any] = onnx.load(str(graph)).graph.initializer
+    return {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in found}
