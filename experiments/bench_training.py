@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import statistics
@@ -32,10 +33,9 @@ def experiment(**changes: Any) -> tuple[NoisySpeech, DiffGMM]:
 
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["data"]["init_args"] |= changes
-    try:
-        import torch_pesq  # noqa: F401
-    except ImportError:
-        config["model"]["losses"].pop("pesq", None)
+    for loss, packages in {"pesq": ["torch_pesq"], "dnsmos": ["speechmos", "onnx"]}.items():
+        if any(importlib.util.find_spec(name) is None for name in packages):
+            config["model"]["losses"].pop(loss, None)
     parser = LightningArgumentParser()
     parser.add_subclass_arguments(L.LightningDataModule, "data")
     parser.add_lightning_class_args(DiffGMM, "model")

@@ -170,6 +170,7 @@ def test_the_page_command_runs(tmp_path: Path) -> None:
     program, *arguments = block.split()
     assert program == "diffgmm"
     pytest.importorskip("torch_pesq", reason="base_16k.yaml needs the extra pesq-loss")
+    pytest.importorskip("speechmos", reason="base_16k.yaml needs the extra dnsmos-loss")
     short = ["--data.corpus=mini", "--trainer.fast_dev_run=true", "--data.num_workers=0", "--data.valid_pairs=2",
              "--model.compile_network=false", "--effective_batch.windows=4"]  # fmt: skip
     arguments = [str(ROOT / one) if one.startswith("experiments/") else one for one in arguments]

@@ -117,8 +117,10 @@ def test_mistakes_are_told_in_one_line(
 
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "experiments").glob("*.yaml")))
 def test_every_experiment_runs_on_the_mini_corpus(home: Path, name: str) -> None:
-    if "pesq:" in (ROOT / "experiments" / name).read_text():
-        pytest.importorskip("torch_pesq", reason=f"{name} needs the extra pesq-loss")
+    text = (ROOT / "experiments" / name).read_text()
+    for loss, package in (("pesq", "torch_pesq"), ("dnsmos", "speechmos")):
+        if f"{loss}: " in text:
+            pytest.importorskip(package, reason=f"{name} needs the extra {loss}-loss")
     arguments = [
         "--data.corpus=mini",
         "--data.valid_pairs=2",
