@@ -218,7 +218,7 @@ def test_the_shipped_model_knows_where_it_errs() -> None:
     from data_modules.noisy_speech import NoisySpeech
 
     denoiser = Denoiser.from_pretrained("base")
-    data = NoisySpeech("mini", test_pairs=4, valid_seconds=3.0)
+    data = NoisySpeech("mini", test_pairs=8, valid_seconds=3.0)
     data.setup("test")
     told, seen = [], []
     for batch in data.test_dataloader():
@@ -230,4 +230,5 @@ def test_the_shipped_model_knows_where_it_errs() -> None:
                 seen.append(np.square(found.waveform - clean)[:, part].mean())
     ranks = [np.argsort(np.argsort(values)) for values in (told, seen)]
     assert np.corrcoef(ranks)[0, 1] > 0.6
-    assert 0.5 < np.sqrt(np.mean(seen) / np.mean(told)) < 2.0
+    # 0.71 for independent errors of the bins (docs/uncertainty.md); a factor of two around it.
+    assert 0.35 < np.sqrt(np.mean(seen) / np.mean(told)) < 1.42
