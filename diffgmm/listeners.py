@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+#: What each loss of this name imports from its extra.
+NEEDED = {"pesq": ("torch_pesq",), "dnsmos": ("speechmos", "onnx")}
 
 
 def perceptual_pesq(sample_rate: int) -> nn.Module:
@@ -38,7 +39,6 @@ class Dnsmos(nn.Module):
     Weights are constants: they get no gradient.
 
     Args:
-        graph: the package's ``sig_bak_ovr.onnx``; ``None`` takes it from the installed package.
         floor: powers below this count as this; the original has 1e-12. The rounding to 16 bits leaves about 1e-8.
         reduced: convolutions in bfloat16, within 0.05 of full precision.
 
@@ -56,9 +56,9 @@ class Dnsmos(nn.Module):
         (-0.06766283, 1.11546468, 0.04602535),
     )
 
-    def __init__(self, graph: Path | None = None, floor: float = 1e-12, reduced: bool = False) -> None:
+    def __init__(self, floor: float = 1e-12, reduced: bool = False) -> None:
         super().__init__()
-        weights = _initialisers(graph or _packaged())
+        weights = _packaged_weights()
         self.floor, self.reduced = floor, reduced
         self.convolutions = nn.ModuleList()
         for i in range(7):
@@ -107,18 +107,15 @@ class Dnsmos(nn.Module):
         return f"floor={self.floor}, reduced={self.reduced}"
 
 
-def _packaged() -> Path:
-    try:
-        import speechmos
-    except ImportError as error:
-        raise RuntimeError("the dnsmos loss needs speechmos: pip install 'diffgmm[dnsmos-loss]'") from error
-    return Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
-
-
-def _initialisers(graph: Path) -> dict[str, Tensor]:
+def _packaged_weights() -> dict[str, Tensor]:
     try:
         import onnx
+        import speechmos
     except ImportError as error:
-        raise RuntimeError("the dnsmos loss needs onnx: pip install 'diffgmm[dnsmos-loss]'") from error
-    found: Sequence[Any] = onnx.load(str(graph)).graph.initializer
-    return {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in found}
+        raise RuntimeError(
+            "the dnsmos loss needs speechmos and onnx: pip install 'diffgmm[dnsmos-loss]'"
+        ) from error
+    graph = onnx.load(str(Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx")).graph
+    return {
+        each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer
+    }

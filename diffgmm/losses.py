@@ -200,6 +200,12 @@ def _finite_rows(gradient: Tensor) -> Tensor:
     return torch.where(good, gradient, torch.zeros_like(gradient))
 
 
+def _heard(x: LossInputs, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Clean and estimated ``windows`` (indices or a mask) ``[B, T]`` at an ordinary level, whatever the recording's."""
+    clean, estimate = ((wave / x.level)[windows, 0] * 0.1 for wave in (x.clean_wave, x.estimate_wave))
+    return clean, estimate
+
+
 @lru_cache(maxsize=4)
 def _pesq_model(sample_rate: int, device: str) -> nn.Module:
     return perceptual_pesq(sample_rate).to(device)
@@ -211,8 +217,7 @@ def pesq(x: LossInputs) -> Tensor:
     if not bool(x.audible.any()):
         return x.mean.sum() * 0.0
     # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
-    reference, degraded = (v / x.level for v in (x.clean_wave, x.estimate_wave))
-    reference, degraded = reference[x.audible, 0] * 0.1, degraded[x.audible, 0] * 0.1
+    reference, degraded = _heard(x, x.audible)
     if degraded.requires_grad:
         degraded.register_hook(_finite_rows)
     return torch.nan_to_num(model(reference, degraded), nan=0.0, posinf=0.0, neginf=0.0).mean()
@@ -242,7 +247,7 @@ def dnsmos(x: LossInputs) -> Tensor:
     if not len(chosen):
         return x.mean.sum() * 0.0
     model = _dnsmos_model(str(x.mean.device))
-    clean, estimate = ((v / x.level)[chosen, 0] * 0.1 for v in (x.clean_wave, x.estimate_wave))
+    clean, estimate = _heard(x, chosen)
     with torch.no_grad():
         bound = model(clean) + 0.3
     return torch.relu(bound - model(estimate)).mean()

@@ -30,10 +30,11 @@ def experiment(**changes: Any) -> tuple[NoisySpeech, DiffGMM]:
     from lightning.pytorch.cli import LightningArgumentParser
 
     from diffgmm.denoiser import DiffGMM
+    from diffgmm.listeners import NEEDED
 
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["data"]["init_args"] |= changes
-    for loss, packages in {"pesq": ["torch_pesq"], "dnsmos": ["speechmos", "onnx"]}.items():
+    for loss, packages in NEEDED.items():
         if any(importlib.util.find_spec(name) is None for name in packages):
             config["model"]["losses"].pop(loss, None)
     parser = LightningArgumentParser()

@@ -15,6 +15,7 @@ from short_runs import ROOT, checkpoint, configuration
 from test_many_devices import run
 
 from diffgmm.cli.main import main
+from diffgmm.listeners import NEEDED
 from experiments.bench_ddp import free_port
 
 CLUSTER = ROOT / "experiments" / "cluster"
@@ -169,8 +170,9 @@ def test_the_page_command_runs(tmp_path: Path) -> None:
     (block,) = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     program, *arguments = block.split()
     assert program == "diffgmm"
-    pytest.importorskip("torch_pesq", reason="base_16k.yaml needs the extra pesq-loss")
-    pytest.importorskip("speechmos", reason="base_16k.yaml needs the extra dnsmos-loss")
+    for loss, packages in NEEDED.items():
+        for package in packages:
+            pytest.importorskip(package, reason=f"base_16k.yaml needs the extra {loss}-loss")
     short = ["--data.corpus=mini", "--trainer.fast_dev_run=true", "--data.num_workers=0", "--data.valid_pairs=2",
              "--model.compile_network=false", "--effective_batch.windows=4"]  # fmt: skip
     arguments = [str(ROOT / one) if one.startswith("experiments/") else one for one in arguments]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffgmm import metrics
-from diffgmm.listeners import Dnsmos
+from diffgmm.listeners import NEEDED, Dnsmos
 from diffgmm.losses import LOSSES, LossInputs
 from diffgmm.mixture import GaussianMixture
 from diffgmm.process import Bridge
@@ -18,10 +18,15 @@ from diffgmm.representation import Waveform
 Pair = tuple[np.ndarray, np.ndarray]
 
 
+def installed(loss: str) -> None:
+    """Skip where the loss can't run."""
+    for package in NEEDED[loss]:
+        pytest.importorskip(package, reason=f"the extra {loss}-loss is not installed")
+
+
 @pytest.fixture(scope="module")
 def network() -> Dnsmos:
-    for name in ("speechmos", "onnx"):
-        pytest.importorskip(name, reason="the extra dnsmos-loss is not installed")
+    installed("dnsmos")
     return Dnsmos()
 
 
@@ -39,8 +44,7 @@ def answer(pair: Pair, share: float, sample_rate: int = 16000) -> LossInputs:
 
 @pytest.mark.parametrize("name", ["pesq", "dnsmos"])
 def test_the_cleaner_estimate_has_the_lower_loss(name: str, pair: Pair) -> None:
-    for package in {"pesq": ["torch_pesq"], "dnsmos": ["speechmos", "onnx"]}[name]:
-        pytest.importorskip(package, reason=f"the extra {name}-loss is not installed")
+    installed(name)
     values = []
     for share in (0.1, 0.5, 0.9):
         x = answer(pair, share)

@@ -18,6 +18,7 @@ import yaml
 from diffgmm.cli.main import main
 from diffgmm.denoiser import DiffGMM
 from diffgmm.inference import Denoiser
+from diffgmm.listeners import NEEDED
 from diffgmm.model import MixtureDenoiser, load_model, save_model
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Bridge
@@ -118,8 +119,8 @@ def test_mistakes_are_told_in_one_line(
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "experiments").glob("*.yaml")))
 def test_every_experiment_runs_on_the_mini_corpus(home: Path, name: str) -> None:
     text = (ROOT / "experiments" / name).read_text()
-    for loss, package in (("pesq", "torch_pesq"), ("dnsmos", "speechmos")):
-        if f"{loss}: " in text:
+    for loss, packages in NEEDED.items():
+        for package in packages if f"{loss}: " in text else ():
             pytest.importorskip(package, reason=f"{name} needs the extra {loss}-loss")
     arguments = [
         "--data.corpus=mini",
