@@ -233,7 +233,7 @@ def dnsmos(x: LossInputs) -> Tensor:
 
     The clean window bounds it: what the network likes better than speech that was never noisy is not asked for. The
     margin is for clean recordings with a hiss of their own, which a denoiser may take off. It is dear, so it listens
-    to the first eighth of the windows with speech, which are drawn at random anyway. Watch that PESQ, ESTOI and
+    to the first quarter of the windows with speech, which are drawn at random anyway. Watch that PESQ, ESTOI and
     DNSMOS P.808, a different network, rise with it.
 
     Raises:
@@ -243,7 +243,7 @@ def dnsmos(x: LossInputs) -> Tensor:
         raise ValueError(
             f"the dnsmos loss listens at 16000 Hz, the model works at {x.representation.sample_rate}: leave it out"
         )
-    chosen = x.audible.nonzero().flatten()[: -(-len(x.audible) // 8)]
+    chosen = x.audible.nonzero().flatten()[: -(-len(x.audible) // 4)]
     if not len(chosen):
         return x.mean.sum() * 0.0
     model = _dnsmos_model(str(x.mean.device))
