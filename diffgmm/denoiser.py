@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffgmm import model as models
 from diffgmm.callbacks.batches import position
+from diffgmm.loss_inputs import LossInputs
 from diffgmm.losses import WeightedLoss
 from diffgmm.networks import MixtureHead, UNet
 from diffgmm.process import Process
@@ -127,24 +128,31 @@ class DiffGMM(L.LightningModule):
         """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
         check_rates(self, getattr(self.trainer, "datamodule", None))
 
-    def training_loss(
-        self, batch: Batch, seed: int, epoch: int, place: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted loss of a batch and its parts, with the random numbers of the ``place``-th batch of an epoch.
+    def training_inputs(self, batch: Batch, seed: int, epoch: int, place: int) -> LossInputs:
+        """What the losses of a batch look at, with the random numbers of the ``place``-th batch of an epoch.
 
         They come from this key and not from the global state: a resumed run continues exactly, and a training step is
         the same from any number of processes.
         """
         generator = keyed_generator(self.device, seed, epoch, place)
-        inputs = self.states.inputs(
+        return self.states.inputs(
             self.model, batch["noisy"], batch["clean"], generator, self.sampler["estimate"]
         )
-        return self.loss(inputs)
+
+    def training_loss(
+        self, batch: Batch, seed: int, epoch: int, place: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted loss of a batch and its parts; arguments as :meth:`training_inputs` has them."""
+        return self.loss(self.training_inputs(batch, seed, epoch, place))
+
+    def place(self, batch_idx: int) -> tuple[int, int, int]:
+        """Seed, epoch and place in the epoch of this process's ``batch_idx``-th training batch."""
+        place = batch_idx * self.trainer.world_size + self.global_rank
+        return torch.initial_seed(), self.current_epoch, place
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
-        place = batch_idx * self.trainer.world_size + self.global_rank
-        total, parts = self.training_loss(batch, torch.initial_seed(), self.current_epoch, place)
+        total, parts = self.training_loss(batch, *self.place(batch_idx))
         size = batch["noisy"].shape[0]
         self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)

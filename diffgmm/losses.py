@@ -4,63 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from diffgmm.listeners import Dnsmos, perceptual_pesq
-from diffgmm.mixture import GaussianMixture
-from diffgmm.process import Process
-from diffgmm.representation import Context, Representation
-
-
-@dataclass
-class LossInputs:
-    """Everything a loss may look at; waveforms are decoded once, when the first loss asks.
-
-    Encoded tensors are ``[B, C, *S]``, waveforms ``[B, 1, T]``, times ``[B]``. ``weight`` ``[B]``, of mean one, is each
-    window's part in the likelihoods and in noise prediction; ``None`` for equal parts.
-    """
-
-    mixture: GaussianMixture
-    noise: Tensor
-    noisy: Tensor
-    state: Tensor
-    next_state: Tensor | None
-    time: Tensor
-    next_time: Tensor
-    process: Process
-    representation: Representation
-    context: Context
-    clean_wave: Tensor
-    weight: Tensor | None = None
-
-    @cached_property
-    def mean(self) -> Tensor:
-        """Expected noise, ``[B, C, *S]``."""
-        return self.mixture.mean()
-
-    @cached_property
-    def estimate_wave(self) -> Tensor:
-        """Clean speech that taking off the expected noise leaves, ``[B, 1, T]``."""
-        noise = self.mean
-        if not self.process.conditions_on_noisy:  # its steps subtract from the state, not from the noisy end
-            step = self.process.reverse(self.state, self.noisy, self.time, torch.zeros_like(self.time))
-            noise = self.noisy - (step.offset + step.factor * self.mean)
-        return self.representation.decode(self.representation.remove(self.noisy, noise), self.context)
-
-    @cached_property
-    def level(self) -> Tensor:
-        """What encoding divided the noisy window by, ``[B, 1, 1]``: waveform losses are relative to it."""
-        return self.context.level
-
-    @cached_property
-    def audible(self) -> Tensor:
-        """Whether the clean window holds speech above -50 dB of the noisy level, ``[B]``."""
-        rms = self.clean_wave.square().mean(dim=(1, 2)).sqrt()
-        return rms > self.level.flatten() * 10 ** (-50 / 20)
+from diffgmm.loss_inputs import LossInputs
 
 
 def _mean(values: Tensor, x: LossInputs) -> Tensor:
@@ -287,12 +237,15 @@ class WeightedLoss:
         if not self.weights:
             raise ValueError("at least one loss needs a positive weight")
 
+    def values(self, inputs: LossInputs) -> dict[str, Tensor]:
+        """Each loss by name: scalars with gradient, before weighting."""
+        with torch.autocast(inputs.mean.device.type, enabled=False):
+            return {name: LOSSES[name](inputs) for name in self.weights}
+
     def __call__(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Total (scalar, with gradient) and each loss by name (detached, before weighting)."""
         total, parts = inputs.mean.new_zeros(()), {}
-        with torch.autocast(inputs.mean.device.type, enabled=False):
-            for name, weight in self.weights.items():
-                value = LOSSES[name](inputs)
-                parts[name] = value.detach()
-                total = total + weight * value
+        for name, value in self.values(inputs).items():
+            parts[name] = value.detach()
+            total = total + self.weights[name] * value
         return total, parts

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from diffgmm.losses import LossInputs
+from diffgmm.loss_inputs import LossInputs
 from diffgmm.model import MixtureDenoiser
 from diffgmm.process import time_grid
 from diffgmm.samplers import Estimate, noise_estimate

@@ -23,7 +23,8 @@ ALLOWED = {
     "rules": set(),
     "representation": BASE | {"rules"},
     "listeners": set(),
-    "losses": BASE | {"listeners", "representation"},  # losses on the decoded window need its context
+    "loss_inputs": BASE | {"representation"},  # losses on the decoded window need its context
+    "losses": {"listeners", "loss_inputs"},
     "metrics": BASE,
     "networks": BASE,
     "samplers": BASE,

@@ -10,7 +10,8 @@ import torch
 
 from diffgmm import metrics
 from diffgmm.listeners import NEEDED, Dnsmos
-from diffgmm.losses import LOSSES, LossInputs
+from diffgmm.loss_inputs import LossInputs
+from diffgmm.losses import LOSSES
 from diffgmm.mixture import GaussianMixture
 from diffgmm.process import Bridge
 from diffgmm.representation import Waveform

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from diffgmm.losses import LOSSES, LossInputs, WeightedLoss
+from diffgmm.loss_inputs import LossInputs
+from diffgmm.losses import LOSSES, WeightedLoss
 from diffgmm.mixture import GaussianMixture
 from diffgmm.process import Blend, Bridge, Process
 from diffgmm.representation import Waveform
