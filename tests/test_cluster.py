@@ -149,9 +149,11 @@ def test_sharded_training_gives_the_same_weights(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-3000:]
     one, two = checkpoint(tmp_path / "alone"), checkpoint(tmp_path / "shared")
     assert one["global_step"] == two["global_step"] == 4
-    worst = max(float((one["state_dict"][k] - two["state_dict"][k]).abs().max()) for k in one["state_dict"])
+    # A bias whose channel is normalised next has no gradient but rounding, of which Adam makes whole steps.
+    names = [name for name in one["state_dict"] if not name.endswith(("resample.bias", "conv.bias"))]
+    worst = max(float((one["state_dict"][k] - two["state_dict"][k]).abs().max()) for k in names)
     print(f"largest difference of a weight: {worst:.2g}")
-    assert worst < 1e-3
+    assert len(names) > len(one["state_dict"]) / 2 and worst < 1e-5
     done = run(*fit, "--config", str(shared), *common, *strategy, "--trainer.max_epochs=2")
     assert done.returncode == 0 and "continuing from" in done.stdout, done.stdout[-3000:]
     assert checkpoint(tmp_path / "shared")["global_step"] == 8
@@ -166,8 +168,8 @@ def test_the_page_names_what_there_is() -> None:
 
 
 @pytest.mark.slow
-def test_the_page_command_runs(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("block", re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+def test_the_page_commands_run(block: str, tmp_path: Path) -> None:
     program, *arguments = block.split()
     assert program == "diffgmm"
     for loss, packages in NEEDED.items():
