@@ -86,9 +86,10 @@ def loss_gradients(
 
     def product(a: list[Tensor], b: list[Tensor]) -> Tensor:
         sums = [(x * y).sum() for x, y in zip(a, b, strict=True)]
-        return torch.stack(
-            [x.full_tensor() if hasattr(x, "full_tensor") else x for x in sums]
-        ).sum()  # cut over processes
+        whole = [
+            x.full_tensor() if hasattr(x, "full_tensor") else x for x in sums
+        ]  # where parameters are cut up
+        return torch.stack(whole).sum()
 
     whole = gradient(torch.stack(list(terms.values())).sum())
     total = product(whole, whole).sqrt()
