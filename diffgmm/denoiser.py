@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from diffgmm import model as models
-from diffgmm.callbacks.batches import position
+from diffgmm.callbacks.batches import position, turn
 from diffgmm.loss_inputs import LossInputs
 from diffgmm.losses import WeightedLoss
 from diffgmm.networks import MixtureHead, UNet
@@ -147,8 +147,7 @@ class DiffGMM(L.LightningModule):
 
     def place(self, batch_idx: int) -> tuple[int, int, int]:
         """Seed, epoch and place in the epoch of this process's ``batch_idx``-th training batch."""
-        place = batch_idx * self.trainer.world_size + self.global_rank
-        return torch.initial_seed(), self.current_epoch, place
+        return torch.initial_seed(), self.current_epoch, turn(self.trainer, batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted loss of one batch; its parts are logged as ``train/NAME``."""

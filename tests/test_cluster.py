@@ -134,7 +134,10 @@ def test_sharded_training_gives_the_same_weights(tmp_path: Path) -> None:
     alone, shared = (
         configuration(tmp_path / name, max_epochs=1, callbacks=[callback]) for name in ("alone", "shared")
     )
-    common = ["--effective_batch.windows=8", "--model.network.norm_kind=group"]
+    # A bias whose channel is normalised next has no gradient but rounding, of which Adam would make whole steps: its
+    # epsilon is above that here.
+    epsilon = "--model.optimizer.init_args.eps=1e-4"
+    common = ["--effective_batch.windows=8", "--model.network.norm_kind=group", epsilon]
     strategy = [
         "--trainer.strategy=lightning.pytorch.strategies.ModelParallelStrategy", "--trainer.devices=2",
         "--trainer.strategy.init_args.data_parallel_size=2", "--trainer.strategy.init_args.tensor_parallel_size=1",
@@ -149,11 +152,9 @@ def test_sharded_training_gives_the_same_weights(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-3000:]
     one, two = checkpoint(tmp_path / "alone"), checkpoint(tmp_path / "shared")
     assert one["global_step"] == two["global_step"] == 4
-    # A bias whose channel is normalised next has no gradient but rounding, of which Adam makes whole steps.
-    names = [name for name in one["state_dict"] if not name.endswith(("resample.bias", "conv.bias"))]
-    worst = max(float((one["state_dict"][k] - two["state_dict"][k]).abs().max()) for k in names)
+    worst = max(float((one["state_dict"][k] - two["state_dict"][k]).abs().max()) for k in one["state_dict"])
     print(f"largest difference of a weight: {worst:.2g}")
-    assert len(names) > len(one["state_dict"]) / 2 and worst < 1e-5
+    assert worst < 1e-5
     done = run(*fit, "--config", str(shared), *common, *strategy, "--trainer.max_epochs=2")
     assert done.returncode == 0 and "continuing from" in done.stdout, done.stdout[-3000:]
     assert checkpoint(tmp_path / "shared")["global_step"] == 8

@@ -34,13 +34,18 @@ def epoch_counts(trainer: L.Trainer) -> Any:
     return trainer.fit_loop.epoch_loop.batch_progress.current
 
 
+def turn(trainer: L.Trainer, count: int) -> int:
+    """Place among those of all ranks of the ``count``-th item or batch of this rank: they are dealt out in turn."""
+    return count * trainer.world_size + trainer.global_rank
+
+
 def position(trainer: L.Trainer, loaders: Any, loader_index: int, count: int) -> int | None:
     """Place in the data of the ``count``-th item that this rank gets, ``None`` for a repeated one.
 
     Distributed samplers deal items out in turn and repeat the first ones until every rank has the same
     number.
     """
-    place = count * trainer.world_size + trainer.global_rank
+    place = turn(trainer, count)
     loader = list(loaders.values())[loader_index] if isinstance(loaders, Mapping) else loaders
     if isinstance(loader, (list, tuple)):
         loader = loader[loader_index]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffgmm.audio import replacing
+from diffgmm.callbacks.batches import turn
 from diffgmm.callbacks.errors import TrainingError
 from diffgmm.callbacks.loggers import run_folder
 
@@ -76,7 +77,7 @@ class NonFinite(L.Callback):
             "seed": torch.initial_seed(),
             "precision": str(trainer.precision),
             "batches": [batch for batch, _ in self._batches],
-            "places": [i * trainer.world_size + trainer.global_rank for _, i in self._batches],
+            "places": [turn(trainer, i) for _, i in self._batches],
             "state_dict": module.state_dict(),
             "diffgmm": describe() if callable(describe) else None,
         }
