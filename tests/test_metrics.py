@@ -23,7 +23,7 @@ from diffgmm.metrics import base
 from diffgmm.metrics.modules import MODULES, PesqWb, SiSdr
 
 RATE = 16000
-QUICK = tuple(name for name in metrics.NAMES if not name.startswith("dnsmos"))
+QUICK = tuple(name for name in metrics.NAMES if not name.startswith(("dnsmos", "distillmos")))
 Pair = tuple[np.ndarray, np.ndarray]
 
 

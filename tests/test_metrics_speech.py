@@ -1,4 +1,4 @@
-"""Composite measures, DNSMOS and mask metrics: by hand, and against implementations by others."""
+"""Composite measures, predicted opinions, residual noise, masks: by hand and against implementations by others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from diffgmm import metrics
+from diffgmm import audio, metrics
 from diffgmm.metrics import composite, dnsmos, masks
 from diffgmm.metrics.composite import Parts, combine, raw_pesq
 
@@ -175,6 +175,84 @@ def test_dnsmos_listens_at_16_khz_only(clip: np.ndarray) -> None:
     with pytest.raises(ValueError, match="dnsmos_sig is defined at 16000 Hz, not 48000"):
         metrics.dnsmos_sig(clip, clip, 48000)
     assert math.isnan(metrics.dnsmos_sig(0 * clip, clip, RATE))
+
+
+# --- Distill-MOS
+
+
+def test_distillmos_agrees_with_the_packages_own_pipeline(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its command line's function reads the files and scores them; also beyond the 7.68 s that it hears at once."""
+    pytest.importorskip("distillmos")
+    infer = importlib.import_module("distillmos.sqa")._infer_file_list
+    paths, sounds = [], []
+    for name, x in {"clean": pair[0], "noisy": pair[1], "long": np.resize(pair[1], 10 * RATE)}.items():
+        paths.append(str(tmp_path / f"{name}.wav"))
+        audio.write(paths[-1], x[None], RATE, subtype="FLOAT")
+        sounds.append(x)
+
+    def load(path: str) -> tuple[torch.Tensor, int]:
+        """What ``torchaudio.load`` gives, which needs a codec library that not everybody has."""
+        x, info = audio.read(Path(path))
+        return torch.from_numpy(x), info.sample_rate
+
+    monkeypatch.setattr("torchaudio.load", load)
+    theirs = [value for _, value in infer(paths)]
+    ours = [metrics.distillmos(x, x, RATE) for x in sounds]
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert ours[0] > ours[1] + 0.5  # clean speech against the same with noise at 5 dB
+
+
+def test_distillmos_does_not_hear_the_level(pair: Pair) -> None:
+    pytest.importorskip("distillmos")
+    loud, quiet = (metrics.distillmos(gain * pair[1], pair[0], RATE) for gain in (1.0, 0.1))
+    assert quiet == pytest.approx(loud, abs=1e-3)
+
+
+def test_distillmos_is_not_there_when_it_is_not_installed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("diffgmm.metrics.distillmos")
+    monkeypatch.setattr(module, "available", lambda: False)
+    module._network.cache_clear()
+    score = metrics.explain(pair[1], pair[0], RATE, ["distillmos"])["distillmos"]
+    assert math.isnan(score.value) and score.reason.endswith("not installed: pip install diffgmm[distillmos]")
+
+
+# --- residual noise
+
+
+def words_and_pauses(rate: int = RATE) -> tuple[np.ndarray, np.ndarray]:
+    """Two words of a full-scale square wave, half a second each, with half a second around them; noise at -30 dB."""
+    n = np.arange(int(2.5 * rate))
+    word = (n // (rate // 2)) % 2 == 1
+    noise = 10 ** (-30 / 20) * np.where(n % 2, 1.0, -1.0)
+    return np.where(word, np.where(n // 8 % 2, 1.0, -1.0), 0.0), noise
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_residual_noise_by_hand(rate: int) -> None:
+    clean, noise = words_and_pauses(rate)
+    assert metrics.residual_noise(clean + noise, clean, rate) == pytest.approx(-30.0, abs=1e-6)
+    # Halved by amplitude: 6.02 dB less, whatever happens to the words.
+    assert metrics.residual_noise(3 * clean + noise / 2, clean, rate) == pytest.approx(-36.02, abs=0.01)
+    assert metrics.residual_noise(clean, clean, rate) == -80.0
+    # What stands before the first and after the last word does not count.
+    n = np.arange(clean.size)
+    outside = (n < 0.4 * rate) | (n > 2.1 * rate)
+    assert metrics.residual_noise(clean + noise + 10 * outside, clean, rate) == pytest.approx(-30.0, abs=1e-6)
+
+
+def test_residual_noise_needs_a_pause_between_words(speech: np.ndarray) -> None:
+    whole = np.where(np.arange(2 * RATE) // 8 % 2, 0.5, -0.5)
+    score = metrics.explain(whole, whole, RATE, ["residual_noise"])["residual_noise"]
+    assert math.isnan(score.value) and score.reason == "no pause between words in the reference"
+    blip = whole.copy()
+    blip[RATE : RATE + 3 * 320] = 0.0  # three frames: a plosive, no pause
+    assert math.isnan(metrics.residual_noise(blip, blip, RATE))
+    blip[RATE : RATE + 4 * 320] = 0.0
+    assert metrics.residual_noise(blip, blip, RATE) == -80.0
 
 
 # --- masks

@@ -19,7 +19,7 @@ from diffgmm.benchmark.systems import Candidate
 from diffgmm.metrics import METRICS, Score
 from diffgmm.versions import installed
 
-_TOOLS = ("pesq", "pystoi", "speechmos", "onnxruntime", "numpy", "scipy", "soxr")
+_TOOLS = ("pesq", "pystoi", "speechmos", "distillmos", "onnxruntime", "numpy", "scipy", "soxr")
 
 
 def slug(text: str) -> str:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         help="default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd llr wss csig "
-        "cbak covl dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 iou f1 dice, or all",
+        "cbak covl dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos residual_noise iou f1 dice, or all",
     )
     add("--jobs", type=int, metavar="N", help="processes (default: as many as there are cores)")
     add("--resample", action="store_true", help="bring differing sample rates together instead of refusing")

@@ -24,6 +24,8 @@ from .llr import llr  # isort: skip
 from .wss import wss  # isort: skip
 from .composite import cbak, covl, csig  # isort: skip
 from .dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_sig  # isort: skip
+from .distillmos import distillmos  # isort: skip
+from .residual_noise import residual_noise  # isort: skip
 from .iou import iou  # isort: skip
 from .f1 import f1  # isort: skip
 from .dice import dice  # isort: skip
@@ -43,6 +45,7 @@ __all__ = [
     "csig",
     "default_names",
     "dice",
+    "distillmos",
     "dnsmos_bak",
     "dnsmos_ovrl",
     "dnsmos_p808",
@@ -55,6 +58,7 @@ __all__ = [
     "lsd",
     "pesq_nb",
     "pesq_wb",
+    "residual_noise",
     "score",
     "sdr",
     "segmental_snr",

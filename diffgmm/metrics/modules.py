@@ -195,6 +195,18 @@ class DnsmosP808(MeanScore):
     name = "dnsmos_p808"
 
 
+class Distillmos(MeanScore):
+    """Mean of :func:`diffgmm.metrics.distillmos`."""
+
+    name = "distillmos"
+
+
+class ResidualNoise(MeanScore):
+    """Mean of :func:`diffgmm.metrics.residual_noise`."""
+
+    name = "residual_noise"
+
+
 class Iou(MeanScore):
     """Mean of :func:`diffgmm.metrics.iou`."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from diffgmm.results import MetricInfo, Results, System
 from diffgmm.statistics import mean
 
-FIRST = ("pesq_wb", "pesq_nb", "estoi", "si_sdr", "dnsmos_ovrl", "stoi")
+FIRST = ("pesq_wb", "pesq_nb", "estoi", "si_sdr", "dnsmos_ovrl", "distillmos", "stoi")
 """What plots and breakdowns show first, where it was measured."""
 _MOST_LEVELS, _WIDTH = 8, 5.0
 

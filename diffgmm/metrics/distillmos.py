@@ -1,0 +1,62 @@
+"""Distill-MOS: what listeners would say, predicted from the processed speech alone by a network no loss here uses."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+from typing import Any
+
+import numpy as np
+
+from .base import NoScore, metric
+
+
+@metric(unit="MOS", rates=(16000,), seconds=0.25, needs_reference=False)
+def distillmos(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """Overall quality by Distill-MOS (Stahl and Gamper, arXiv 2502.05356), by the package ``distillmos``.
+
+    The network hears stretches of 7.68 s, at most a second apart, and their mean counts; shorter speech is padded
+    with silence. Every stretch is brought to a peak of one first, so the level does not count. Unlike PESQ and
+    DNSMOS it is in no training loss of this package. Weights come with the package: nothing is fetched.
+
+    Args:
+        estimate: processed speech, float ``[samples]``.
+        reference: not listened to, of the same length.
+        sample_rate: 16000 Hz.
+
+    Returns:
+        1 to 5; NaN for silence, NaN, under 0.25 s, or when ``diffgmm[distillmos]`` is not installed.
+
+    Raises:
+        ValueError: another rate, or signals of unequal length.
+    """
+    network = _network()
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as for DNSMOS: the result must not depend on how many threads add it up
+    try:
+        with torch.inference_mode():
+            return float(network(torch.from_numpy(estimate.astype(np.float32))[None]))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def available() -> bool:
+    """Whether what Distill-MOS needs is installed (``pip install diffgmm[distillmos]``)."""
+    return all(importlib.util.find_spec(name) is not None for name in ("distillmos", "torch", "torchaudio"))
+
+
+@functools.lru_cache(maxsize=1)
+def _network() -> Any:
+    if not available():
+        raise NoScore("Distill-MOS is not installed: pip install diffgmm[distillmos]")
+    import distillmos as package
+
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):  # it tells where its weights are
+        return package.ConvTransformerSQAModel().eval()
