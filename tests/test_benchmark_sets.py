@@ -27,6 +27,7 @@ from data_modules.benchmarks.pairlist import (
     read_list,
     write_list,
 )
+from data_modules.benchmarks.plans import PLANS
 from data_modules.corpora.manifest import Clip, write_manifest
 from data_modules.errors import DataError
 from diffgmm import audio
@@ -147,15 +148,17 @@ def test_a_missing_or_light_corpus_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path))
-    with pytest.raises(DataError, match=r"run `diffgmm prepare debian-speech-noise`"):
+    corpus = benchmarks.load_list(name).corpus
+    with pytest.raises(DataError, match=rf"run `diffgmm prepare {corpus}`"):
         benchmarks.open_set(name)
-    light = tmp_path / "corpora" / "debian-speech-noise"
+    light = tmp_path / "corpora" / corpus
     light.mkdir(parents=True)
     write_manifest(light / "manifest.csv", [])
-    with pytest.raises(DataError, match=r"\d+ of the \d+ recordings of dsn-.* it needs the full corpus"):
+    with pytest.raises(DataError, match=rf"\d+ of the \d+ recordings of {name} .* it needs the full corpus"):
         benchmarks.open_set(name)
     with pytest.raises(
-        DataError, match="unknown benchmark set 'x'; choose from dsn-test, dsn-valid, voicebank-demand"
+        DataError,
+        match="unknown benchmark set 'x'; choose from cross-test, cross-valid, real-valid, dsn-test",
     ):
         benchmarks.open_set("x")
 
@@ -175,44 +178,94 @@ def test_voicebank_is_described_where_it_lies(tmp_path: Path, mini: Path) -> Non
     told = json.loads(benchmarks.open_set("voicebank-demand", corpus, tmp_path / "sets").read_text())
     assert told["subsets"] == {"p232": ["p232_001"], "p257": ["p257_002"]}
     assert all(Path(pair["clean"]).is_file() and pair["sample_rate"] == 16000 for pair in told["pairs"])
+    valid = [dataclasses.replace(clip, split="valid") for clip in clips]
+    write_manifest(corpus / "manifest.csv", valid)
+    told = json.loads(benchmarks.open_set("voicebank-demand-valid", corpus, tmp_path / "sets").read_text())
+    assert told["name"] == "voicebank-demand-valid" and len(told["pairs"]) == 2
     write_manifest(corpus / "manifest.csv", clips[:-1])
     with pytest.raises(DataError, match="no complete test pairs"):
         voicebank.write_set_file(corpus, tmp_path / "x.json")
 
 
-LIST_SIZES = {"dsn-test": 150, "dsn-valid": 60}
+def test_recorded_pairs_are_known_by_their_checksums(
+    tmp_path: Path, mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_modules.benchmarks import real
+
+    told = json.loads(real.LIST.read_text())
+    assert len(told["files"]) == 12 and all(len(digest) == 64 for digest in told["files"].values())
+    sounds = sorted((mini / "test" / "speech").rglob("*.flac"))
+    for name, source in zip(told["files"], sounds, strict=False):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        x, info = audio.read(source)
+        audio.write(tmp_path / name, x, info.sample_rate)
+    first = next(iter(told["files"]))
+    with pytest.raises(
+        DataError, match=r"not the file of https://github.com/facebookresearch/denoiser, commit"
+    ):
+        benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets")
+    own = {name: audio.sha256_of(tmp_path / name) for name in told["files"]}
+    monkeypatch.setattr(real, "LIST", tmp_path / "list.json")
+    real.LIST.write_text(json.dumps({**told, "files": own}))
+    made = json.loads(benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets").read_text())
+    assert made["subsets"] == {"p287": [f"p287_00{i}" for i in range(1, 7)]}
+    assert made["files"] == {str((tmp_path / name).resolve()): digest for name, digest in own.items()}
+    (tmp_path / first).unlink()
+    with pytest.raises(DataError, match=r"not there; real-valid needs the 12 files in clean/ and noisy/"):
+        benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets")
+
+
+LIST_SIZES = {"cross-test": 120, "cross-valid": 40, "dsn-test": 150, "dsn-valid": 60}
 
 
 @pytest.mark.parametrize("name", benchmarks.LISTS)
 def test_lists_hold_what_they_promise(name: str) -> None:
     pairs = benchmarks.load_list(name)
-    split = name.removeprefix("dsn-")
+    split, dsn = name.partition("-")[2], name.startswith("dsn")
     assert len(pairs.pairs) >= LIST_SIZES[name] and len({pair.id for pair in pairs.pairs}) == len(pairs.pairs)
     assert all(path.path.startswith((f"{split}/", GENERATED)) for path in pairs.recordings)
     assert all(len(one.sha256) == len(one.pcm_sha256) == 64 for one in pairs.recordings if one.sha256)
     ids = pairs.ids()
-    assert set(ids) == {
-        "main", "snr-5", "snr0", "snr5", "snr10", "snr15", "several_loud", "alarm_8k", "noise_48k", "clean",
-    } and all(ids.values())  # fmt: skip
+    ratios = [-5, 0, 5, 10, 15] if dsn else [-5, 0, 5, 10, 15, 20]
+    narrow = "alarm_8k" if dsn else "narrow_8k"
+    kinds = {"main", *(f"snr{snr}" for snr in ratios), "several_loud", narrow, "clean"}
+    assert set(ids) == kinds | ({"noise_48k"} if dsn else set()) and all(ids.values())
     by_id = {pair.id: pair for pair in pairs.pairs}
     main = [by_id[id] for id in ids["main"]]
-    assert {pair.snr for pair in main} == {-5, 0, 5, 10, 15}
-    assert all(
-        pair.snr == snr for snr in (-5, 0, 5, 10, 15) for pair in map(by_id.get, ids[f"snr{snr}"]) if pair
-    )
-    assert {by_id[id].sample_rate for id in ids["alarm_8k"]} == {8000}
-    assert {by_id[id].sample_rate for id in ids["noise_48k"]} == {48000}
+    assert {pair.snr for pair in main} == set(ratios)
+    assert all(by_id[id].snr == snr for snr in ratios for id in ids[f"snr{snr}"])
+    assert {by_id[id].sample_rate for id in ids[narrow]} == {8000}
+    assert {by_id[id].sample_rate for id in ids.get("noise_48k", ())} == ({48000} if dsn else set())
     assert all(by_id[id].clean_sha256 == by_id[id].noisy_sha256 for id in ids["clean"])
     assert all(len(by_id[id].noises) > 1 for id in ids["several_loud"])
-    assert {pair.speaker for pair in main} == {
+    assert {pair.speaker for pair in (main if dsn else pairs.pairs)} == {
         path.path.split("/")[2] for path in pairs.recordings if "/speech/" in path.path
     }
+    assert {pair.seconds for pair in pairs.pairs} == set(PLANS[name].seconds)
 
 
-def corpus_folder() -> Path:
-    folder = Path(os.environ.get("DIFFGMM_HOME", data_modules.home())) / "corpora" / "debian-speech-noise"
+def test_cross_test_holds_whole_sources_of_speech_and_other_noise_than_cross_valid() -> None:
+    paths = {
+        name: [Path(one.path) for one in benchmarks.load_list(name).recordings if one.sha256]
+        for name in ("cross-test", "cross-valid")
+    }
+    groups = {name: {(path.parts[1], path.parts[2]) for path in of} for name, of in paths.items()}
+    sources = ("librispeech_test_other_", "watson_stt_demo_")
+    assert all(group.startswith(sources) for kind, group in groups["cross-test"] if kind == "speech")
+    assert not any(group.startswith(sources) for kind, group in groups["cross-valid"])
+    for name, found in groups.items():
+        noises = {group for kind, group in found if kind == "noise"}
+        assert noises == {
+            noise for noise in (*PLANS[name].noises, *PLANS[name].narrow_noises) if noise != "alarm_clock"
+        }
+    assert not groups["cross-test"] & groups["cross-valid"]
+
+
+def corpus_folder(name: str) -> Path:
+    corpus = benchmarks.load_list(name).corpus
+    folder = Path(os.environ.get("DIFFGMM_HOME", data_modules.home())) / "corpora" / corpus
     if not (folder / "manifest.csv").is_file():
-        pytest.skip(f"NO CORPUS in {folder}: run `diffgmm prepare debian-speech-noise`")
+        pytest.skip(f"NO CORPUS in {folder}: run `diffgmm prepare {corpus}`")
     return folder
 
 
@@ -220,14 +273,14 @@ def corpus_folder() -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", benchmarks.LISTS)
 def test_the_corpus_gives_the_set_byte_for_byte(name: str, tmp_path: Path) -> None:
-    corpus, pairs = corpus_folder(), benchmarks.load_list(name)
+    corpus, pairs = corpus_folder(name), benchmarks.load_list(name)
     assert render.is_intact(benchmarks.open_set(name, corpus, tmp_path).parent, pairs)
-    groups = {path.parent.name for path in (corpus / name.removeprefix("dsn-") / "noise").rglob("*.flac")}
-    assert groups == {category for pair in pairs.pairs if "main" in pair.subsets for category in pair.noise}
+    groups = {path.parent.name for path in (corpus / PLANS[name].split / "noise").rglob("*.flac")}
+    assert groups >= {category for pair in pairs.pairs if "main" in pair.subsets for category in pair.noise}
 
 
 @pytest.mark.corpus
 @pytest.mark.slow
 @pytest.mark.parametrize("name", benchmarks.LISTS)
 def test_the_recipe_gives_the_list(name: str) -> None:
-    assert build(name, corpus_folder()) == benchmarks.load_list(name)
+    assert build(name, corpus_folder(name)) == benchmarks.load_list(name)

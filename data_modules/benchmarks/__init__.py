@@ -1,8 +1,10 @@
 """Benchmark sets: fixed pairs of clean and noisy speech, the same for everybody down to the byte.
 
-``dsn-test`` is what a model is judged by, ``dsn-valid`` what one tunes on. Both are rendered from a list that comes
-with the package and the prepared corpus ``debian-speech-noise``, kept under the home folder, and checked each time
-they are opened.
+``cross-test`` is what a model is judged by: voices and noises of sources that no training of ours touches.
+``cross-valid`` and ``real-valid`` (recorded pairs) are what one tunes on. ``dsn-test`` and ``dsn-valid`` come from the
+held-out speakers and packages of the corpus that trains, so they say how a model does on its own kind of recording.
+The sets with a list are rendered from it and a prepared corpus, kept under the home folder, and checked each time they
+are opened.
 """
 
 from __future__ import annotations
@@ -14,11 +16,16 @@ from data_modules.errors import DataError
 
 #: Sets that are rendered from a list, with what they are.
 LISTS = {
+    "cross-test": "Pairs of 3 to 8 seconds from open-voices: sources of speech and classes of noise that no training "
+    "of this package hears; 16 kHz unless the subset says otherwise.",
+    "cross-valid": "Five-second pairs from the validation split of open-voices, for tuning.",
     "dsn-test": "Four-second pairs from the test split of the full debian-speech-noise: speakers and noise packages "
     "that training never hears; 16 kHz unless the subset says otherwise.",
     "dsn-valid": "Four-second pairs from the validation split of the full debian-speech-noise, for tuning.",
 }
-NAMES = (*LISTS, "voicebank-demand")
+#: Splits of VoiceBank+DEMAND that are sets, where its corpus is prepared.
+VOICEBANK = {"voicebank-demand": "test", "voicebank-demand-valid": "valid"}
+NAMES = ("cross-test", "cross-valid", "real-valid", "dsn-test", "dsn-valid", *VOICEBANK)
 
 
 def list_path(name: str) -> Path:
@@ -36,31 +43,34 @@ def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | N
 
     Args:
         name: one of :data:`NAMES`.
-        corpus: folder of the prepared corpus; None: the one in the home folder.
+        corpus: folder of the prepared corpus, or with the files of ``real-valid``; None: the one in the home folder.
         folder: where sets are kept; None: ``benchmarks`` in the home folder.
 
     Raises:
         DataError: unknown name; the corpus is missing, incomplete or another one.
     """
     from data_modules import home
-    from data_modules.benchmarks import render, voicebank
+    from data_modules.benchmarks import real, render, voicebank
 
     if name not in NAMES:
         raise DataError(f"unknown benchmark set {name!r}; choose from {', '.join(NAMES)}")
     kept = home() / "benchmarks" if folder is None else Path(folder)
     pairs = load_list(name) if name in LISTS else None
-    needed = pairs.corpus if pairs else name
+    needed = pairs.corpus if pairs else "voicebank-demand" if name in VOICEBANK else name
     source = home() / "corpora" / needed if corpus is None else Path(corpus)
     if pairs is not None:
         target = kept / f"{name}-{pairs.checksum[:12]}"
         if render.is_intact(target, pairs):
             return target / render.SET_FILE
+    path = kept / name / render.SET_FILE
+    if name == real.NAME:
+        real.write_set_file(source, path)
+        return path
     if not (source / "manifest.csv").is_file():
         raise DataError(
             f"{name} is made from the corpus {needed}, which is not in {source}; run `diffgmm prepare {needed}`"
         )
     if pairs is not None:
         return render.write_set(target, pairs, source) / render.SET_FILE
-    path = kept / name / render.SET_FILE
-    voicebank.write_set_file(source, path)
+    voicebank.write_set_file(source, path, VOICEBANK[name])
     return path

@@ -1,4 +1,4 @@
-"""Choose the pairs of ``dsn-test`` and ``dsn-valid``: made once, the lists are part of the repository.
+"""Choose the pairs of the sets that are rendered: made once, the lists are part of the repository.
 
     python -m data_modules.benchmarks.build dsn-test --corpus FOLDER
 
@@ -22,7 +22,6 @@ import numpy as np
 from data_modules.benchmarks import LISTS, list_path
 from data_modules.benchmarks.pairlist import (
     GENERATED,
-    SECONDS,
     Layer,
     ListedPair,
     PairList,
@@ -30,12 +29,12 @@ from data_modules.benchmarks.pairlist import (
     Recording,
     write_list,
 )
-from data_modules.benchmarks.plans import PLANS, SNRS, STEADY, SUBSETS, Plan
+from data_modules.benchmarks.plans import PLANS, Plan, subsets
 from data_modules.benchmarks.render import layer_signal, pcm_sha256, read_pcm, render, wav_bytes
 from data_modules.corpora.manifest import Clip, read_manifest
-from data_modules.levels import active_level, active_power, at_snr
+from data_modules.levels import active_level, active_power, at_snr, frame_powers
 
-RATE, SAMPLES = 16000, SECONDS * 16000
+RATE = 16000
 LEVEL = -26.0  # of the speech, dBFS
 _LOOP = 160  # overlap of a recording's end with its repetition: the length of a fade
 _EVENT = round(1.5 * RATE)
@@ -52,12 +51,25 @@ class Builder:
             "noise": defaultdict(list),
         }
         for clip in read_manifest(corpus):
-            if clip.split == plan.split:
+            if clip.split == plan.split and self._is_quiet_between_words(clip):
                 self.clips[clip.kind][clip.group].append(clip)
         self.recordings: list[Recording] = []
         self.sounds: list[np.ndarray] = []
         self._number: dict[str, int] = {}
+        self.seconds = plan.seconds[0]  # of the pair that is being chosen
         self._turns: dict[str, Iterator[Clip]] = {}
+
+    def _is_quiet_between_words(self, clip: Clip) -> bool:
+        if clip.kind != "speech" or not self.plan.range_db:
+            return True
+        powers = frame_powers(read_pcm(self.corpus / clip.path) / 32768.0, RATE)
+        quiet = max(float(np.percentile(powers, 5)), 1e-12)
+        return float(powers.max()) >= quiet * 10 ** (self.plan.range_db / 10)
+
+    @property
+    def samples(self) -> int:
+        """Of the pair that is being chosen, at 16 kHz."""
+        return self.seconds * RATE
 
     def use(self, clip: Clip) -> int:
         """Number of a recording in the list."""
@@ -79,29 +91,37 @@ class Builder:
         return next(self._turns.setdefault(f"{kind}/{group}", turns()))
 
     def voice(self, speaker: str, band: str) -> Layer:
-        """Four seconds of a speaker, speaking in at least half of them, at the level of the list."""
+        """The length of the pair of a speaker, who speaks in at least half of it, at the level of the list."""
         for _ in range(50):
             parts: list[Part] = []
             at = 0
-            while at < SAMPLES - RATE // 2:
+            while at < self.samples - RATE // 2:
                 number = self.use(self.next_clip("speech", speaker))
-                length = len(self.sounds[number])
-                if not parts and length < SAMPLES:
+                start = self.start(number) if self.plan.anywhere else 0
+                length = len(self.sounds[number]) - start
+                if not parts and length < self.samples:
                     at = self.rng.randrange(RATE // 10, RATE // 3)
-                keep = min(length, SAMPLES - at)
-                parts.append(Part(number, 0, keep, at))
+                keep = min(length, self.samples - at)
+                parts.append(Part(number, start, keep, at))
                 at += keep + self.rng.randrange(RATE // 5, RATE // 2)
             layer = Layer(ONE, tuple(parts))
-            full = layer_signal(layer, self.sounds, "full") / 32768.0
-            frames = np.square(full[: SAMPLES // 320 * 320]).reshape(-1, 320).mean(axis=1)
+            full = layer_signal(layer, self.sounds, "full", self.seconds) / 32768.0
+            frames = np.square(full[: self.samples // 320 * 320]).reshape(-1, 320).mean(axis=1)
             if np.mean(frames > active_power(full, RATE) * 1e-3) >= 0.5:
-                heard = layer_signal(layer, self.sounds, band) / 32768.0
+                heard = layer_signal(layer, self.sounds, band, self.seconds) / 32768.0
                 level = active_level(heard, rate_of(band))
                 return dataclasses.replace(layer, gain=round(ONE * 10.0 ** ((LEVEL - level) / 20.0)))
-        raise RuntimeError(f"{speaker}: no four seconds of speech found")
+        raise RuntimeError(f"{speaker}: no {self.seconds} seconds of speech found")
+
+    def start(self, number: int) -> int:
+        """First sample of one of a recording's pauses, or of its beginning, that leaves enough behind it."""
+        sound = self.sounds[number] / 32768.0
+        powers = frame_powers(sound, RATE)
+        pauses = np.flatnonzero(powers < powers.max() * 1e-3) * round(0.02 * RATE)
+        return self.rng.choice([0, *(int(at) for at in pauses if at <= len(sound) - self.samples)])
 
     def noise(self, name: str, *, fast: bool = False, like: int | None = None) -> tuple[Layer, int]:
-        """Four seconds of a category, and the number of the recording; at full gain.
+        """The length of the pair of a category, and the number of the recording; at full gain.
 
         Args:
             name: ``CATEGORY``, ``CATEGORY/part of the file's name``, or ``alarm_clock``.
@@ -116,7 +136,7 @@ class Builder:
         else:
             clips = (self.next_clip("noise", category) for _ in count())
             number = self.use(next(clip for clip in clips if wanted in clip.path))
-        samples = SAMPLES * (3 if fast else 1)
+        samples = self.samples * (3 if fast else 1)
         length = len(self.sounds[number])
         if length >= samples:
             starts = [self.rng.randrange(length - samples + 1) for _ in range(4)]
@@ -124,7 +144,7 @@ class Builder:
                 float(np.square(self.sounds[number][s : s + samples].astype(float)).sum()) for s in starts
             ]
             return Layer(ONE, (Part(number, starts[powers.index(max(powers))], samples, 0),), fast), number
-        events = length < _EVENT and category not in STEADY
+        events = length < _EVENT and category not in self.plan.steady
         at = self.rng.randrange(0, RATE // 2) if events else 0
         parts, start = [], 0 if events else self.rng.randrange(0, length // 2)
         while at < samples:
@@ -138,9 +158,10 @@ class Builder:
         if path not in self._number:
             from data_modules.benchmarks.integers import alarm_clock
 
+            samples = RATE * max(self.plan.seconds)
             self._number[path] = len(self.recordings)
             self.recordings.append(Recording(path))
-            self.sounds.append(alarm_clock(SAMPLES))
+            self.sounds.append(alarm_clock(samples))
         return self._number[path]
 
     def pair(
@@ -149,8 +170,8 @@ class Builder:
     ) -> ListedPair:  # fmt: skip
         """Set the gains for the ratio, render, and write down the checksums."""
         voice, rate = self.voice(speaker, band), rate_of(band)
-        clean = layer_signal(voice, self.sounds, band) * (voice.gain / ONE / 32768.0)
-        single = [layer_signal(layer, self.sounds, band) / 32768.0 for layer in layers]
+        clean = layer_signal(voice, self.sounds, band, self.seconds) * (voice.gain / ONE / 32768.0)
+        single = [layer_signal(layer, self.sounds, band, self.seconds) / 32768.0 for layer in layers]
         even = [1.0 / np.sqrt(active_power(x, rate)) for x in single]
         if snr is not None:
             total = np.sum([gain * x for gain, x in zip(even, single, strict=True)], axis=0)
@@ -162,7 +183,9 @@ class Builder:
                 dataclasses.replace(layer, gain=max(1, round(ONE * gain * factor)))
                 for layer, gain in zip(layers, even, strict=True)
             ]
-        made = ListedPair(id, band, snr, speaker, tuple(noise), tuple(subsets), voice, tuple(layers))
+        made = ListedPair(
+            id, band, snr, speaker, tuple(noise), tuple(subsets), voice, tuple(layers), seconds=self.seconds
+        )
         clean, noisy = render(made, self.sounds)
         if snr is not None:
             reached = active_level(clean / 1.0, rate) - active_level((noisy - clean) / 1.0, rate)
@@ -182,6 +205,11 @@ def build(name: str, corpus: Path) -> PairList:
     plan = PLANS[name]
     make = Builder(corpus, plan)
     speakers, categories = sorted(make.clips["speech"]), sorted(make.clips["noise"])
+    turns = plan.noises or tuple(categories)
+    if plan.noises:
+        categories = sorted(set(plan.noises))
+    about = subsets(plan)
+    narrow = next(kind for kind in ("alarm_8k", "narrow_8k") if kind in about)
     voices = (speakers[(i + i // len(categories)) % len(speakers)] for i in count())
     numbers = count()
     pairs: list[ListedPair] = []
@@ -190,31 +218,42 @@ def build(name: str, corpus: Path) -> PairList:
         speaker, number = next(voices), next(numbers)
         what = "-".join(entry.partition("/")[0] for entry in dict.fromkeys(noise)) or "clean"
         ratio = "" if snr is None else f"-snr{snr:g}"
-        subsets = [kind] + ([f"snr{snr:g}"] if kind == "main" else [])
+        kinds = [kind] + ([f"snr{snr:g}"] if kind == "main" else [])
         found = tuple(dict.fromkeys(entry.partition("/")[0] for entry in noise))
         id = f"{number:03d}-{speaker}-{what}{ratio}"
-        pairs.append(make.pair(id, band, snr, speaker, found, subsets, layers))
+        pairs.append(make.pair(id, band, snr, speaker, found, kinds, layers))
 
-    rounds, rest = divmod(plan.main, len(categories))
+    def noises(names: Sequence[str]) -> list[Layer]:
+        return [make.noise(name)[0] for name in names]
+
+    def next_length() -> None:
+        make.seconds = plan.seconds[len(pairs) % len(plan.seconds)]
+
+    rounds, rest = divmod(plan.main, len(turns))
     most = sorted(categories, key=lambda group: (-len(make.clips["noise"][group]), group))[:rest]
-    for i, category in enumerate([*categories * rounds, *most]):
-        snr = SNRS[(i + i // len(categories)) % len(SNRS)]
-        add("main", "full", snr, [category], [make.noise(category)[0]])
+    for i, category in enumerate([*turns * rounds, *most]):
+        next_length()
+        snr = plan.snrs[(i + i // len(turns)) % len(plan.snrs)]
+        add("main", "full", snr, [category], noises([category]))
     for i in range(plan.several):
+        next_length()
         group = make.rng.sample(categories, 2 + i % 2)
-        add("several_loud", "full", SNRS[i // 2 % 2], group, [make.noise(one)[0] for one in group])
+        add("several_loud", "full", plan.loud[i // 2 % 2], group, noises(group))
     for i in range(plan.narrow):
+        next_length()
         name_ = plan.narrow_noises[i % len(plan.narrow_noises)]
         band = ("8k", "telephone")[(i + i // len(plan.narrow_noises)) % 2]
-        add("alarm_8k", band, SNRS[i % 4], [name_], [make.noise(name_)[0]])
+        add(narrow, band, plan.snrs[i % 4], [name_], noises([name_]))
     for i, category in enumerate(make.rng.sample(categories, plan.wide)):
+        next_length()
         slow, number = make.noise(category)
         fast, _ = make.noise(category, fast=True, like=number)
-        add("noise_48k", "48k", SNRS[i % len(SNRS)], [category], [slow, fast])
+        add("noise_48k", "48k", plan.snrs[i % len(plan.snrs)], [category], [slow, fast])
     for _ in range(plan.clean):
+        next_length()
         add("clean", "full", None, [], [])
     recordings, pairs = without_unused(make.recordings, pairs)
-    return PairList(name, LISTS[name], "debian-speech-noise", tuple(recordings), tuple(pairs), SUBSETS)
+    return PairList(name, LISTS[name], plan.corpus, tuple(recordings), tuple(pairs), about)
 
 
 def without_unused(
@@ -240,7 +279,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=sorted(PLANS))
-    parser.add_argument("--corpus", required=True, type=Path, help="folder of the full debian-speech-noise")
+    parser.add_argument("--corpus", required=True, type=Path, help="folder of the prepared corpus, whole")
     args = parser.parse_args()
     made = build(args.name, args.corpus)
     write_list(list_path(args.name), made)

@@ -15,6 +15,7 @@ GENERATED = "generated/"
 """Prefix of what is no recording: ``generated/alarm_clock``."""
 BANDS = ("full", "8k", "telephone", "48k")
 SECONDS = 4
+"""Length of a pair for which the list names no other."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class ListedPair:
         speech: the voice.
         noises: in the order of ``noise``.
         clean_sha256, noisy_sha256: of the WAV files.
+        seconds: length.
     """
 
     id: str
@@ -77,6 +79,7 @@ class ListedPair:
     noises: tuple[Layer, ...]
     clean_sha256: str = ""
     noisy_sha256: str = ""
+    seconds: int = SECONDS
 
     @property
     def sample_rate(self) -> int:
@@ -120,6 +123,8 @@ def write_list(path: Path, pairs: PairList) -> None:
     for pair in data["pairs"]:
         for layer in (pair["speech"], *pair["noises"]):
             layer["parts"] = [list(part.values()) for part in layer["parts"]]
+        if pair["seconds"] == SECONDS:
+            del pair["seconds"]
         rows.append(pair)
     text += f"{lines(rows)}\n ]\n}}\n"
     with replacing(path) as part:

@@ -47,9 +47,10 @@ class Recordings:
 
     def _read(self, recording: Recording) -> np.ndarray:
         if recording.path == f"{GENERATED}alarm_clock":
-            return integers.alarm_clock(16000 * SECONDS)
+            longest = max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
+            return integers.alarm_clock(16000 * longest)
         path = self.corpus / recording.path
-        again = f"run `diffgmm prepare {self.pairs.corpus}` (the full variant) again"
+        again = f"run `diffgmm prepare {self.pairs.corpus}` (the full corpus) again"
         try:
             samples = read_pcm(path)
         except audio.AudioError as error:
@@ -97,10 +98,10 @@ def pcm_sha256(samples: np.ndarray) -> str:
     return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()
 
 
-def layer_signal(layer: Layer, recordings: Any, band: str) -> np.ndarray:
+def layer_signal(layer: Layer, recordings: Any, band: str, seconds: int = SECONDS) -> np.ndarray:
     """The sound of a layer at full gain in the pair's band: int64 ``[samples]`` at the pair's rate."""
     fast = layer.fast and band == "48k"
-    out = np.zeros(SECONDS * (48000 if fast else 16000), dtype=np.int64)
+    out = np.zeros(seconds * (48000 if fast else 16000), dtype=np.int64)
     for part in layer.parts:
         piece = integers.faded(recordings[part.recording][part.start : part.start + part.length])
         stop = min(len(out), part.at + len(piece))
@@ -114,10 +115,10 @@ def layer_signal(layer: Layer, recordings: Any, band: str) -> np.ndarray:
 
 def render(pair: ListedPair, recordings: Any) -> tuple[np.ndarray, np.ndarray]:
     """Clean and noisy, int64 ``[samples]`` in the scale of 16 bits."""
-    clean = integers.scaled(layer_signal(pair.speech, recordings, pair.band), pair.speech.gain)
+    clean = integers.scaled(layer_signal(pair.speech, recordings, pair.band, pair.seconds), pair.speech.gain)
     noisy = clean.copy()
     for layer in pair.noises:
-        noisy += integers.scaled(layer_signal(layer, recordings, pair.band), layer.gain)
+        noisy += integers.scaled(layer_signal(layer, recordings, pair.band, pair.seconds), layer.gain)
     return clean, noisy
 
 
@@ -149,7 +150,7 @@ def describe(pairs: PairList) -> dict[str, Any]:
             {
                 "id": pair.id,
                 "sample_rate": pair.sample_rate,
-                "seconds": float(SECONDS),
+                "seconds": float(pair.seconds),
                 "snr": pair.snr,
                 "speaker": pair.speaker,
                 "noise": list(pair.noise),

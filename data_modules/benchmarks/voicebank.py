@@ -1,54 +1,72 @@
-"""VoiceBank+DEMAND's test pairs as a benchmark set, once the corpus is prepared."""
+"""VoiceBank+DEMAND's test and validation pairs as benchmark sets, once the corpus is prepared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from data_modules.corpora.manifest import read_manifest
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.audio import replacing
+from diffgmm.audio import replacing, sha256_of
 
-NAME = "voicebank-demand"
-DESCRIPTION = (
-    "The test pairs of VoiceBank+DEMAND (Valentini-Botinhao et al.), speakers p232 and p257, as prepared."
-)
+CORPUS = "voicebank-demand"
+DESCRIPTIONS = {
+    "test": "The test pairs of VoiceBank+DEMAND (Valentini-Botinhao et al.), speakers p232 and p257, as prepared.",
+    "valid": "The pairs of VoiceBank+DEMAND that are set aside for validation, as prepared: two of its 28 speakers.",
+}
 
 
-def write_set_file(corpus: Path, path: Path, name: str = NAME, description: str = DESCRIPTION) -> None:
-    """Describe the test pairs of a corpus of pairs in ``path``; audio stays where it is.
+def write_set_file(corpus: Path, path: Path, split: str = "test") -> None:
+    """Describe the pairs of a split of the corpus in ``path``; audio stays where it is.
 
     Args:
         corpus: folder of the prepared corpus.
         path: file to write.
-        name, description: of the set.
+        split: ``test`` or ``valid``.
 
     Raises:
-        DataError: the corpus has no test pairs, or a file has no counterpart.
+        DataError: the corpus has no such pairs, or a file has no counterpart.
     """
     found: dict[str, dict[str, Any]] = {"clean": {}, "noisy": {}}
     for clip in read_manifest(corpus):
-        if clip.split == "test" and clip.kind in found:
+        if clip.split == split and clip.kind in found:
             found[clip.kind][Path(clip.path).stem] = clip
     ids = sorted(found["clean"])
     if not ids or ids != sorted(found["noisy"]):
-        raise DataError(f"{corpus}: no complete test pairs; run `diffgmm prepare {name}` again")
-    pairs: list[dict[str, Any]] = []
+        raise DataError(f"{corpus}: no complete {split} pairs; run `diffgmm prepare {CORPUS}` again")
+    found_ids = [(id, *(corpus / found[kind][id].path for kind in found)) for id in ids]
+    name = CORPUS if split == "test" else f"{CORPUS}-{split}"
+    write_described(path, name, DESCRIPTIONS[split], found_ids)
+
+
+def write_described(path: Path, name: str, description: str, pairs: Iterable[tuple[str, Path, Path]]) -> None:
+    """Write the ``set.json`` of pairs that stay where they are.
+
+    Args:
+        path: file to write.
+        name, description: of the set.
+        pairs: id (the speaker, ``_``, a number), clean file, noisy file.
+
+    Raises:
+        AudioError: a file is missing or damaged.
+    """
+    rows: list[dict[str, Any]] = []
     files: dict[str, str] = {}
     digest = hashlib.sha256()
     subsets: dict[str, list[str]] = {}
-    for id in ids:
-        clean, noisy = found["clean"][id], found["noisy"][id]
-        info = audio.probe(corpus / clean.path)
+    for id, clean, noisy in pairs:
+        info = audio.probe(clean)
         speaker = id.partition("_")[0]
         subsets.setdefault(speaker, []).append(id)
-        where = {kind: str((corpus / one[id].path).resolve()) for kind, one in found.items()}
-        files |= {where["clean"]: clean.sha256, where["noisy"]: noisy.sha256}
-        digest.update(f"{id} {clean.sha256} {noisy.sha256}\n".encode())
-        pairs.append(
+        sums = [sha256_of(file) for file in (clean, noisy)]
+        where = {"clean": str(clean.resolve()), "noisy": str(noisy.resolve())}
+        files |= dict(zip(where.values(), sums, strict=True))
+        digest.update(f"{id} {sums[0]} {sums[1]}\n".encode())
+        rows.append(
             {
                 "id": id,
                 "sample_rate": info.sample_rate,
@@ -60,7 +78,7 @@ def write_set_file(corpus: Path, path: Path, name: str = NAME, description: str 
             }
         )
     about = {"name": name, "description": description, "checksum": digest.hexdigest()}
-    text = json.dumps({**about, "subsets": subsets, "pairs": pairs, "files": files}, indent=1) + "\n"
+    text = json.dumps({**about, "subsets": subsets, "pairs": rows, "files": files}, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

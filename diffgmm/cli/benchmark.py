@@ -25,12 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         required=True,
         metavar="NAME",
-        help="dsn-test, dsn-valid, voicebank-demand, or a folder with clean/ and noisy/",
+        help="cross-test, cross-valid, real-valid, dsn-test, dsn-valid, voicebank-demand, voicebank-demand-valid, or a "
+        "folder with clean/ and noisy/",
     )
     add(
         "--subset",
         metavar="NAME,...",
-        help="only these pairs: main, snr-5 snr0 snr5 snr10 snr15, several_loud, alarm_8k, noise_48k, clean",
+        help="only these pairs: main, snr-5 snr0 snr5 snr10 snr15 snr20, several_loud, narrow_8k (of dsn: alarm_8k), "
+        "noise_48k, clean",
     )
     add(
         "--models", default="base", metavar="NAME,...", help="shipped names, files, NAME=FILE, or none (base)"
