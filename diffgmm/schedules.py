@@ -113,7 +113,7 @@ class WarmupStableDecay(_Planned):
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         left = self.total_steps - step
-        if left >= self.decay_steps:
+        if not self.decay_steps or left >= self.decay_steps:
             return 1.0
         done = min(1.0, 1.0 - left / self.decay_steps)
         return self.floor + (1.0 - self.floor) * (1.0 - math.sqrt(done))
