@@ -8,7 +8,7 @@ the noisy signal to the sample. A new one is a frozen dataclass derived from `Au
 
 from data_modules.augment_base import Augmentation, Scene
 from data_modules.codecs import Codec
-from data_modules.distortions import Clip, Quantise
+from data_modules.distortions import Clip, Offset, Quantise
 from data_modules.filters import BandLimit, NoiseSpeed, NoiseTilt, SpectralTilt, Speed
 from data_modules.formants import Formants
 from data_modules.rooms import Reverb
@@ -21,6 +21,7 @@ __all__ = [
     "Formants",
     "NoiseSpeed",
     "NoiseTilt",
+    "Offset",
     "Quantise",
     "Reverb",
     "Scene",

@@ -64,3 +64,30 @@ class Quantise(Augmentation):
             return noisy, clean
         steps = np.float32(2.0 ** (int(rng.integers(self.bits[0], self.bits[1] + 1)) - 1) / peak)
         return np.rint(noisy * steps) / steps, clean
+
+
+@dataclass(frozen=True)
+class Offset(Augmentation):
+    """Adds a constant to the noisy signal: cheap sound cards and microphones have one, and it is no voice.
+
+    Where the sum would pass full scale the offset is smaller.
+
+    Args:
+        probability: how often.
+        level: lowest and highest level of the offset in dB re the noisy signal's root mean square.
+    """
+
+    stage: ClassVar[str] = "noisy"
+    probability: float = 0.05
+    level: tuple[float, float] = (-30.0, 12.0)
+
+    def __post_init__(self) -> None:
+        self._check("level")
+
+    def damage(
+        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        wanted = 10.0 ** (rng.uniform(*self.level) / 20.0) * float(np.sqrt(np.mean(noisy**2)))
+        sign = 1.0 if rng.random() < 0.5 else -1.0
+        room = max(0.0, 1.0 - float(np.max(sign * noisy)))
+        return noisy + np.float32(sign * min(wanted, room)), clean

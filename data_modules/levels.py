@@ -1,4 +1,4 @@
-"""Active level, the level of a sound while it lasts, not counting the pauses; mixing to a ratio of levels."""
+"""Active level, the level of a sound while it lasts, not counting pauses and DC; mixing to a ratio of levels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,53 @@ import numpy as np
 FRAME_SECONDS = 0.02
 ACTIVE_RANGE_DB = 40.0
 PEAK = 0.99
+_NO_OFFSET = 1e-4  # share of the power up to which an offset changes no level by more than 0.0005 dB
 _SILENCE = 1e-18  # mean square of what is taken for silence after filters (-180 dB)
 
 
 def frame_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mean square of each 20 ms frame, [frames]; a rest at the end is left out unless it is all there is."""
+    """Mean square of each 20 ms frame, [frames]; a rest at the end is left out unless it is all there is.
+
+    A constant offset of the whole signal doesn't count: it is no sound.
+    """
     size = max(1, round(FRAME_SECONDS * sample_rate))
     frames = len(samples) // size
     if frames == 0:
         size, frames = max(1, len(samples)), min(1, len(samples))
     cut = samples[: frames * size].reshape(frames, size)
-    return np.matmul(cut[:, None, :], cut[:, :, None])[:, 0, 0] / size  # faster than squaring and summing
+    powers = np.matmul(cut[:, None, :], cut[:, :, None])[:, 0, 0] / size  # faster than squaring and summing
+    offset = float(samples.mean()) if frames else 0.0
+    if offset * offset <= _NO_OFFSET * float(powers.mean() if frames else 0.0):
+        return powers
+    cut = cut - np.asarray(offset, dtype=cut.dtype)
+    return np.matmul(cut[:, None, :], cut[:, :, None])[:, 0, 0] / size
+
+
+def without_offset(samples: np.ndarray) -> np.ndarray:
+    """A sound without its constant offset, where that has a say in its level (above -40 dB re the sound)."""
+    offset = float(samples.mean()) if len(samples) else 0.0
+    if offset * offset <= _NO_OFFSET * float(np.dot(samples, samples)) / max(1, len(samples)):
+        return samples
+    return samples - np.asarray(offset, dtype=samples.dtype)
+
+
+def to_mono(channels: np.ndarray) -> np.ndarray:
+    """The mean of all channels, or the strongest one where the mean would cancel them (out-of-phase stereo).
+
+    Args:
+        channels: float32 [channels, samples].
+
+    Returns:
+        float32 [samples]
+    """
+    mean = channels.mean(axis=0, dtype=np.float32)
+    if len(channels) < 2 or channels.shape[1] == 0:
+        return mean
+    powers = np.einsum("ct,ct->c", channels, channels)
+    # Independent channels lose 3 dB each time their number doubles; ten times more is no coincidence.
+    if float(np.dot(mean, mean)) < 0.1 * float(powers.mean()) / len(channels):
+        return channels[int(powers.argmax())].astype(np.float32)
+    return mean
 
 
 def active_power(samples: np.ndarray, sample_rate: int) -> float:
@@ -42,7 +78,7 @@ def active_power(samples: np.ndarray, sample_rate: int) -> float:
 def active_level(samples: np.ndarray, sample_rate: int) -> float:
     """Active level in dBFS (a full-scale square wave has 0); minus infinity for silence.
 
-    >>> round(active_level(np.concatenate([np.zeros(16000), np.full(16000, 0.1)]), 16000), 3)
+    >>> round(active_level(np.concatenate([np.zeros(16000), 0.1 * (-1.0) ** np.arange(16000)]), 16000), 3)
     -20.0
     """
     power = active_power(samples, sample_rate)

@@ -21,21 +21,19 @@ from data_modules import sounds
 from data_modules.augment import Augmentation, Scene
 from data_modules.colours import draw_coloured
 from data_modules.errors import DataError
-from data_modules.filters import low_pass
 from data_modules.levels import active_power, at_factor, at_snr
 from data_modules.mixing_options import Mixing, belz_blend
 from data_modules.pool import Pool
+from data_modules.rooms import from_afar
+from data_modules.textures import steady_stretch
 from data_modules.tones import draw_tones
 
 __all__ = ["BABBLE", "COLOURED", "TONES", "Mixer", "Mixing", "Mixture", "belz_blend"]
 
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 BABBLE, COLOURED, TONES = -1, -2, -3  # in the place of clip numbers
+_ROOM_SECONDS = 0.5  # what has been said before the window still sounds in a room
 _GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
-
-NARROW = "narrow_"
-"""Speakers whose name starts like this were recorded with 4.5 to 5.5 kHz at most."""
-NARROW_BAND = 4000.0  # Hz: below their own limit also when they speak faster or slower
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,6 @@ class Mixer:
         mixing: what to draw.
         augmentations: applied in the order of their stages (voice, noise, scene, noisy), within a stage in
             this order.
-
-    Windows of speakers that are marked as narrow-band (:data:`NARROW`) are low-passed at 4 kHz, noise included: what a
-    telephone or an 8 kHz file sounds like.
     """
 
     def __init__(
@@ -89,7 +84,6 @@ class Mixer:
             for stage in ("voice", "noise", "scene", "noisy")
         }
         self._counts = np.cumsum(self.mixing.noises) / np.sum(self.mixing.noises)
-        self._narrow = {i for i, name in enumerate(speech.groups) if name.startswith(NARROW)}
 
     def draw(self, rng: np.random.Generator, samples: int) -> Mixture:
         """One window of `samples` samples."""
@@ -97,31 +91,15 @@ class Mixer:
         kind = rng.random()
         with_speech = kind >= mixing.noise_only + mixing.silence
         with_noise = mixing.silence <= kind < 1.0 - mixing.clean_only
-        group = self._speaker(rng)
+        group = self.speech.draw_group(rng, balance=mixing.balance)
         silence = np.zeros(samples, dtype=np.float32)
         speech = self._voice(rng, samples, group) if with_speech else silence
         noise, clips = self._noises(rng, samples, group) if with_noise else (silence, ())
-        if with_speech and group in self._narrow:
-            # Full-band noise beside such a voice would teach that speech has no high frequencies.
-            speech, noise = (low_pass(sound, self.sample_rate, NARROW_BAND) for sound in (speech, noise))
         scene = Scene(self.sample_rate, speech, noise)
         if with_speech or with_noise:
             for augmentation in self._chosen("scene", rng):
                 augmentation.apply(scene, rng)
         return self._at_levels(scene, rng, group, clips)
-
-    def _speaker(self, rng: np.random.Generator) -> int:
-        """Number of a speaker, as often a narrow-band one as asked for where there are both kinds."""
-        draw = partial(self.speech.draw_group, rng, balance=self.mixing.balance)
-        if not 0 < len(self._narrow) < len(self.speech.groups):
-            return draw()
-        wanted = rng.random() < self.mixing.narrow
-        group = draw()
-        for _ in range(100):
-            if (group in self._narrow) == wanted:
-                break
-            group = draw()
-        return group
 
     def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
         """Which augmentations of a stage this window gets."""
@@ -153,8 +131,8 @@ class Mixer:
         total, clips = np.zeros(samples, dtype=np.float32), []
         as_recorded = self.mixing.noise_level is not None
         for number in range(int(np.searchsorted(self._counts, rng.random(), side="right")) + 1):
-            one, clip = self._one_noise(rng, samples, group)
-            if rng.random() < self.mixing.envelope:
+            one, clip, steady = self._one_noise(rng, samples, group)
+            if rng.random() < self.mixing.envelope and not steady:
                 one = one * sounds.envelope(samples, rng, self.mixing.envelope_depth)
             lower = rng.uniform(0.0, self.mixing.spread) if number else 0.0
             if not (as_recorded and clip >= 0):
@@ -165,24 +143,29 @@ class Mixer:
             clips.append(clip)
         return total, tuple(clips)
 
-    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, int]:
-        """A noise, and the number of its clip."""
+    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, int, bool]:
+        """A noise, the number of its clip, and whether it was made to run on steadily."""
         mixing, kind = self.mixing, rng.random()
         if kind < mixing.babble:
+            far = mixing.far > 0.0 and rng.random() < mixing.far
+            lead = int(_ROOM_SECONDS * self.sample_rate) if far else 0
             babble = sounds.draw_babble(
-                self.speech, samples, rng, mixing.voices, exclude=group, balance=mixing.balance
+                self.speech, lead + samples, rng, mixing.voices, exclude=group, balance=mixing.balance
             )
             if babble is not None:
-                return babble, BABBLE
+                babble = from_afar(babble, self.sample_rate, rng)[lead:] if far else babble
+                return babble, BABBLE, False
         elif kind < mixing.babble + mixing.coloured:
-            return draw_coloured(samples, self.sample_rate, rng), COLOURED
+            return draw_coloured(samples, self.sample_rate, rng), COLOURED, False
         elif kind < mixing.babble + mixing.coloured + mixing.tones:
-            return draw_tones(samples, self.sample_rate, rng), TONES
+            return draw_tones(samples, self.sample_rate, rng), TONES, False
         clip = self.noise.draw_clip(rng, self.noise.draw_group(rng, balance=mixing.balance))
         chosen = self._chosen("noise", rng)
         needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
-        noise = sounds.noise_stretch(self.noise, clip, needed, rng, mixing.events)
-        return self._reshaped(chosen, noise, rng)[:samples], clip
+        steady = mixing.steady > 0.0 and rng.random() < mixing.steady
+        draw = steady_stretch if steady else partial(sounds.noise_stretch, events=mixing.events)
+        noise = draw(self.noise, clip, needed, rng)
+        return self._reshaped(chosen, noise, rng)[:samples], clip, steady
 
     def _at_levels(
         self, scene: Scene, rng: np.random.Generator, group: int, clips: tuple[int, ...]

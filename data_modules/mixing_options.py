@@ -11,7 +11,7 @@ __all__ = ["Mixing", "belz_blend"]
 
 _RANGES = ("snr", "noise_level", "level", "voices", "pause")
 _PROBABILITIES = (
-    "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "narrow",
+    "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "steady", "far",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ class Mixing:
             signal would pass full scale).
         noises: probabilities of one, two, three ... noises at once; they need not sum to one.
         spread: a second or third noise is up to this many dB below the first.
-        babble: probability that a noise is three to six other speakers of the same split.
+        babble: probability that a noise is several other speakers of the same split (`voices`).
         coloured: probability that a noise is generated: white, pink, brown, of a random slope or spectral shape,
             a band of noise, or a motor (`data_modules.colours`).
         tones: probability that a noise is a generated alarm, siren, bell or insect (`data_modules.tones`).
@@ -45,8 +45,10 @@ class Mixing:
         pause: shortest and longest pause between utterances in seconds.
         balance: speakers and noise categories are drawn by their duration to this power: 0 all alike, 1 by
             duration. Between the two, small ones are heard more often without being worn out.
-        narrow: probability of a window of a speaker whose recordings end at 5 kHz (names that start with
-            ``narrow_``), where the corpus has such speakers beside others; the whole mixture is low-passed then.
+        steady: probability that a recorded noise runs on through the whole window at its own level: as a texture in
+            its likeness that never repeats (`data_modules.textures`), or in a loop with a long cross-fade. `events`
+            and `envelope` hold for the others.
+        far: probability that babble comes from across a room, without a direct sound to speak of.
     """
 
     snr: tuple[float, float] = (-5.0, 20.0)
@@ -67,7 +69,8 @@ class Mixing:
     join: float = 0.3
     pause: tuple[float, float] = (0.1, 0.8)
     balance: float = 0.5
-    narrow: float = 0.25
+    steady: float = 0.0
+    far: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _RANGES:

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_modules.errors import DataError
-from data_modules.levels import active_level
+from data_modules.levels import active_level, to_mono, without_offset
 from data_modules.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
 from data_modules.sources import Item
 from diffgmm.audio import AudioError, read, resample
@@ -137,7 +137,7 @@ def read_item(item: Item, sample_rate: int | None = None) -> tuple[np.ndarray, i
     every, info = read(item.path, start=item.start, seconds=item.seconds or None)
     if item.channel >= info.channels:
         raise AudioError(f"{item.path}: has {info.channels} channel(s), number {item.channel} is asked for")
-    chosen = every.mean(axis=0, dtype=np.float32) if item.channel < 0 else every[item.channel]
+    chosen = to_mono(every) if item.channel < 0 else every[item.channel]
     rate = sample_rate or info.sample_rate
     return resample(chosen, info.sample_rate, rate), rate
 
@@ -150,6 +150,7 @@ def _decode(item: Item, sample_rate: int, keep_silent: bool) -> np.ndarray | str
         return str(error).removeprefix(f"{item.path}: ")
     if len(samples) < MIN_SECONDS * sample_rate:
         return f"shorter than {MIN_SECONDS} s"
+    samples = without_offset(samples)
     if not keep_silent and float(np.max(np.abs(samples))) < SILENT_PEAK:
         return "silent"
     return samples

@@ -100,6 +100,12 @@ def _convolve(samples: np.ndarray, room: Room) -> np.ndarray:
     return both[:, room.lead : room.lead + count]
 
 
+def from_afar(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """A sound from across a room: far more of it comes off the walls than straight, float32 [samples]."""
+    bank = room_bank(sample_rate, (0.3, 1.0), (-15.0, -5.0), 0.05, rooms=32, seed=1)
+    return _convolve(samples, bank[int(rng.integers(len(bank)))])[1]
+
+
 def _split(response: np.ndarray, lead: int, sample_rate: int, early: float) -> Room:
     """Divides a response at `early` seconds after its direct sound, with a short cross-fade."""
     time = (np.arange(len(response)) - lead) / sample_rate

@@ -37,7 +37,7 @@ class Item:
         path: where the file is.
         start: where in the file the clip begins, in seconds.
         seconds: how long it is; 0: up to the end of the file.
-        channel: the channel that is meant, counted from 0; -1: the mean of all.
+        channel: the channel that is meant, counted from 0; -1: all of them, mixed down.
     """
 
     split: str

@@ -17,6 +17,7 @@ from data_modules.augment import (
     Codec,
     NoiseSpeed,
     NoiseTilt,
+    Offset,
     Quantise,
     Reverb,
     Scene,
@@ -39,6 +40,7 @@ ALL: list[Augmentation] = [
     BandLimit(1.0),
     Clip(1.0),
     Quantise(1.0),
+    Offset(1.0),
     Codec(1.0, {"mu_law": 1.0, "adpcm": 1.0, "gsm": 1.0, "mp3": 1.0}),
 ]
 ADDITIVE = [one for one in ALL if one.stage != "noisy"]
@@ -216,6 +218,17 @@ def test_clipping_and_quantising_leave_the_target_alone(train: tuple[Pool, Pool]
         assert not np.array_equal(damaged.noisy, plain.noisy)
 
 
+def test_an_offset_moves_the_noisy_signal_alone(train: tuple[Pool, Pool]) -> None:
+    plain = Mixer(*train, Mixing()).draw(window_rng(4), 16384)
+    for level in (-20.0, 6.0, 60.0):
+        moved = Mixer(*train, Mixing(), [Offset(1.0, (level, level))]).draw(window_rng(4), 16384)
+        assert np.array_equal(moved.clean, plain.clean)
+        difference = moved.noisy - plain.noisy
+        assert np.ptp(difference) < 1e-6 and np.max(np.abs(moved.noisy)) <= 1.0
+        reached = 20 * np.log10(abs(float(difference[0])) / np.sqrt(np.mean(plain.noisy**2)))
+        assert reached == pytest.approx(level, abs=0.01) or np.max(np.abs(moved.noisy)) > 0.999
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -227,6 +240,7 @@ def test_clipping_and_quantising_leave_the_target_alone(train: tuple[Pool, Pool]
         lambda: Clip(0.5, (0.0, 0.5)),
         lambda: Quantise(0.5, bits=(1, 8)),
         lambda: Codec(0.5, {"mp4": 1.0}),
+        lambda: Offset(0.5, (3.0, -3.0)),
         lambda: Codec(0.5, {"mp3": 0.0}),
         lambda: Reverb(0.5, noise=2.0),
         lambda: NoiseSpeed(0.5, (0.1, 1.0)),

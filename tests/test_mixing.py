@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from data_modules.augment import Clip, Codec, Quantise, SpectralTilt
 from data_modules.colours import coloured_noise
 from data_modules.errors import DataError
 from data_modules.keyed import window_rng
-from data_modules.levels import active_level, at_factor, at_snr
+from data_modules.levels import active_level, at_factor, at_snr, frame_powers, to_mono
 from data_modules.mixing import Mixer, Mixing, belz_blend
 from data_modules.pool import Pool
 from data_modules.pool_build import open_pool
 from data_modules.sources import Item
+from data_modules.textures import steady_stretch, texture
 from diffgmm import audio
 
 
@@ -59,34 +61,32 @@ def test_ratio_and_level_are_as_asked(snr: float, level: float, seed: int, gain:
         assert got == pytest.approx(level, abs=0.1)
 
 
-def test_narrow_voices_come_in_narrow_mixtures(
-    train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speech, noise = train
-    plain = Mixing(noise_only=0.0, clean_only=0.0, coloured=1.0, babble=0.0, snr=(0.0, 0.0))
-
-    def above(part: np.ndarray) -> float:
-        power = np.abs(np.fft.rfft(part)) ** 2
-        return float(power[len(power) // 2 + 40 :].sum() / power.sum())
-
-    wide = Mixer(speech, noise, plain).draw(window_rng(6), 16384)
-    assert above(wide.noisy) > 0.01
-    monkeypatch.setattr(speech, "groups", [f"narrow_{name}" for name in speech.groups])
-    narrow = Mixer(speech, noise, plain).draw(window_rng(6), 16384)
-    for part in (narrow.noisy, narrow.clean, narrow.noise):
-        assert above(part) < 1e-3  # the window's cut ends ring
-    assert narrow.snr == pytest.approx(0.0, abs=0.1)  # of what is left
+@given(offset=st.floats(-0.5, 0.5), seed=st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_an_offset_has_no_say_in_levels(offset: float, seed: int) -> None:
+    speech, noise = voice(seed, 0.6), 0.1 * hiss(seed, 0.6)
+    moved = speech + np.float32(offset)
+    assert active_level(moved, RATE) == pytest.approx(active_level(speech, RATE), abs=0.1)
+    assert active_level(np.full(RATE, 0.25, np.float32), RATE) == -math.inf
+    clean, scaled, reached = at_snr(moved, noise + np.float32(offset), RATE, 5.0, -30.0)
+    assert reached == pytest.approx(5.0, abs=1e-6)
+    assert active_level(clean, RATE) - active_level(scaled, RATE) == pytest.approx(5.0, abs=0.1)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_narrow_voices_come_as_often_as_asked_for(
-    train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch, share: float
-) -> None:
-    speech, noise = train
-    monkeypatch.setattr(speech, "groups", [f"narrow_{speech.groups[0]}", *speech.groups[1:]])
-    mixer = Mixer(speech, noise, Mixing(noise_only=0.0, narrow=share))
-    drawn = [mixer.draw(window_rng(8, number), 2048).group for number in range(200)]
-    assert np.mean([group == 0 for group in drawn if group >= 0]) == pytest.approx(share, abs=0.1)
+def test_pools_hold_no_offset_and_no_cancelled_stereo(tmp_path: Path) -> None:
+    sound = voice(1, 0.6)
+    audio.write(tmp_path / "offset.wav", sound[None] + np.float32(0.2), RATE)
+    audio.write(tmp_path / "phase.wav", np.stack([sound, -0.98 * sound]), RATE)
+    audio.write(tmp_path / "plain.wav", sound[None], RATE)
+    items = [
+        Item("train", "speech", name, str(tmp_path / f"{name}.wav")) for name in ("offset", "phase", "plain")
+    ]
+    pool = open_pool(items, RATE, tmp_path / "cache")
+    assert not pool.skipped
+    for clip in range(3):
+        assert np.allclose(pool.read(clip), sound, atol=1e-3)
+    independent = np.stack([hiss(1, 0.5), hiss(2, 0.5)])
+    assert np.allclose(to_mono(independent), independent.mean(0))
 
 
 def test_silence_in_either_part() -> None:
@@ -198,6 +198,60 @@ def test_clips_shorter_than_the_window(tmp_path: Path) -> None:
         assert (np.abs(hum[: 3 * RATE // 160 * 160]).reshape(-1, 160).max(1) > 0).all()
 
 
+def octave_levels(sound: np.ndarray) -> np.ndarray:
+    """Level in dB in each octave from 125 Hz to 8 kHz."""
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    frequency = np.fft.rfftfreq(len(sound), 1 / RATE)
+    edges = 125.0 * 2.0 ** np.arange(7)
+    octaves = itertools.pairwise(edges)
+    return np.array(
+        [10 * np.log10(power[(frequency >= low) & (frequency < high)].mean()) for low, high in octaves]
+    )
+
+
+def test_a_texture_has_the_spectrum_of_its_clip_and_never_repeats() -> None:
+    clip = coloured_noise(2 * RATE, RATE, -2.0, window_rng(1))
+    long = texture(clip, 60 * RATE, RATE, window_rng(2))
+    assert long.shape == (60 * RATE,) and long.dtype == np.float32
+    assert np.mean(long**2) == pytest.approx(1.0, rel=1e-3)
+    got, want = octave_levels(long), octave_levels(clip)
+    assert np.allclose(got - got.mean(), want - want.mean(), atol=1.0)
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(long, 2 * len(long))) ** 2)[: len(long)]
+    assert np.max(np.abs(correlation[RATE // 2 :])) < 0.2 * correlation[0]
+    levels = 10 * np.log10(frame_powers(long, RATE)[:3000].reshape(-1, 25).mean(1))
+    assert levels.std() < 1.5  # a steady clip gives steady noise
+
+
+def test_a_texture_wavers_as_its_clip_does() -> None:
+    time = np.arange(6 * RATE) / RATE
+    clip = hiss(3, 6.0) * (10.0 ** (8.0 * np.sin(2 * np.pi * 0.9 * time) / 20.0)).astype(np.float32)
+    levels = 10 * np.log10(
+        frame_powers(texture(clip, 20 * RATE, RATE, window_rng(1)), RATE).reshape(-1, 5).mean(1)
+    )
+    spectrum = np.abs(np.fft.rfft(levels - levels.mean()))
+    rate = np.fft.rfftfreq(len(levels), 0.1)[int(spectrum.argmax())]
+    assert rate == pytest.approx(0.9, abs=0.2)
+    assert levels.std() == pytest.approx(8.0 / math.sqrt(2.0), rel=0.25)
+
+
+def test_steady_noise_fills_the_window(tmp_path: Path) -> None:
+    for name, seconds in (("click", 0.06), ("hum", 0.7), ("rain", 9.0)):
+        audio.write(tmp_path / f"{name}.wav", hiss(3, seconds)[None], RATE)
+    items = [Item("train", "noise", name, str(tmp_path / f"{name}.wav")) for name in ("click", "hum", "rain")]
+    pool = open_pool(items, RATE, tmp_path / "cache")
+    for number in range(12):
+        for clip in range(3):
+            noise = steady_stretch(pool, clip, 3 * RATE, window_rng(number))
+            assert noise.shape == (3 * RATE,) and noise.dtype == np.float32
+            assert active_level(noise, RATE) == pytest.approx(float(pool.level[clip]), abs=1.5)
+            levels = 10 * np.log10(frame_powers(noise, RATE))
+            assert levels.min() > np.median(levels) - 12.0
+    speech = open_pool([Item("train", "speech", "hum", str(tmp_path / "hum.wav"))], RATE, tmp_path / "cache")
+    mixer = Mixer(speech, pool, Mixing(steady=1.0, noise_only=1.0, clean_only=0.0, babble=0.0, coloured=0.0))
+    one, two = (mixer.draw(window_rng(5, number), 2 * RATE).noise for number in (1, 2))
+    assert np.all(frame_powers(one, RATE) > 0) and not np.array_equal(one, two)
+
+
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_speakers_are_drawn_by_their_balance(train: tuple[Pool, Pool], balance: float) -> None:
     speech, noise = train
@@ -251,6 +305,19 @@ def test_babble_leaves_the_target_out(train: tuple[Pool, Pool], monkeypatch: pyt
         assert 3 <= len(heard) - before <= 6
     assert 1 not in heard
     assert len(set(heard)) == len(speech.groups) - 1
+
+
+def test_babble_from_afar_has_no_pauses(train: tuple[Pool, Pool]) -> None:
+    """Reverberation fills the gaps between the words and lasts beyond them."""
+    mixings = [Mixing(babble=1.0, coloured=0.0, far=far, voices=(1, 1), noise_only=1.0, clean_only=0.0, envelope=0.0)
+               for far in (0.0, 1.0)]  # fmt: skip
+
+    def quiet(mixing: Mixing, number: int) -> float:
+        powers = frame_powers(Mixer(*train, mixing).draw(window_rng(number), 32768).noise, RATE)[20:]
+        return float(np.quantile(powers, 0.1) / powers.mean())
+
+    near, far = (np.mean([quiet(mixing, number) for number in range(12)]) for mixing in mixings)
+    assert far > 1.5 * near
 
 
 @pytest.mark.parametrize(("exponent", "drop"), [(0.0, 0.0), (-1.0, 3.01), (-2.0, 6.02), (1.0, -3.01)])

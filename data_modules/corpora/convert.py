@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from data_modules.corpora.recipe import Condition, Refused
+from data_modules.levels import to_mono
 from diffgmm.audio import AudioError, read, replacing, resample
 
 __all__ = ["G722_RATE", "Prepared", "convert", "decode", "keep"]
@@ -65,7 +66,7 @@ def keep(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray | Refu
         kind: ``speech``, ``noise``, ``clean`` or ``noisy``.
         to_rate: rate of the result in Hz.
     """
-    mono = resample(x.mean(axis=0, dtype=np.float32), rate, to_rate)
+    mono = resample(to_mono(x), rate, to_rate)
     pcm = np.clip(np.rint(mono * np.float32(32768)), -32768, 32767).astype(np.int16)
     if not len(pcm):
         return Refused("short", f"{x.shape[-1]} samples at {rate} Hz")

@@ -1,8 +1,7 @@
 """debian-speech-noise: real speech and noise from pinned Debian packages, without an account.
 
 Speakers and languages are disjoint between train, valid and test; noise is disjoint by package. The variant
-"light" takes the small packages (about 870 MB), "full" all of them (about 5 GB). "extended" and "talkies" have more
-to train with and the same validation and test splits; the talkies' speech (groups `narrow_*`) ends at 4.5 to 5.5 kHz.
+"light" takes the small packages (about 870 MB), "full" all of them (about 5 GB).
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from data_modules.corpora.debian.clips import REJECTS, SAMPLE_RATE, condition, file_stem
 from data_modules.corpora.debian.labels import label_of
-from data_modules.corpora.debian.pins import PINS, Pin
-from data_modules.corpora.debian.pins_extended import ALL_PINS, VARIANTS, packages_of
+from data_modules.corpora.debian.pins import PINS, VARIANTS, Pin, packages_of
 from data_modules.corpora.debian.unpack import unpack, unpacked
 from data_modules.corpora.recipe import Entry, Recipe, Source
 from data_modules.errors import DataError
@@ -24,7 +22,7 @@ from data_modules.sources import SPLITS
 __all__ = ["NAME", "RECIPE", "recipe_of"]
 
 NAME = "debian-speech-noise"
-_BY_FILE = {pin.file_name: pin for pin in ALL_PINS}
+_BY_FILE = {pin.file_name: pin for pin in PINS}
 _STATED = {
     "apt": "Debian bookworm's Packages file",
     "pip": "the Python package index",
@@ -49,12 +47,9 @@ def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None
 
 
 def _entries(folder: Path, variant: str) -> Iterator[Entry]:
-    """By split, package and name: of equal clips the engine keeps the first.
-
-    Those of the larger variants come last, so that they take no clip from the splits that are there without them.
-    """
+    """By split, package and name: of equal clips the engine keeps the first."""
     rows = []
-    for number, pin in enumerate(ALL_PINS):
+    for number, pin in enumerate(PINS):
         if not (folder / pin.file_name).is_dir():
             continue
         for item in unpacked(folder / pin.file_name):
@@ -63,7 +58,7 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
             path = f"{label.split}/{label.kind}/{label.group}/{file_stem(pin.name, item.member)}.flac"
             where = (path, label.split, label.kind, label.group, label.language)
             rows.append((number, Entry(item.path, *where, pin.licence, pin.source, item.member)))
-    rows.sort(key=lambda row: (row[0] >= len(PINS), SPLITS.index(row[1].split), row[0], row[1].path))
+    rows.sort(key=lambda row: (SPLITS.index(row[1].split), row[0], row[1].path))
     for _, entry in rows:
         yield entry
 
@@ -83,7 +78,7 @@ def recipe_of(pins: Callable[[str], tuple[Pin, ...]]) -> Recipe:
         homepage="https://packages.debian.org/bookworm/",
         licence="free, named for each clip: BSD-like, CC-BY(-SA), GPL",
         citation="Debian 12 (bookworm), the packages named in corpus.json",
-        hours={"light": 8.8, "full": 10.6, "extended": 11.1, "talkies": 16.9},
+        hours={"light": 8.8, "full": 10.6},
         download_bytes={variant: sum(pin.size for pin in pins(variant)) for variant in VARIANTS},
         sources=lambda variant: [_source(pin) for pin in pins(variant)],
         entries=_entries,
@@ -97,8 +92,6 @@ def recipe_of(pins: Callable[[str], tuple[Pin, ...]]) -> Recipe:
         unpacked_bytes={  # with the archive inside 0ad-data
             "light": 510_000_000,
             "full": 2_300_000_000,
-            "extended": 2_650_000_000,
-            "talkies": 2_900_000_000,
         },
         condition=condition,
         rejects=REJECTS,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_modules.corpora.recipe import Refused
+from data_modules.levels import to_mono
 from diffgmm.audio import resample
 
 __all__ = ["REJECTS", "SAMPLE_RATE", "clean", "condition", "file_stem", "speech_to_floor_db"]
@@ -60,7 +61,7 @@ def clean(x: np.ndarray, rate: int, kind: str) -> np.ndarray | Refused:
         return Refused("short")
     if np.mean(np.abs(x) >= 0.999) > CLIPPED_FRACTION:
         return Refused("clipped")
-    mono = resample(x.mean(axis=0, dtype=np.float32), rate, SAMPLE_RATE)
+    mono = resample(to_mono(x), rate, SAMPLE_RATE)
     mono = mono - np.float32(mono.mean())
     levels = _frame_levels(mono)
     if levels.max() < SILENT_DB:

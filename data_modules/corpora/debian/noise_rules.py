@@ -11,18 +11,16 @@ import re
 
 from data_modules.corpora.debian.noise_tables_held_out import HELD_OUT_RULES
 from data_modules.corpora.debian.noise_tables_train import TRAIN_RULES
-from data_modules.corpora.debian.rules_extended import EXTENDED_RULES
 
 __all__ = ["CATEGORIES", "noise_category"]
 
 RULES = {**TRAIN_RULES, **HELD_OUT_RULES}
-_ALL_RULES = {**RULES, **EXTENDED_RULES}
 _COMPILED = {
     package: [(re.compile(pattern), category) for pattern, category in rules]
-    for package, rules in _ALL_RULES.items()
+    for package, rules in RULES.items()
 }
 CATEGORIES: tuple[str, ...] = tuple(
-    sorted({category for rules in _ALL_RULES.values() for _, category in rules if category is not None})
+    sorted({category for rules in RULES.values() for _, category in rules if category is not None})
 )
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data_modules.corpora.debian.rules_extended import extended_voice
-
 __all__ = ["Speaker", "speaker_of"]
 
 LANGUAGES_HELD_OUT = frozenset({"it", "el", "fr", "cs"})
@@ -92,5 +90,4 @@ def speaker_of(package: str, member: str) -> Speaker | None:
         return _kde_words(member, "klettres", _KLETTRES_REJECTED)
     if package == "ktuberling-data":
         return _kde_words(member, "ktuberling/sounds", _KTUBERLING_REJECTED)
-    voice = extended_voice(package, member)
-    return None if voice is None else Speaker(*voice, "train")
+    return None

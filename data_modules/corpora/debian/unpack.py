@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO
 
 from data_modules.corpora.debian.pins import Pin
-from data_modules.corpora.debian.talkies import queen_entries, sky_entries
 from data_modules.errors import DataError
 
 __all__ = ["Unpacked", "opensfx_entries", "unpack", "unpacked"]
@@ -28,7 +27,6 @@ _NESTED = {
     "0ad-data": re.compile(r"mods/public/public\.zip$"),
     "ufoai-sound": re.compile(r"\.pk3$"),
     "openarena-data": re.compile(r"\.pk3$"),
-    "nexuiz-data": re.compile(r"/data\.pk3$"),
 }
 
 
@@ -94,7 +92,6 @@ def opensfx_entries(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterator[Unpacked]:
     nested = _NESTED.get(pin.name)
-    table = b""
     if shutil.which("dpkg-deb") is None:
         raise DataError(f"{package}: unpacking needs the program dpkg-deb; install the package dpkg")
     process = subprocess.Popen(
@@ -113,13 +110,9 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
                     yield from _from_zip(inner.path, wanted, shelf)
                     inner.path.unlink()
                 elif name.endswith("opensfx.cat"):
-                    yield from _from_container(opensfx_entries(content.read()), ".wav", wanted, shelf)
-                elif name.endswith("queen.1c"):
-                    yield from _from_container(queen_entries(content.read()), "", wanted, shelf)
-                elif name.endswith("sky.dnr"):  # stands before its heap: packages list files by name
-                    table = content.read()
-                elif name.endswith("sky.dsk"):
-                    yield from _from_container(sky_entries(table, content.read()), "", wanted, shelf)
+                    for title, sound in opensfx_entries(content.read()):
+                        if wanted(title):
+                            yield Unpacked(title, shelf.put(f"{title}.wav", io.BytesIO(sound)).path)
                 elif _AUDIO.search(name) and wanted(name):
                     yield shelf.put(name, content)
         process.stdout.read()  # what pads the archive's end; a closed pipe would look like a failure
@@ -130,15 +123,6 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
     finally:
         process.stdout.close()
         process.wait()
-
-
-def _from_container(
-    entries: Iterator[tuple[str, bytes]], suffix: str, wanted: Wanted, shelf: _Shelf
-) -> Iterator[Unpacked]:
-    for name, sound in entries:
-        if wanted(name):
-            item = shelf.put(name + suffix, io.BytesIO(sound))
-            yield Unpacked(name, item.path)
 
 
 def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable[[], None]) -> None:
