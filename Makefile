@@ -74,21 +74,21 @@ train: install ## train CONFIG=experiments/mini.yaml
 
 peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
 	@$(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/peers/requirements.txt
-	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/peers/requirements-no-deps.txt
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/evaluation/baselines/requirements.txt
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/evaluation/baselines/requirements-no-deps.txt
 	@echo "use them: diffgmm benchmark --set dsn-test --peers all --peers-python .venv-peers/bin/python"
 
 reproduce: install ## reproduce BENCHMARK=dsn from raw data to the table (dsn: 5.3 GB to fetch, then some minutes)
 	@'$(BIN)/diffgmm' reproduce '$(BENCHMARK)'
 
 bench-data: install ## measure mixing, workers' memory and the wait for data against their goals
-	@'$(BIN)/python' -m experiments.bench_data
+	@'$(BIN)/python' -m experiments.bench.data
 
 bench-ddp: install ## measure how training scales: one process against two, a thread each
-	@'$(BIN)/python' -m experiments.bench_ddp
+	@'$(BIN)/python' -m experiments.bench.ddp
 
 bench-speed: install ## measure the shipped models' speed per back end and write it into docs/speed.md
-	@'$(BIN)/python' -m experiments.bench_speed --model base small --markdown docs/speed.md
+	@'$(BIN)/python' -m experiments.bench.speed --model base small --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
 	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules.errors import DataError, require_at_least
-from data_modules.windows import EpochWindows, Example, ResumableLoader, WindowSampler, collate
+from data_modules.windows.mixed import EpochWindows, Example, ResumableLoader, WindowSampler, collate
 
 _SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
 _START_METHODS = (None, "fork", "spawn", "forkserver")
@@ -100,7 +100,7 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         method = self.start_method or multiprocessing.get_start_method(allow_none=True)
         if (method or multiprocessing.get_all_start_methods()[0]) == "forkserver":
             # Its children share these imports instead of repeating them, which spares each some 280 MB.
-            preload = ["torch", "data_modules.windows", "data_modules.paired_windows"]
+            preload = ["torch", "data_modules.windows", "data_modules.windows.recorded"]
             multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         return {
             "num_workers": self.num_workers,

@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader
 
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
-from data_modules.collection import Collection
 from data_modules.errors import require_at_least
-from data_modules.mixing import Mixer, Mixing
-from data_modules.pairs import FixedPairs, choose_pairs
-from data_modules.pool import Pool
-from data_modules.windows import MixtureWindows, ResumableLoader
+from data_modules.mixing.mixer import Mixer, Mixing
+from data_modules.pools.collection import Collection
+from data_modules.pools.pool import Pool
+from data_modules.windows.fixed_pairs import FixedPairs, choose_pairs
+from data_modules.windows.mixed import MixtureWindows, ResumableLoader
 
 
 class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):

@@ -7,12 +7,12 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from data_modules.base import PooledDataModule
-from data_modules.collection import resolve_corpus
 from data_modules.errors import DataError, require_at_least
-from data_modules.matching import PairedFile, match_folders, match_items
-from data_modules.paired_windows import PairedPools, PairWindows, WholePairs
-from data_modules.sources import PAIR_KINDS, Item, corpus_items, split_off
-from data_modules.windows import ResumableLoader
+from data_modules.pools.collection import resolve_corpus
+from data_modules.pools.matching import PairedFile, match_folders, match_items
+from data_modules.pools.sources import PAIR_KINDS, Item, corpus_items, split_off
+from data_modules.windows.mixed import ResumableLoader
+from data_modules.windows.recorded import PairedPools, PairWindows, WholePairs
 
 
 class PairedFolders(PooledDataModule[PairedPools]):

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_modules.errors import DataError
-from data_modules.pairs import write_pairs
+from data_modules.offline.pair_folder import write_pairs
 
 CONFIG = Path(__file__).with_name("mini.yaml")
 MARK = ".written-by-diffgmm-demo"

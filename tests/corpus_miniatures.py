@@ -148,7 +148,7 @@ def _librispeech(archive: str, readers: Sequence[int], utterances: int) -> bytes
 
 
 def esc50() -> bytes:
-    from data_modules.corpora.librispeech_esc50 import CLASSES
+    from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
 
     noises = sounds("noise", 1.0)  # the real ones last five seconds
     table = io.StringIO()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import data_modules
-from data_modules.collection import Collection
-from data_modules.pool import Pool
+from data_modules.pools.collection import Collection
+from data_modules.pools.pool import Pool
 from diffgmm import audio
 
 RATE = 16000

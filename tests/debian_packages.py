@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_modules.corpora.debian.clips import SAMPLE_RATE
-from data_modules.corpora.debian.pins import PINS, Pin
+from data_modules.corpora.recipes.debian.clips import SAMPLE_RATE
+from data_modules.corpora.recipes.debian.pins import PINS, Pin
 from data_modules.mini import mini_corpus
-from diffgmm.audio import sha256_of
+from diffgmm.utils.files import sha256_of
 
 PIN = {pin.name: pin for pin in PINS}
 FESTVOX = "usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav"

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from diffgmm.denoiser import DiffGMM
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge
-from diffgmm.representation import Complex
-from diffgmm.samplers import Estimate
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.sampler_options import Estimate
+from diffgmm.networks import UNet
+from diffgmm.training.module import DiffGMM
 
 
 class Pairs(Dataset[dict[str, Any]]):
@@ -106,9 +107,9 @@ class Loader(L.LightningDataModule):
 
 def two_processes(signals: Path, folder: Path) -> None:
     """Validate seven pairs on two processes; rank zero writes what was logged to ``folder/logged.pt``."""
-    from diffgmm.callbacks.examples import LogExamples
-    from diffgmm.callbacks.quality import QualityMetrics
-    from diffgmm.metrics.modules import SiSdr
+    from diffgmm.metrics.torch_modules import SiSdr
+    from diffgmm.training.callbacks.examples import LogExamples
+    from diffgmm.training.callbacks.quality import QualityMetrics
 
     class WithMetric(Gate):
         """Also a torchmetrics class, reduced by Lightning; it cannot tell that an item is repeated."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
+from diffgmm.diffusion.mixture import GaussianMixture
 
 NOISE = ((0.7, 0.3), (-1.0, 2.0), (0.09, 0.25))  # weights, means, variances
 CLEAN = ((0.4, 0.6), (0.0, 1.5), (0.5, 0.04))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import yaml
 
-from diffgmm.callbacks.checkpoints import AtomicCheckpoints
+from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints
 
 ROOT = Path(__file__).parents[1]
 

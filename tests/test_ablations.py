@@ -17,12 +17,13 @@ import torch
 import yaml
 
 from data_modules.errors import DataError
-from data_modules.pairs import write_pairs
-from diffgmm.model import MixtureDenoiser, save_model
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge
-from diffgmm.representation import Complex
-from diffgmm.rules import RULES
+from data_modules.offline.pair_folder import write_pairs
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.representation import RULES, Complex
+from diffgmm.diffusion.saving import save_model
+from diffgmm.networks import UNet
 from experiments.ablations import nfe, plan
 from experiments.ablations.__main__ import _parser, main
 from experiments.ablations.plan import Variant

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.corpora import archives
-from data_modules.corpora.archives import is_archive, unpack
+from data_modules.corpora.fetch import archives
+from data_modules.corpora.fetch.archives import is_archive, unpack
 from data_modules.errors import DataError
 
 FILES = {"a.wav": b"one", "speakers/p225/b.wav": b"two" * 1000, "speakers/p226/c.txt": b""}

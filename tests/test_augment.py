@@ -24,12 +24,12 @@ from data_modules.augment import (
     SpectralTilt,
     Speed,
 )
+from data_modules.augment.reverb import room_bank
 from data_modules.errors import DataError
-from data_modules.keyed import window_rng
-from data_modules.mixing import Mixer, Mixing
-from data_modules.pool import Pool
-from data_modules.rooms import room_bank
+from data_modules.mixing.mixer import Mixer, Mixing
+from data_modules.pools.pool import Pool
 from diffgmm import audio
+from diffgmm.utils.random import window_rng
 
 ALL: list[Augmentation] = [
     Speed(1.0),

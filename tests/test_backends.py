@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from tiny_model import tiny
 
-from diffgmm import backends
-from diffgmm.backends import is_default, open_backend
 from diffgmm.cli.main import main
-from diffgmm.export import export
-from diffgmm.inference import Denoiser, available_models
-from diffgmm.model import load_model, save_model
-from diffgmm.shipped import PRETRAINED, ModelError
-from diffgmm.streaming import StreamingDenoiser
+from diffgmm.diffusion.pretrained import PRETRAINED, ModelError
+from diffgmm.diffusion.saving import load_model, save_model
+from diffgmm.inference import Denoiser, backends
+from diffgmm.inference.backends import is_default, open_backend
+from diffgmm.inference.denoiser import available_models
+from diffgmm.inference.export import export
+from diffgmm.inference.streaming import StreamingDenoiser
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,7 +123,7 @@ def test_live_sound_from_the_graph_alone(stem: Path, pair: tuple[np.ndarray, np.
     text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
     assert "torch" not in code and "diffgmm" not in code
-    from diffgmm.streaming import window_sizes
+    from diffgmm.inference.streaming import window_sizes
 
     names: dict = {"sizes": window_sizes(16000, 255)}
     exec(

@@ -12,8 +12,8 @@ from data_corpus import RATE, hiss, voice
 
 from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
-from data_modules.pool_build import open_pool
-from data_modules.sources import Item, folder_items
+from data_modules.pools.build import open_pool
+from data_modules.pools.sources import Item, folder_items
 from diffgmm.audio import resample
 
 

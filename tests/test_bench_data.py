@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import bench_data
-from experiments.bench_mixing import measure
-from experiments.bench_training import sparse_pool, unique_memory
+from experiments.bench import data
+from experiments.bench.mixing import measure
+from experiments.bench.training import sparse_pool, unique_memory
 
 
 def test_rates_count_calls() -> None:
@@ -26,7 +26,7 @@ def test_mixing_and_files_are_measured_and_written(
 ) -> None:
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path / "home"))
     file = tmp_path / "figures.json"
-    assert bench_data.main(["--seconds", "0.05", "--only", "mixing", "files", "--json", str(file)]) == 0
+    assert data.main(["--seconds", "0.05", "--only", "mixing", "files", "--json", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "goal 1000" in printed and "goal 150" in printed
     figures = json.loads(file.read_text())

@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_modules.pairs import write_pairs
-from diffgmm import audio, metrics, peers, results
-from diffgmm.benchmark import costs, running, systems
-from diffgmm.benchmark.cache import Lines, SystemCache, metric_version, slug
-from diffgmm.benchmark.enhancing import enhance_set
-from diffgmm.benchmark.errors import BenchmarkError
-from diffgmm.benchmark.identity import code_sha256
-from diffgmm.benchmark.model import macs
-from diffgmm.benchmark.pairset import load_set
-from diffgmm.benchmark.running import Runner, SystemFailed
-from diffgmm.benchmark.scoring import score_file
-from diffgmm.benchmark.systems import Candidate, command_system
-from diffgmm.benchmark.table import render
+from data_modules.offline.pair_folder import write_pairs
+from diffgmm import audio, metrics
 from diffgmm.cli.main import main
+from diffgmm.evaluation import baselines, results
+from diffgmm.evaluation.benchmark import costs, running, systems
+from diffgmm.evaluation.benchmark.cache import Lines, SystemCache, metric_version, slug
+from diffgmm.evaluation.benchmark.enhancing import enhance_set
+from diffgmm.evaluation.benchmark.errors import BenchmarkError
+from diffgmm.evaluation.benchmark.model import macs
+from diffgmm.evaluation.benchmark.pairset import load_set
+from diffgmm.evaluation.benchmark.running import Runner, SystemFailed
+from diffgmm.evaluation.benchmark.scoring import score_file
+from diffgmm.evaluation.benchmark.systems import Candidate, command_system
+from diffgmm.evaluation.benchmark.table import render
+from diffgmm.evaluation.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
 from diffgmm.metrics import Score
-from diffgmm.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
 
 COPY = "import shutil, sys; shutil.copy(*sys.argv[1:3])"
 # Writes down every call; fails where a file named STOP says so.
@@ -370,16 +370,16 @@ def test_missing_scores_are_remembered_with_their_reason(tmp_path: Path) -> None
 
 
 def test_identity_follows_the_code_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffgmm.benchmark import identity
+    from diffgmm.utils.code_version import code_sha256
 
     read: list[str] = []
     before = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda self: (read.append(str(self)), before(self))[1])
     code_sha256.cache_clear()
-    identity.code_sha256("diffgmm.inference")
+    code_sha256("diffgmm.inference.denoiser")
     names = {Path(name).name for name in read}
-    assert {"inference.py", "model.py", "unet.py", "samplers.py", "mixture.py", "longform.py"} <= names
-    assert not names & {"losses.py", "denoiser.py", "pesq.py", "table.py"}
+    assert {"denoiser.py", "model.py", "unet.py", "samplers.py", "mixture.py", "window_grid.py"} <= names
+    assert not names & {"losses.py", "module.py", "pesq.py", "table.py"}
     assert metric_version("stoi") != metric_version("estoi") != metric_version("lsd")
 
 
@@ -432,7 +432,7 @@ def test_the_table_marks_the_best_but_never_the_input() -> None:
 
 def test_peers_need_nothing_of_diffgmm() -> None:
     """They also run in an interpreter without it."""
-    folder = Path(peers.__file__).parent
+    folder = Path(baselines.__file__).parent
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
@@ -441,12 +441,12 @@ def test_peers_need_nothing_of_diffgmm() -> None:
                 name for name in names if name.split(".")[0] in ("diffgmm", "data_modules", "torch")
             ], path
     assert {path.stem for path in folder.glob("*.py")} == {
-        *peers.MODULES.values(),
+        *baselines.MODULES.values(),
         "__init__",
         "base",
         "worker",
     }
-    assert all(peers.peer(name).name == name for name in peers.MODULES)
+    assert all(baselines.peer(name).name == name for name in baselines.MODULES)
 
 
 def peers_python() -> str:
@@ -454,7 +454,7 @@ def peers_python() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", peers.MODULES)
+@pytest.mark.parametrize("name", baselines.MODULES)
 def test_peers_are_aligned(name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """The stated lag is what cross-correlation finds, to within two samples."""
     told = systems.known_peers(peers_python())[name]

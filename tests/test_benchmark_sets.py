@@ -31,6 +31,7 @@ from data_modules.benchmarks.plans import PLANS
 from data_modules.corpora.manifest import Clip, write_manifest
 from data_modules.errors import DataError
 from diffgmm import audio
+from diffgmm.utils.files import sha256_of
 
 
 def tone(frequency: float, rate: int, samples: int) -> np.ndarray:
@@ -204,7 +205,7 @@ def test_recorded_pairs_are_known_by_their_checksums(
         DataError, match=r"not the file of https://github.com/facebookresearch/denoiser, commit"
     ):
         benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets")
-    own = {name: audio.sha256_of(tmp_path / name) for name in told["files"]}
+    own = {name: sha256_of(tmp_path / name) for name in told["files"]}
     monkeypatch.setattr(real, "LIST", tmp_path / "list.json")
     real.LIST.write_text(json.dumps({**told, "files": own}))
     made = json.loads(benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets").read_text())

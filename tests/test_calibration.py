@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from diffgmm.calibration import CRITERIA, Answers, Criterion, collect, fit, score
 from diffgmm.cli.main import main
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.saving import load_model, save_model
+from diffgmm.evaluation.calibration import CRITERIA, Answers, Criterion, collect, fit, score
 from diffgmm.inference import Denoiser
-from diffgmm.mixture import GaussianMixture
-from diffgmm.model import MixtureDenoiser, load_model, save_model
 from diffgmm.networks import UNet
-from diffgmm.representation import Complex
 
 
 def too_sure(factor: float) -> Answers:

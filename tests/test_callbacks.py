@@ -22,15 +22,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
 from diffgmm import metrics
-from diffgmm.callbacks import diagnostics
-from diffgmm.callbacks.diagnostics import MixtureDiagnostics
-from diffgmm.callbacks.examples import LogExamples
-from diffgmm.callbacks.quality import QualityMetrics
-from diffgmm.callbacks.throughput import Throughput
+from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.metrics.coverage import Coverage
 from diffgmm.metrics.crps import Crps
 from diffgmm.metrics.nll import Nll
-from diffgmm.mixture import GaussianMixture
+from diffgmm.training.callbacks import diagnostics
+from diffgmm.training.callbacks.diagnostics import MixtureDiagnostics
+from diffgmm.training.callbacks.examples import LogExamples
+from diffgmm.training.callbacks.quality import QualityMetrics
+from diffgmm.training.callbacks.throughput import Throughput
 
 PairOfSignals = tuple[np.ndarray, np.ndarray]
 RATE = 16000

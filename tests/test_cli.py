@@ -11,8 +11,8 @@ import pytest
 
 import diffgmm
 from diffgmm.audio import AudioError
-from diffgmm.cli.errors import complain, exit_code
 from diffgmm.cli.main import TRAINING, VERBS, main
+from diffgmm.utils.errors import complain, exit_code
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "diffgmm.cli.main"]

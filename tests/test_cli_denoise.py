@@ -17,11 +17,13 @@ import torch
 
 from diffgmm import audio
 from diffgmm.cli.main import main
-from diffgmm.inference import Denoiser, available_models
-from diffgmm.model import MixtureDenoiser, save_model
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.sampler_options import ESTIMATES
+from diffgmm.diffusion.saving import save_model
+from diffgmm.inference import Denoiser
+from diffgmm.inference.denoiser import available_models
 from diffgmm.networks import UNet
-from diffgmm.representation import Complex
-from diffgmm.samplers import ESTIMATES
 
 ROOT = Path(__file__).parents[1]
 

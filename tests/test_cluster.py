@@ -15,8 +15,8 @@ from short_runs import ROOT, checkpoint, configuration
 from test_many_devices import run
 
 from diffgmm.cli.main import main
-from diffgmm.listeners import NEEDED
-from experiments.bench_ddp import free_port
+from diffgmm.training.perceptual import NEEDED
+from experiments.bench.ddp import free_port
 
 CLUSTER = ROOT / "experiments" / "cluster"
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def test_kubeflow_variables_make_one_job_of_two_processes(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_sharded_training_gives_the_same_weights(tmp_path: Path) -> None:
     """FSDP2 on two processors' worth of processes, against one process with the same step; then continued."""
-    callback = {"class_path": "diffgmm.callbacks.sharding.ShardNetwork"}
+    callback = {"class_path": "diffgmm.training.callbacks.sharding.ShardNetwork"}
     alone, shared = (
         configuration(tmp_path / name, max_epochs=1, callbacks=[callback]) for name in ("alone", "shared")
     )

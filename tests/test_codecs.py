@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from data_corpus import voice
 
-from data_modules.codecs import KINDS, Codec, character, transcode
-from data_modules.keyed import window_rng
-from data_modules.levels import active_level
+from data_modules.augment.codecs import KINDS, Codec, character, transcode
+from diffgmm.audio.levels import active_level
+from diffgmm.utils.random import window_rng
 
 SETTINGS = [(kind, level) for kind, codec in KINDS.items() for level in codec.levels or (None,)]
 

@@ -11,12 +11,6 @@ import pytest
 from debian_packages import LINGWARE, PIN, container, tone, wav_bytes
 
 from data_modules import home
-from data_modules.corpora.debian.clips import SAMPLE_RATE, clean, file_stem, speech_to_floor_db
-from data_modules.corpora.debian.labels import Label, label_of
-from data_modules.corpora.debian.noise_rules import CATEGORIES, RULES, noise_category
-from data_modules.corpora.debian.pins import PINS, packages_of
-from data_modules.corpora.debian.speech_rules import speaker_of
-from data_modules.corpora.debian.unpack import opensfx_entries
 from data_modules.corpora.manifest import (
     SPLITS,
     Clip,
@@ -26,6 +20,12 @@ from data_modules.corpora.manifest import (
     write_manifest,
 )
 from data_modules.corpora.recipe import Refused
+from data_modules.corpora.recipes.debian.clips import SAMPLE_RATE, clean, file_stem, speech_to_floor_db
+from data_modules.corpora.recipes.debian.labels import Label, label_of
+from data_modules.corpora.recipes.debian.noise_rules import CATEGORIES, RULES, noise_category
+from data_modules.corpora.recipes.debian.pins import PINS, packages_of
+from data_modules.corpora.recipes.debian.speech_rules import speaker_of
+from data_modules.corpora.recipes.debian.unpack import opensfx_entries
 from data_modules.errors import DataError
 
 FISH = "usr/share/games/fillets-ng/sound"

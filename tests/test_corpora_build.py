@@ -17,14 +17,14 @@ import pytest
 import soundfile
 from debian_packages import PIN, make_packages, mini
 
-from data_modules.corpora import debian_speech_noise
-from data_modules.corpora.debian.pins import PINS, Pin, packages_of
-from data_modules.corpora.debian_speech_noise import NAME, RECIPE, recipe_of
-from data_modules.corpora.engine import prepare
+from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Recipe
+from data_modules.corpora.recipes import debian_speech_noise
+from data_modules.corpora.recipes.debian.pins import PINS, Pin, packages_of
+from data_modules.corpora.recipes.debian_speech_noise import NAME, RECIPE, recipe_of
 from data_modules.errors import DataError
-from diffgmm.audio import sha256_of
+from diffgmm.utils.files import sha256_of
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb to make packages")
 
@@ -41,7 +41,7 @@ def tree(folder: Path) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """These packages want no room for whole corpora."""
-    monkeypatch.setattr("data_modules.corpora.engine.require_space", lambda folder, needs: None)
+    monkeypatch.setattr("data_modules.corpora.build.engine.require_space", lambda folder, needs: None)
 
 
 @pytest.fixture
@@ -150,9 +150,9 @@ PACKAGES = os.environ.get("DIFFGMM_DEBIAN_PACKAGES", "")
 SCRIPT = """
 import sys
 from pathlib import Path
-from data_modules.corpora.debian.pins import packages_of
-from data_modules.corpora.debian_speech_noise import recipe_of
-from data_modules.corpora.engine import prepare
+from data_modules.corpora.recipes.debian.pins import packages_of
+from data_modules.corpora.recipes.debian_speech_noise import recipe_of
+from data_modules.corpora.build.engine import prepare
 if __name__ == "__main__":
     there = Path(sys.argv[1])
     pins = tuple(pin for pin in packages_of("light") if (there / pin.file_name).is_file())

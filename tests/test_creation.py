@@ -15,17 +15,17 @@ import pytest
 import torch
 from data_corpus import real_or_made
 
-from data_modules import creation_run
-from data_modules.collection import Collection
-from data_modules.creation import PRESETS, spectrogram_db
-from data_modules.creation_run import create_pairs
 from data_modules.errors import DataError
-from data_modules.keyed import window_rng
-from data_modules.mixing import Mixer
+from data_modules.mixing.mixer import Mixer
+from data_modules.offline import run
+from data_modules.offline.arrays import PRESETS, spectrogram_db
+from data_modules.offline.run import create_pairs
 from data_modules.paired import PairedFolders
+from data_modules.pools.collection import Collection
 from diffgmm import audio
 from diffgmm.cli.main import main
-from diffgmm.representation import Magnitude
+from diffgmm.diffusion.representation import Magnitude
+from diffgmm.utils.random import window_rng
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_stopped_runs_go_on_and_end_the_same(
     target, part = tmp_path / "pairs", tmp_path / ".pairs.part"
 
     def stop_after(blocks: int) -> None:
-        real, count = creation_run.write_block, 0
+        real, count = run.write_block, 0
 
         def counted(block: object) -> int:
             nonlocal count
@@ -128,7 +128,7 @@ def test_stopped_runs_go_on_and_end_the_same(
             return real(block)  # type: ignore[arg-type]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(creation_run, "write_block", counted)
+            patch.setattr(run, "write_block", counted)
             with pytest.raises(KeyboardInterrupt):
                 create_pairs(target, 150, corpus=str(corpus), cache=cache, workers=1)
 
@@ -146,7 +146,7 @@ def test_stopped_runs_go_on_and_end_the_same(
 
 _RUN = """
 import sys
-from data_modules.creation_run import create_pairs
+from data_modules.offline.run import create_pairs
 if __name__ == "__main__":
     create_pairs(sys.argv[1], 150, corpus=sys.argv[2], cache=sys.argv[3], workers=2)
 """
@@ -159,7 +159,7 @@ def test_killed_runs_with_several_processes_end_the_same(
     script, target = tmp_path / "run.py", tmp_path / "pairs"
     script.write_text(_RUN)
     command = [sys.executable, str(script), str(target), str(corpus), str(cache)]
-    environment = {"PYTHONPATH": str(Path(creation_run.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(Path(run.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
     for delay in (0.2, 0.6, 0.0, 1.0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
         while process.poll() is None and not (tmp_path / ".pairs.part" / "train").exists():

@@ -15,11 +15,12 @@ import pytest
 import soundfile
 from data_corpus import RATE, hiss, make_corpus, voice
 
+from data_modules.corpora.records import of_corpus, sample
 from data_modules.inspect.measure import own_snr
-from data_modules.inspect.records import of_corpus, sample
 from data_modules.inspect.survey import distribution
 from data_modules.inspect.text import table
-from diffgmm import audio, sheets
+from diffgmm import audio
+from diffgmm.audio import contact_sheet
 from diffgmm.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -296,10 +297,15 @@ def test_tables_line_up() -> None:
 
 
 def test_sheets_take_any_clips(tmp_path: Path) -> None:
-    rows = [sheets.Row("none", "", []), sheets.Row("odd", "note", [("silence", np.zeros(100, np.float32))])]
-    sheets.contact_sheet(rows, RATE, tmp_path / "a.png", title="odd")
-    sheets.histograms({"nothing, dB": {"train": sheets.Histogram(0.0, 1.0, [0, 0])}}, tmp_path / "b.png")
-    sheets.histograms({}, tmp_path / "c.png")
+    rows = [
+        contact_sheet.Row("none", "", []),
+        contact_sheet.Row("odd", "note", [("silence", np.zeros(100, np.float32))]),
+    ]
+    contact_sheet.contact_sheet(rows, RATE, tmp_path / "a.png", title="odd")
+    contact_sheet.histograms(
+        {"nothing, dB": {"train": contact_sheet.Histogram(0.0, 1.0, [0, 0])}}, tmp_path / "b.png"
+    )
+    contact_sheet.histograms({}, tmp_path / "c.png")
     assert all((tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in "abc")
 
 

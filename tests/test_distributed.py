@@ -13,9 +13,9 @@ import pytest
 import torch
 from gate_module import Loader, Pairs, tiny_denoiser
 
-from diffgmm.callbacks.diagnostics import MixtureDiagnostics
-from diffgmm.callbacks.quality import QualityMetrics
-from diffgmm.samplers import Estimate
+from diffgmm.diffusion.sampler_options import Estimate
+from diffgmm.training.callbacks.diagnostics import MixtureDiagnostics
+from diffgmm.training.callbacks.quality import QualityMetrics
 
 
 def validate(signals: Path, folder: Path, estimate: Estimate, devices: int, count: int) -> dict[str, float]:

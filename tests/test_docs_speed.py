@@ -11,7 +11,8 @@ import pytest
 
 from diffgmm import audio
 from diffgmm.cli.main import main
-from experiments import bench_speed, marks
+from experiments.bench import speed
+from experiments.release import marks
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
@@ -71,10 +72,10 @@ def test_the_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "base",
         "small",
     ]
-    assert bench_speed.main([*options, "--markdown", str(page)]) == 0
+    assert speed.main([*options, "--markdown", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
     assert "| onnxruntime | 1-s window |" in text and text.count("| absent | not installed |") == 2
     assert "\n`base`, " in text and "\n\n`small`, " in text
     page.write_text("nothing")
-    assert bench_speed.main([*options, "--markdown", str(page)]) == 2 and "marks" in capsys.readouterr().err
+    assert speed.main([*options, "--markdown", str(page)]) == 2 and "marks" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def test_named_files_are_there() -> None:
 
 @pytest.mark.slow
 def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
-    from data_modules.pairs import write_pairs
+    from data_modules.offline.pair_folder import write_pairs
 
     write_pairs(tmp_path / "pairs", "test", 1, seconds=3.0, snrs=(5.0,))
     (noisy,) = (tmp_path / "pairs" / "noisy").iterdir()
@@ -53,8 +53,8 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.bench_uncertainty import main
-    from experiments.marks import MARKS
+    from experiments.bench.uncertainty import main
+    from experiments.release.marks import MARKS
 
     page = tmp_path / "page.md"
     page.write_text("before\n")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from file_server import serving
 
-from data_modules.corpora import transfer
-from data_modules.corpora.checksums import Ledger, WrongChecksum, checksum_of
-from data_modules.corpora.download import fetch, missing_bytes
+from data_modules.corpora.fetch import transfer
+from data_modules.corpora.fetch.checksums import Ledger, WrongChecksum, checksum_of
+from data_modules.corpora.fetch.download import fetch, missing_bytes
 from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 

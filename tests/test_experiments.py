@@ -13,12 +13,13 @@ import yaml
 from torch import nn
 
 from diffgmm.cli.main import main
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Blend
+from diffgmm.diffusion.representation import RULES, Learned, Magnitude, make_rule
+from diffgmm.diffusion.saving import build, describe, load_model, save_model
 from diffgmm.inference import Denoiser
-from diffgmm.model import MixtureDenoiser, build, describe, load_model, save_model
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Blend
-from diffgmm.representation import Magnitude
-from diffgmm.rules import RULES, Learned, make_rule
+from diffgmm.networks import UNet
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -193,7 +194,7 @@ def test_the_paper_at_48_khz_and_on_pairs(tmp_path: Path, monkeypatch: pytest.Mo
     )  # fmt: skip
     checkpoint = fit(tmp_path / "high", "diffgmm_1d.yaml", *MINI, *high, "--data.batch_size=2")
     assert load_model(checkpoint)[1]["sample_rate"] == 48000
-    from data_modules.pairs import write_pairs
+    from data_modules.offline.pair_folder import write_pairs
 
     write_pairs(tmp_path / "pairs", "test", 2, seconds=1.5, snrs=(5.0,))
     folders = [f"--data.{split}{kind}={tmp_path / 'pairs' / kind}" for split in ("", "valid_") for kind in

@@ -17,11 +17,11 @@ import torch
 from short_runs import ROOT, assert_same_run, checkpoint, configuration, finished, training
 from test_resume import wait_for
 
-from diffgmm.callbacks.checkpoints import AtomicCheckpoints, is_whole
-from diffgmm.callbacks.errors import TrainingError
-from diffgmm.callbacks.nonfinite import NonFinite, replay
-from diffgmm.cli import resume
 from diffgmm.cli.main import main
+from diffgmm.training import resume
+from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, is_whole
+from diffgmm.training.callbacks.nonfinite import NonFinite, replay
+from diffgmm.training.errors import TrainingError
 
 
 def state(size: int = 1000) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from data_modules.augment.formants import Formants, move_formants
 from data_modules.errors import DataError
-from data_modules.formants import Formants, move_formants
 
 RATE = 16000
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from data_modules import colours, tones
-from data_modules.keyed import window_rng
+from data_modules.mixing import coloured_noise, tones
+from diffgmm.utils.random import window_rng
 
 Make = Callable[[int, int, np.random.Generator], np.ndarray]
 KINDS: list[Make] = [
-    colours.shaped_noise,
-    colours.band_noise,
-    colours.motor,
-    colours.draw_coloured,
+    coloured_noise.shaped_noise,
+    coloured_noise.band_noise,
+    coloured_noise.motor,
+    coloured_noise.draw_coloured,
     tones.beeps,
     tones.siren,
     tones.bell,
@@ -63,7 +63,7 @@ def test_tones_stand_out_and_noises_do_not() -> None:
         )  # share of the strongest 0.5 % of bins
 
     tonal = [peakiness(make, number) for make in (tones.beeps, tones.bell) for number in range(20)]
-    noisy = [peakiness(colours.shaped_noise, number) for number in range(20)]
+    noisy = [peakiness(coloured_noise.shaped_noise, number) for number in range(20)]
     assert np.median(tonal) > 0.5
     assert np.median(noisy) < 0.3
 
@@ -72,15 +72,15 @@ def test_spectral_shapes_differ_from_draw_to_draw() -> None:
     edges = [100, 200, 400, 800, 1600, 3200, 6400]
     levels = []
     for number in range(30):
-        power = spectrum(colours.shaped_noise(16000, 16000, window_rng(number)))
+        power = spectrum(coloured_noise.shaped_noise(16000, 16000, window_rng(number)))
         levels.append([10 * np.log10(power[low : 2 * low].mean()) for low in edges])
     assert np.std(levels, axis=0).min() > 4.0
 
 
 def test_pulsing_changes_the_level_in_time() -> None:
-    noise = colours.coloured_noise(32000, 16000, 0.0, window_rng(1))
+    noise = coloured_noise.coloured_noise(32000, 16000, 0.0, window_rng(1))
     depths = []
     for number in range(20):
-        frames = colours.pulsing(noise, 16000, window_rng(number)).reshape(-1, 160)
+        frames = coloured_noise.pulsing(noise, 16000, window_rng(number)).reshape(-1, 160)
         depths.append(np.std(10 * np.log10((frames**2).mean(1))))
     assert np.median(depths) > 2.0

@@ -14,13 +14,14 @@ from lightning.pytorch.loggers import CSVLogger
 from short_runs import configuration
 from test_many_devices import run
 
-from diffgmm.callbacks.gradients import LossGradients, loss_gradients
 from diffgmm.cli.main import main
-from diffgmm.denoiser import DiffGMM
-from diffgmm.losses import WeightedLoss
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge
-from diffgmm.representation import Complex
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.representation import Complex
+from diffgmm.networks import UNet
+from diffgmm.training.callbacks.gradients import LossGradients, loss_gradients
+from diffgmm.training.losses import WeightedLoss
+from diffgmm.training.module import DiffGMM
 
 PairOfSignals = tuple[np.ndarray, np.ndarray]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.representation import Complex
 from diffgmm.inference import Denoiser
-from diffgmm.model import MixtureDenoiser
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.representation import Complex
-from experiments.grow import grow
+from diffgmm.networks import UNet
+from experiments.release.grow import grow
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_command(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "experiments.grow",
+        "experiments.release.grow",
         "base",
         str(target),
         "--hidden",

@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffgmm.inference import Denoiser, available_models, model_path
-from diffgmm.longform import WindowGrid
-from diffgmm.model import Enhanced, MixtureDenoiser, ModelError, load_model, save_model
+from diffgmm.diffusion.model import Enhanced, MixtureDenoiser, ModelError
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.sampler_options import Estimate
+from diffgmm.diffusion.saving import load_model, save_model
+from diffgmm.inference import Denoiser
+from diffgmm.inference.denoiser import available_models, model_path
+from diffgmm.inference.window_grid import WindowGrid
 from diffgmm.networks import UNet, fused
-from diffgmm.representation import Complex
-from diffgmm.samplers import Estimate
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,13 +9,14 @@ import pytest
 import torch
 from known import NOISE, conditional_entropy, density, draw, posterior
 
-from diffgmm.callbacks.diagnostics import summary, tally
-from diffgmm.model import MixtureDenoiser
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge, time_grid
-from diffgmm.representation import Complex, Waveform
-from diffgmm.samplers import reverse
-from diffgmm.states import TrainingStates
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Bridge, time_grid
+from diffgmm.diffusion.representation import Complex, Waveform
+from diffgmm.diffusion.samplers import reverse
+from diffgmm.networks import UNet
+from diffgmm.training.callbacks.diagnostics import summary, tally
+from diffgmm.training.noising import TrainingStates
 
 
 def test_the_conditional_entropy_is_the_mean_nll_of_the_posterior() -> None:
@@ -66,7 +67,7 @@ def short_training(depth: float, losses: Mapping[str, float]) -> dict[str, float
     At the start the weights of two of three components are e^-depth in every bin; 0: an ordinary start.
     """
     from data_modules.noisy_speech import NoisySpeech
-    from diffgmm.losses import WeightedLoss
+    from diffgmm.training.losses import WeightedLoss
 
     torch.manual_seed(0)
     net = UNet([8, 12], [[4, 1], [4, 1]], features=8)

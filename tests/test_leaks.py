@@ -16,7 +16,7 @@ from data_modules.inspect.alignment import align
 from data_modules.inspect.candidates import Prints, candidates
 from data_modules.inspect.fingerprint import HOP, SILENT, fingerprint
 from data_modules.inspect.leaks import Checked, Leak, check
-from data_modules.sources import Item, corpus_items
+from data_modules.pools.sources import Item, corpus_items
 from diffgmm import audio
 
 RATE = 16000

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_modules.collection import Collection
+from data_modules.corpora.lhotse import export_manifests, import_manifests
 from data_modules.corpora.manifest import read_manifest
+from data_modules.corpora.records import of_corpus
 from data_modules.errors import DataError
-from data_modules.inspect.records import of_corpus
-from data_modules.lhotse_manifests import export_manifests, import_manifests
-from data_modules.pool_build import open_pool, read_item
-from data_modules.sources import corpus_items
+from data_modules.pools.build import open_pool, read_item
+from data_modules.pools.collection import Collection
+from data_modules.pools.sources import corpus_items
 from diffgmm import audio
 from diffgmm.cli.main import main
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from diffgmm import metrics
-from diffgmm.listeners import NEEDED, Dnsmos
-from diffgmm.loss_inputs import LossInputs
-from diffgmm.losses import LOSSES
-from diffgmm.mixture import GaussianMixture
-from diffgmm.process import Bridge
-from diffgmm.representation import Waveform
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.representation import Waveform
+from diffgmm.training.losses import LOSSES, LossInputs
+from diffgmm.training.perceptual import NEEDED, Dnsmos
 
 Pair = tuple[np.ndarray, np.ndarray]
 

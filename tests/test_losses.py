@@ -7,11 +7,10 @@ import math
 import pytest
 import torch
 
-from diffgmm.loss_inputs import LossInputs
-from diffgmm.losses import LOSSES, WeightedLoss
-from diffgmm.mixture import GaussianMixture
-from diffgmm.process import Blend, Bridge, Process
-from diffgmm.representation import Waveform
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.process import Blend, Bridge, Process
+from diffgmm.diffusion.representation import Waveform
+from diffgmm.training.losses import LOSSES, LossInputs, WeightedLoss
 
 
 def inputs(

@@ -16,10 +16,10 @@ import pytest
 import torch
 from short_runs import ROOT, checkpoint, configuration
 
-from data_modules.windows import EpochWindows, WindowSampler
-from diffgmm.callbacks.effective_batch import split
-from diffgmm.callbacks.errors import TrainingError
+from data_modules.windows.mixed import EpochWindows, WindowSampler
 from diffgmm.cli.main import main
+from diffgmm.training.callbacks.effective_batch import split
+from diffgmm.training.errors import TrainingError
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def train(folder: Path, devices: int, norm: str) -> None:
     """Six epochs of four steps of sixteen windows; six windows are left over, and a validation pair on two ranks."""
     strategy = "ddp_fork" if devices > 1 else "auto"
     config = configuration(folder, devices=devices, strategy=strategy, max_epochs=6)
-    quality = "diffgmm.callbacks.quality.QualityMetrics"
+    quality = "diffgmm.training.callbacks.quality.QualityMetrics"
     arguments = [
         "--config", str(config), "--effective_batch.windows=16", f"--model.network.norm_kind={norm}",
         f"--trainer.callbacks+={quality}", "--trainer.callbacks.init_args.metrics=[si_sdr,estoi]",
@@ -131,7 +131,7 @@ def test_gpus_validate_like_the_processor(tmp_path: Path) -> None:
 def test_scaling_is_measured(tmp_path: Path) -> None:
     file = tmp_path / "ddp.json"
     done = run(
-        "-m", "experiments.bench_ddp", "--steps", "2", "--warmup", "1", "--batch", "1", "--json", str(file)
+        "-m", "experiments.bench.ddp", "--steps", "2", "--warmup", "1", "--batch", "1", "--json", str(file)
     )
     assert done.returncode == 0, done.stdout[-3000:]
     one, two = json.loads(file.read_text(encoding="utf-8"))["rows"]

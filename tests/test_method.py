@@ -28,9 +28,9 @@ def test_every_claim_of_a_table_names_its_test() -> None:
 
 
 def test_the_text_names_options_that_exist() -> None:
-    from diffgmm.losses import LOSSES
-    from diffgmm.networks.heads import MEANS, SCALES
-    from diffgmm.samplers import SOLVERS
+    from diffgmm.diffusion.head import MEANS, SCALES
+    from diffgmm.diffusion.sampler_options import SOLVERS
+    from diffgmm.training.losses import LOSSES
 
     for name in (*SOLVERS, "nll", "elbo", "noise_l1", "noise_huber", "balance", *MEANS, *SCALES):
         assert f"`{name}`" in TEXT or f"**{name}.**" in TEXT, name

@@ -20,7 +20,7 @@ from torchmetrics.functional.audio import (
 
 from diffgmm import metrics
 from diffgmm.metrics import base
-from diffgmm.metrics.modules import MODULES, PesqWb, SiSdr
+from diffgmm.metrics.torch_modules import MODULES, PesqWb, SiSdr
 
 RATE = 16000
 QUICK = tuple(name for name in metrics.NAMES if not name.startswith(("dnsmos", "distillmos")))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.metrics.coverage import Coverage, coverage, inside, pit
 from diffgmm.metrics.crps import Crps, crps
-from diffgmm.metrics.mixture_mean import BinMean
 from diffgmm.metrics.nll import Nll, nll
-from diffgmm.mixture import GaussianMixture
+from diffgmm.metrics.torch_modules import BinMean
 
 
 def random_mixture(batch: int = 3, channels: int = 2, seed: int = 0) -> tuple[GaussianMixture, torch.Tensor]:

@@ -12,18 +12,18 @@ from data_corpus import RATE, hiss, pools, real_or_made, voice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules import sounds
 from data_modules.augment import Clip, Codec, Quantise, SpectralTilt
-from data_modules.colours import coloured_noise
 from data_modules.errors import DataError
-from data_modules.keyed import window_rng
-from data_modules.levels import active_level, at_factor, at_snr, frame_powers, to_mono
-from data_modules.mixing import Mixer, Mixing, belz_blend
-from data_modules.pool import Pool
-from data_modules.pool_build import open_pool
-from data_modules.sources import Item
-from data_modules.textures import steady_stretch, texture
+from data_modules.mixing import sounds
+from data_modules.mixing.coloured_noise import coloured_noise
+from data_modules.mixing.mixer import Mixer, Mixing, belz_blend
+from data_modules.mixing.textures import steady_stretch, texture
+from data_modules.pools.build import open_pool
+from data_modules.pools.pool import Pool
+from data_modules.pools.sources import Item
 from diffgmm import audio
+from diffgmm.audio.levels import active_level, at_factor, at_snr, frame_powers, to_mono
+from diffgmm.utils.random import window_rng
 
 
 @pytest.fixture(scope="module")

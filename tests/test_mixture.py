@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
+from diffgmm.diffusion.mixture import GaussianMixture
 
 
 def mixture(k: int = 3, c: int = 2, shape: tuple[int, ...] = (4, 5), seed: int = 0) -> GaussianMixture:

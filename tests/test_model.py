@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffgmm.model import MixtureDenoiser, ModelError, build, describe, load_model, save_model
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Blend, Bridge
-from diffgmm.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser, ModelError
+from diffgmm.diffusion.process import Blend, Bridge
+from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.saving import build, describe, load_model, save_model
+from diffgmm.networks import UNet
 
 PARTS = {
     "complex": (lambda: Complex(hop=255, window="sqrt_hann"), lambda: UNet([4, 6], [[4, 1], [2, 1]], 4)),
@@ -89,7 +91,7 @@ def test_only_classes_of_the_package_are_built() -> None:
         with pytest.raises(ModelError, match="not a class of diffgmm"):
             build({"class_path": path, "init_args": {}})
     with pytest.raises(ModelError, match="does not fit this version"):
-        build({"class_path": "diffgmm.process.Bridge", "init_args": {"speed": 3}})
+        build({"class_path": "diffgmm.diffusion.process.Bridge", "init_args": {"speed": 3}})
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffgmm.mixture import GaussianMixture
-from diffgmm.networks import MixtureHead, UNet, fused
-from diffgmm.process import Bridge, time_grid
-from diffgmm.samplers import reverse
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.process import Bridge, time_grid
+from diffgmm.diffusion.samplers import reverse
+from diffgmm.networks import UNet, fused
 
 STRIDES = [[4, 1], [2, 1], [2, 1]]
 

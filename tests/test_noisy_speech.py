@@ -18,11 +18,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from data_modules.augment import BandLimit, Reverb, Speed
 from data_modules.errors import DataError
-from data_modules.levels import active_level
 from data_modules.noisy_speech import NoisySpeech
-from data_modules.pairs import write_pairs
-from data_modules.windows import EpochWindows, WindowSampler
+from data_modules.offline.pair_folder import write_pairs
+from data_modules.windows.mixed import EpochWindows, WindowSampler
 from diffgmm import audio
+from diffgmm.audio.levels import active_level
 
 
 @pytest.fixture(scope="module")

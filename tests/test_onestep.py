@@ -9,11 +9,12 @@ import pytest
 import torch
 from tiny_model import tiny
 
-from diffgmm.model import MixtureDenoiser
-from diffgmm.networks import MixtureHead, UNet, fused
-from diffgmm.onestep import FromParameters, UnsupportedModel, one_step
-from diffgmm.process import Blend
-from diffgmm.representation import Magnitude
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.one_step import FromParameters, UnsupportedModel, one_step
+from diffgmm.diffusion.process import Blend
+from diffgmm.diffusion.representation import Magnitude
+from diffgmm.networks import UNet, fused
 
 
 def db(found: torch.Tensor, wanted: torch.Tensor) -> float:

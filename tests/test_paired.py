@@ -12,9 +12,9 @@ import torch
 from data_corpus import RATE, hiss, voice
 
 from data_modules.errors import DataError
-from data_modules.matching import match_folders
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
+from data_modules.pools.matching import match_folders
 from diffgmm import audio
 
 

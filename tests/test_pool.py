@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from data_corpus import RATE, hiss, make_corpus, pools, voice
 
-from data_modules.collection import Collection
 from data_modules.errors import DataError
-from data_modules.pool import AUDIO, INDEX, INFO, NAMES, Pool
-from data_modules.pool_build import open_pool, pool_key
-from data_modules.sources import Item, corpus_items, folder_items, read_manifest, select, split_off
+from data_modules.pools.build import open_pool, pool_key
+from data_modules.pools.collection import Collection
+from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, Pool
+from data_modules.pools.sources import Item, corpus_items, folder_items, read_manifest, select, split_off
 from diffgmm import audio
 
 

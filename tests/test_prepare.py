@@ -24,14 +24,15 @@ from file_server import FileServer, serving
 from filelock import FileLock
 from tiny_corpus import NOISES, RECIPE, VOICES, make_sources
 
-from data_modules.corpora import index, space
-from data_modules.corpora.engine import prepare
+from data_modules.corpora import index
+from data_modules.corpora.build.engine import prepare
+from data_modules.corpora.fetch import space
 from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.errors import DataError
-from data_modules.sources import corpus_items
-from diffgmm.audio import sha256_of
+from data_modules.pools.sources import corpus_items
 from diffgmm.cli.main import main
+from diffgmm.utils.files import sha256_of
 
 PROGRAM = [sys.executable, str(Path(tiny_corpus.__file__))]
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,19 +10,29 @@ import numpy as np
 import pytest
 import yaml
 
-from data_modules.pairs import write_pairs
+from data_modules.offline.pair_folder import write_pairs
 from diffgmm import audio, metrics
-from diffgmm.backends import open_backend
 from diffgmm.cli.main import main
-from diffgmm.inference import Denoiser, available_models
-from diffgmm.model import MixtureDenoiser, describe, load_model
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.saving import describe, load_model
+from diffgmm.evaluation.results import (
+    FileScores,
+    MetricInfo,
+    PairInfo,
+    Results,
+    SetInfo,
+    System,
+    write_results,
+)
+from diffgmm.inference import Denoiser
+from diffgmm.inference.backends import open_backend
+from diffgmm.inference.denoiser import available_models
 from diffgmm.networks import UNet
-from diffgmm.representation import Complex
-from diffgmm.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System, write_results
-from experiments import ship
+from experiments.release import ship
 
 PACKAGE = ship.PACKAGE
-EXPERIMENTS = Path(ship.__file__).parent
+EXPERIMENTS = Path(ship.__file__).parents[1]
 
 
 def test_the_shipped_model_improves_pairs_of_unseen_speakers_and_noises(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffgmm.process import Blend, Bridge, time_grid
+from diffgmm.diffusion.process import Blend, Bridge, time_grid
 
 TIMES = st.floats(0.05, 1.0)
 

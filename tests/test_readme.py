@@ -41,7 +41,7 @@ def commands() -> list[str]:
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     """Two short pairs of the mini corpus, written once."""
-    from data_modules.pairs import write_pairs
+    from data_modules.offline.pair_folder import write_pairs
 
     folder = tmp_path_factory.mktemp("recordings") / "pairs"
     write_pairs(folder, "test", 2, seconds=2.0, snrs=(5.0,))

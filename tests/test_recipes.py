@@ -14,13 +14,13 @@ import soundfile
 from corpus_miniatures import MINIATURES, PLACES, dns_challenge, miniature, sounds, write
 from file_server import serving
 
-from data_modules.corpora import folders
-from data_modules.corpora.archives import unpack
-from data_modules.corpora.engine import prepare
+from data_modules.corpora.build.engine import prepare
+from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
-from data_modules.corpora.librispeech_esc50 import CLASSES
 from data_modules.corpora.manifest import Clip, read_manifest
 from data_modules.corpora.recipe import Entry, Recipe
+from data_modules.corpora.recipes import folders
+from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
 from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
@@ -213,7 +213,7 @@ def test_librispeech_esc50(prepared: dict[str, Path]) -> None:
 
 def test_librispeech_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hours are kept to, every reader takes part, and more hours only add to fewer."""
-    import data_modules.corpora.librispeech_esc50 as module
+    import data_modules.corpora.recipes.librispeech_esc50 as module
 
     little = miniature("librispeech-esc50", tmp_path / "archives")
     folder = unpacked(little, tmp_path / "archives", tmp_path / "unpacked", "10h")

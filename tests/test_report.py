@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffgmm import audio, evaluation, pairing, results, statistics, summaries
-from diffgmm.audio import sha256_of
+from diffgmm import audio
 from diffgmm.cli.main import main
-from diffgmm.inference import Denoiser, model_path
+from diffgmm.evaluation import evaluate, pairing, results, scores
+from diffgmm.evaluation.results import Cost, Results
+from diffgmm.inference import Denoiser
+from diffgmm.inference.denoiser import model_path
+from diffgmm.metrics import statistics
 from diffgmm.report import (
     ReportError,
     examples,
@@ -32,7 +35,7 @@ from diffgmm.report import (
 )
 from diffgmm.report import audio as report_audio
 from diffgmm.report import collect as report_collect
-from diffgmm.results import Cost, Results
+from diffgmm.utils.files import sha256_of
 
 RATE = 16000
 METRICS = ("pesq_wb", "estoi", "si_sdr")
@@ -51,7 +54,7 @@ def enhance(folder: Path, name: str, make) -> Path:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory) -> Path:
     """A folder with the results of the shipped model, twice with other settings, and of two simple systems."""
-    from data_modules.pairs import write_pairs
+    from data_modules.offline.pair_folder import write_pairs
 
     folder = tmp_path_factory.mktemp("bench")
     write_pairs(folder / "set", "test", 4, seconds=1.5, snrs=(-5.0, 5.0, 15.0), cache=folder / "cache")
@@ -66,8 +69,8 @@ def bench(tmp_path_factory) -> Path:
     rows, found = {}, None
     for name in [*kinds, silent.name]:
         paired = pairing.pair_folders(folder / "set" / "clean", folder / name, folder / "noisy")
-        rows[name] = evaluation.evaluate(paired.pairs, METRICS, jobs=1)
-        one = summaries.to_results(paired.pairs, {name: rows[name]}, METRICS, folder)
+        rows[name] = evaluate.evaluate(paired.pairs, METRICS, jobs=1)
+        one = scores.to_results(paired.pairs, {name: rows[name]}, METRICS, folder)
         systems = one.systems if found is None else (*found.systems, one.systems[-1])
         found = replace(one if found is None else found, systems=systems)
     assert found is not None

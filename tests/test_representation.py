@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffgmm.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
 
 BELZ = partial(Magnitude, sample_rate=8000, n_fft=255, hop=63, belz=True)
 ALL = {

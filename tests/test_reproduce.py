@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from diffgmm.cli.main import main
-from diffgmm.reproduce.code import code_version
-from diffgmm.reproduce.plan import Plan, ReproduceError, find_plan, read_plan, record_expected
-from diffgmm.reproduce.steps import Steps
-from diffgmm.reproduce.table import checks, expectations, render, write_markdown
-from diffgmm.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
+from diffgmm.evaluation.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
+from diffgmm.utils.code_version import code_version
+from diffgmm.workflows.reproduce.plan import Plan, ReproduceError, find_plan, read_plan, record_expected
+from diffgmm.workflows.reproduce.steps import Steps
+from diffgmm.workflows.reproduce.table import checks, expectations, render, write_markdown
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "experiments" / "benchmarks"
@@ -123,7 +123,7 @@ def test_a_step_is_done_once_and_again_when_anything_that_went_in_changes(tmp_pa
 def test_code_is_another_when_it_does_another_thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
-    from diffgmm.reproduce import code
+    from diffgmm.utils import code_version as code
 
     package = tmp_path / "ourpack"
     package.mkdir()
@@ -242,7 +242,7 @@ def test_the_mini_benchmark_from_an_empty_cache_again_and_after_damage(workspace
 def test_benchmarks_of_public_corpora_run_on_miniatures_of_them(workspace: Path, name: str) -> None:
     from corpus_miniatures import miniature
 
-    from data_modules.corpora.engine import prepare
+    from data_modules.corpora.build.engine import prepare
 
     told = yaml.safe_load((BENCHMARKS / f"{name}.yaml").read_text())
     if told["set"]["kind"] == "created":

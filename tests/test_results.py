@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from diffgmm import metrics, results
-from diffgmm.results import Cost, FileScores, PairInfo, Results, ResultsError, SetInfo, System
+from diffgmm import metrics
+from diffgmm.evaluation import results
+from diffgmm.evaluation.results import Cost, FileScores, PairInfo, Results, ResultsError, SetInfo, System
 
 
 @pytest.fixture

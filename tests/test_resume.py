@@ -13,7 +13,7 @@ import pytest
 import torch
 from short_runs import assert_same_run, checkpoint, configuration, finished, kill, training
 
-from diffgmm.callbacks.checkpoints import is_whole
+from diffgmm.training.callbacks.checkpoints import is_whole
 
 KILLS = int(os.environ.get("DIFFGMM_TEST_KILLS", "4"))
 

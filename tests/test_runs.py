@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffgmm import provenance
 from diffgmm.cli.main import main
-from diffgmm.energy import EnergyMeter
-from diffgmm.runs import RunsError, differences, find_runs, order, rises
+from diffgmm.training.run_folders import RunsError, differences, find_runs, order, rises
+from diffgmm.utils import provenance
+from diffgmm.utils.energy import EnergyMeter
 
 
 def make_run(folder: Path, loss: list[float], pesq: list[float], started: str, **settings: object) -> Path:

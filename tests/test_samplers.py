@@ -7,9 +7,9 @@ import torch
 from known import cdf, posterior
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
-from diffgmm.process import Blend, Bridge, time_grid
-from diffgmm.samplers import noise_estimate, reverse
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.process import Blend, Bridge, time_grid
+from diffgmm.diffusion.samplers import noise_estimate, reverse
 
 RUNS = 40000
 

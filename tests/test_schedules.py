@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffgmm.schedules import WarmupCosine, WarmupStableDecay
+from diffgmm.training.schedules import WarmupCosine, WarmupStableDecay
 
 
 def _rates(plan: type[torch.optim.lr_scheduler.LambdaLR], steps: int, **arguments: float) -> list[float]:

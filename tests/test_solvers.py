@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from known import cdf, posterior
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
-from diffgmm.process import Blend, Bridge
-from diffgmm.samplers import Answer, Solver, grid_for, reverse, sub_grid, transport
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.process import Blend, Bridge
+from diffgmm.diffusion.sampler_options import Solver
+from diffgmm.diffusion.samplers import Answer, grid_for, reverse, sub_grid, transport
 
 RUNS = 40000
 

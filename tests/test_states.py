@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffgmm.denoiser import DiffGMM
-from diffgmm.mixture import GaussianMixture
-from diffgmm.model import MixtureDenoiser
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Blend, Bridge, Process, time_grid
-from diffgmm.representation import Waveform
-from diffgmm.samplers import reverse
-from diffgmm.states import TrainingStates, first_estimate
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Blend, Bridge, Process, time_grid
+from diffgmm.diffusion.representation import Waveform
+from diffgmm.diffusion.samplers import reverse
+from diffgmm.networks import UNet
+from diffgmm.training.module import DiffGMM
+from diffgmm.training.noising import TrainingStates, first_estimate
 
 
 def model(process: Process | None = None) -> MixtureDenoiser:
@@ -158,7 +159,7 @@ def test_time_weights_have_mean_one_and_reach_the_losses() -> None:
     )
     assert x.weight is not None
     torch.testing.assert_close(x.weight, x.time**2 / (x.time**2).mean())
-    from diffgmm.losses import LOSSES
+    from diffgmm.training.losses import LOSSES
 
     expected = (x.mixture.nll(x.noise).mean(1) * x.weight).mean()
     torch.testing.assert_close(LOSSES["nll"](x), expected)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffgmm import statistics
-from diffgmm.statistics import bootstrap_interval, compare, compare_all, estimate, holm
+from diffgmm.metrics import statistics
+from diffgmm.metrics.statistics import bootstrap_interval, compare, compare_all, estimate, holm
 
 NAN = math.nan
 

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffgmm.diffusion.model import Enhanced, MixtureDenoiser
+from diffgmm.diffusion.representation import Complex
 from diffgmm.inference import Denoiser
-from diffgmm.model import Enhanced, MixtureDenoiser
+from diffgmm.inference.any_rate import ThroughRate
+from diffgmm.inference.streaming import StreamingDenoiser, TrailingGrid
 from diffgmm.networks import UNet
-from diffgmm.rates import ThroughRate
-from diffgmm.representation import Complex
-from diffgmm.streaming import StreamingDenoiser, TrailingGrid
 
 
 class Halving:

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from diffgmm.cli.main import main
-from diffgmm.sweep import wandb_yaml
-from diffgmm.sweep.space import SweepError, draw, parse_space, read_space, settings
+from diffgmm.workflows.sweep import wandb_yaml
+from diffgmm.workflows.sweep.space import SweepError, draw, parse_space, read_space, settings
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "mini.yaml"
@@ -36,8 +36,8 @@ SPACE: dict[str, Any] = {
         "model.head.init_args.components": {"type": "int", "low": 1, "high": 3},
         "model.process": {
             "choices": {
-                "bridge": {"class_path": "diffgmm.process.Bridge"},
-                "blend": {"class_path": "diffgmm.process.Blend"},
+                "bridge": {"class_path": "diffgmm.diffusion.process.Bridge"},
+                "blend": {"class_path": "diffgmm.diffusion.process.Blend"},
             }
         },
         "model.process.init_args.c": {"type": "float", "low": 0.1, "high": 1.0, "when": {"model.process": "bridge"}},
@@ -55,7 +55,7 @@ def test_what_is_drawn_becomes_what_fit_is_given() -> None:
     bridge = {LR: 1e-3, COMPONENTS: 2, PROCESS: "bridge", SPREAD: 0.5}
     assert draw(space, lambda one: bridge[one.key]) == bridge
     found = settings(space, bridge)
-    assert found[PROCESS] == {"class_path": "diffgmm.process.Bridge"} and found[SPREAD] == 0.5
+    assert found[PROCESS] == {"class_path": "diffgmm.diffusion.process.Bridge"} and found[SPREAD] == 0.5
     assert list(found)[-1] == SPREAD and found["trainer.max_epochs"] == 2
     blend = draw(space, lambda one: {**bridge, PROCESS: "blend"}[one.key])
     assert SPREAD not in blend and SPREAD not in settings(space, {**blend, SPREAD: 0.5})
@@ -127,7 +127,7 @@ def test_wandb_s_own_schema_takes_it() -> None:
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # the tests ask for trials themselves
 optuna = pytest.importorskip("optuna", reason="sweeps need the extra `sweep`")
 pytest.importorskip("optuna_integration", reason="sweeps need the extra `sweep`")
-from diffgmm.sweep import page, study, worker  # noqa: E402
+from diffgmm.workflows.sweep import page, study, worker  # noqa: E402
 
 
 def opened(folder: Path, heartbeat: int = 60, **changes: Any) -> worker.Sweep:
@@ -299,7 +299,7 @@ def trainings(folder: Path) -> list[int]:
             words = path.read_bytes()
         except OSError:
             continue
-        if b"diffgmm.cli.trial" in words and str(folder).encode() in words:
+        if b"diffgmm.workflows.sweep.trial" in words and str(folder).encode() in words:
             found.append(int(path.parent.name))
     return found
 

@@ -16,13 +16,15 @@ import torch
 import yaml
 
 from diffgmm.cli.main import main
-from diffgmm.denoiser import DiffGMM
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
-from diffgmm.listeners import NEEDED
-from diffgmm.model import MixtureDenoiser, load_model, save_model
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Bridge
-from diffgmm.representation import Complex
+from diffgmm.networks import UNet
+from diffgmm.training.module import DiffGMM
+from diffgmm.training.perceptual import NEEDED
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "mini.yaml"
@@ -134,8 +136,9 @@ def test_every_experiment_runs_on_the_mini_corpus(home: Path, name: str) -> None
 
 def test_the_1d_network_of_the_paper_trains_on_the_blend_with_elbo_and_noise_prediction(home: Path) -> None:
     assert fit(
-        "--trainer.fast_dev_run=true", "--model.representation=diffgmm.representation.Waveform",
-        "--model.process=diffgmm.process.Blend", "--model.network.strides=[[4],[4]]", "--model.network.kernel=[9]",
+        "--trainer.fast_dev_run=true", "--model.representation=diffgmm.diffusion.representation.Waveform",
+        "--model.process=diffgmm.diffusion.process.Blend",
+        "--model.network.strides=[[4],[4]]", "--model.network.kernel=[9]",
         "--model.losses={elbo: 1.0, noise_l1: 1.0}", "--model.grid_steps=4", "--model.nfe=4",
     ) == 0  # fmt: skip
 

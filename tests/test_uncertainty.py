@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from diffgmm.diffusion.expected_error import FRAME, bin_errors, expected_error, frame_count, frame_hop
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.model import Enhanced, MixtureDenoiser
+from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
 from diffgmm.inference import Denoiser
-from diffgmm.mixture import GaussianMixture
-from diffgmm.model import Enhanced, MixtureDenoiser
 from diffgmm.networks import UNet
-from diffgmm.representation import Complex, Magnitude, Representation, Waveform
-from diffgmm.tracks import FRAME
-from diffgmm.uncertainty import bin_errors, expected_error, frame_count, frame_hop
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,9 +14,9 @@ from data_corpus import real_or_made
 from lightning.pytorch import LightningModule, Trainer
 
 from data_modules.augment import Codec, NoiseSpeed, Reverb
-from data_modules.mixing import Mixing
+from data_modules.mixing.mixer import Mixing
 from data_modules.noisy_speech import NoisySpeech
-from data_modules.windows import EpochWindows, ResumableLoader, WindowSampler, collate
+from data_modules.windows.mixed import EpochWindows, ResumableLoader, WindowSampler, collate
 
 
 class Numbers(EpochWindows):

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from data_modules.corpora import index
-from data_modules.corpora.checksums import checksum_of
+from data_modules.corpora.fetch.checksums import checksum_of
 from data_modules.corpora.recipe import Entry, Recipe, Source
 from data_modules.mini import mini_corpus
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from diffgmm.model import MixtureDenoiser
-from diffgmm.networks import MixtureHead, UNet
-from diffgmm.process import Blend, Bridge
-from diffgmm.representation import Complex
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Blend, Bridge
+from diffgmm.diffusion.representation import Complex
+from diffgmm.networks import UNet
 
 
 def tiny(

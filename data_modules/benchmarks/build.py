@@ -32,7 +32,7 @@ from data_modules.benchmarks.pairlist import (
 from data_modules.benchmarks.plans import PLANS, Plan, subsets
 from data_modules.benchmarks.render import layer_signal, pcm_sha256, read_pcm, render, wav_bytes
 from data_modules.corpora.manifest import Clip, read_manifest
-from data_modules.levels import active_level, active_power, at_snr, frame_powers
+from diffgmm.audio.levels import active_level, active_power, at_snr, frame_powers
 
 RATE = 16000
 LEVEL = -26.0  # of the speech, dBFS

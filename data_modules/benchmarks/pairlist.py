@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffgmm.audio import replacing
+from diffgmm.utils.files import replacing
 
 GENERATED = "generated/"
 """Prefix of what is no recording: ``generated/alarm_clock``."""

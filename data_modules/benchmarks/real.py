@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_modules.benchmarks.voicebank import write_described
 from data_modules.errors import DataError
-from diffgmm.audio import sha256_of
+from diffgmm.utils.files import sha256_of
 
 NAME = "real-valid"
 LIST = Path(__file__).with_name("real_valid.json")

@@ -18,7 +18,7 @@ from data_modules.benchmarks import integers
 from data_modules.benchmarks.pairlist import GENERATED, SECONDS, Layer, ListedPair, PairList, Recording
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.audio import sha256_of
+from diffgmm.utils.files import sha256_of
 
 SET_FILE = "set.json"
 

@@ -11,7 +11,7 @@ from typing import Any
 from data_modules.corpora.manifest import read_manifest
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.audio import replacing, sha256_of
+from diffgmm.utils.files import replacing, sha256_of
 
 CORPUS = "voicebank-demand"
 DESCRIPTIONS = {

@@ -11,7 +11,7 @@ from data_modules.errors import DataError
 __all__ = ["RECIPES", "recipe"]
 
 RECIPES: dict[str, str] = {
-    name: f"data_modules.corpora.{name.replace('-', '_')}"
+    name: f"data_modules.corpora.recipes.{name.replace('-', '_')}"
     for name in (
         "debian-speech-noise",
         "voicebank-demand",

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from data_modules.corpora.recipe import Entry
 from data_modules.errors import DataError
-from data_modules.sources import SPLITS
+from data_modules.pools.sources import SPLITS
 from diffgmm.audio import is_audio
 
 __all__ = [

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from data_modules.errors import DataError
-from data_modules.sources import KINDS, SPLITS
-from diffgmm.audio import replacing
+from data_modules.pools.sources import KINDS, SPLITS
+from diffgmm.utils.files import replacing
 
 __all__ = ["SPLITS", "Clip", "minutes_table", "read_manifest", "summary_table", "write_manifest"]
 

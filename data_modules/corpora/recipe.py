@@ -1,6 +1,6 @@
 """What a corpus recipe says: where the files are, what they must hash to, and which split each clip belongs to.
 
-A recipe only describes. :mod:`data_modules.corpora.engine` does the work, the same for all of them: download,
+A recipe only describes. :mod:`data_modules.corpora.build.engine` does the work, the same for all of them: download,
 check, unpack, convert, write the manifest.
 """
 

@@ -19,9 +19,9 @@ from data_modules.inspect.alignment import Alignment, align
 from data_modules.inspect.candidates import Candidate, Prints, candidates
 from data_modules.inspect.fingerprint import HOP, RATE
 from data_modules.inspect.measure import Measured, measure_all
-from data_modules.inspect.processes import in_processes
-from data_modules.pool_build import read_item
-from data_modules.sources import SPLITS, Item, shared_speakers
+from data_modules.pools.build import read_item
+from data_modules.pools.sources import SPLITS, Item, shared_speakers
+from diffgmm.utils.processes import in_processes
 
 __all__ = ["Checked", "Leak", "check"]
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from data_modules.inspect.fingerprint import RATE, fingerprint
-from data_modules.inspect.processes import in_processes
-from data_modules.levels import active_level, frame_powers
-from data_modules.pool_build import read_item
-from data_modules.sources import Item
-from diffgmm.audio import AudioError, resample, sha256_of
+from data_modules.pools.build import read_item
+from data_modules.pools.sources import Item
+from diffgmm.audio import AudioError, resample
+from diffgmm.audio.levels import active_level, frame_powers
+from diffgmm.utils.files import sha256_of
+from diffgmm.utils.processes import in_processes
 
 __all__ = ["Measured", "measure_all", "own_snr"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.augment import Augmentation
-from data_modules.inspect.records import Record, sample
-from data_modules.mixing import Mixer, Mixing, Mixture
-from data_modules.pool import Pool
-from data_modules.pool_build import open_pool
-from data_modules.sources import SPLITS
+from data_modules.corpora.records import Record, sample
+from data_modules.mixing.mixer import Mixer, Mixing, Mixture
+from data_modules.pools.build import open_pool
+from data_modules.pools.pool import Pool
+from data_modules.pools.sources import SPLITS
 
 __all__ = ["Drawn", "draw"]
 
@@ -67,7 +67,7 @@ def draw(
     Returns:
         None if no split has both voices and noises.
     """
-    from data_modules.windows import window_rng
+    from data_modules.windows.mixed import window_rng
 
     split = next((one for one in SPLITS if (one, "speech") in parts and (one, "noise") in parts), None)
     if split is None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from data_modules.corpora.records import Record, Records
 from data_modules.inspect.leaks import Leak
 from data_modules.inspect.measure import Measured
-from data_modules.inspect.records import Record, Records
 
 __all__ = ["LEVEL_BINS", "SNR_BINS", "distribution", "leak_rows", "levels", "overview"]
 

@@ -21,7 +21,8 @@ from data_modules.corpora.manifest import SPLITS, Clip, minutes_table, read_mani
 from data_modules.errors import DataError
 from data_modules.mini import mini_corpus
 from data_modules.mini.credits import credits_text
-from diffgmm.audio import AudioError, sha256_of
+from diffgmm.audio import AudioError
+from diffgmm.utils.files import sha256_of
 
 __all__ = ["Choice", "build", "read_choice"]
 

@@ -5,11 +5,9 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 :class:`AudioError`, one line that names the file.
 """
 
-from .atomic import replacing
-from .checksum import sha256_of
-from .reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
-from .signal import active_level_db, fit_length, level_db, resample, resampled_length
-from .writer import Writer, choose_format, write
+from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
+from diffgmm.audio.signal import active_level_db, fit_length, level_db, resample, resampled_length
+from diffgmm.audio.writer import Writer, choose_format, write
 
 __all__ = [
     "BLOCK",
@@ -25,9 +23,7 @@ __all__ = [
     "probe",
     "read",
     "read_blocks",
-    "replacing",
     "resample",
     "resampled_length",
-    "sha256_of",
     "write",
 ]

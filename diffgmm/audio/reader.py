@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from .signal import resample
+from diffgmm.audio.signal import resample
+from diffgmm.utils.errors import UserError
 
 #: File name endings that libsndfile reads and writes, and the format each stands for.
 FORMATS = {
@@ -27,7 +28,7 @@ _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write int
 _MP3_SLACK = 2 * 1152  # MP3 headers count frames before encoder delay and padding are cut
 
 
-class AudioError(ValueError):
+class AudioError(UserError):
     """A file that cannot be read or written as asked; one line: which file, what, what to do."""
 
 

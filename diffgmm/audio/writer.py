@@ -14,8 +14,8 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from .atomic import part_beside
-from .reader import BLOCK, FORMATS, AudioError, AudioInfo
+from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo
+from diffgmm.utils.files import part_beside
 
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
 _INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffgmm.benchmark.pairset import PairSet
-    from diffgmm.benchmark.systems import Candidate
+    from diffgmm.evaluation.benchmark.pairset import PairSet
+    from diffgmm.evaluation.benchmark.systems import Candidate
+from diffgmm.utils.progress import Bars
 
 HELP = "measure models and other denoisers on a fixed set of pairs"
+
 _PEERS = (
     "noisereduce-stationary noisereduce speex webrtc webrtc-noise-gain rnnoise nsnet2 dtln gtcrn dfn3 hush"
 )
@@ -70,19 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the benchmark; returns 1 if a system failed on some file (the others are measured all the same)."""
     from data_modules import home
-    from diffgmm.benchmark.errors import BenchmarkError
-    from diffgmm.benchmark.run import Options, write
-    from diffgmm.benchmark.run import run as measure
-    from diffgmm.benchmark.running import usable_cores
-    from diffgmm.benchmark.table import render
-    from diffgmm.cli.errors import FAILED, UsageError, complain
-    from diffgmm.cli.interrupt import leaving_on_sigterm
+    from diffgmm.evaluation.benchmark.errors import BenchmarkError
+    from diffgmm.evaluation.benchmark.run import Options, write
+    from diffgmm.evaluation.benchmark.run import run as measure
+    from diffgmm.evaluation.benchmark.table import render
+    from diffgmm.utils.cores import usable_cores
+    from diffgmm.utils.errors import FAILED, UsageError, complain
+    from diffgmm.utils.interrupts import leaving_on_sigterm
 
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {args.jobs}")
     out = Path(args.out or f"benchmark-{Path(args.set).name}")
     problems: list[str] = []
-    with leaving_on_sigterm(), _Bars() as bars:
+    with leaving_on_sigterm(), Bars() as bars:
 
         def note(line: str) -> None:
             problems.append(line)
@@ -115,7 +116,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> list[int]:
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     try:
         return [int(number) for number in _names(text)]
@@ -128,7 +129,7 @@ def _command() -> list[str]:
 
 
 def _candidates(args: argparse.Namespace) -> list[Candidate]:
-    from diffgmm.benchmark import systems
+    from diffgmm.evaluation.benchmark import systems
 
     return [
         *systems.peer_systems(_names(args.peers), args.peers_python),
@@ -142,8 +143,8 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
 def _pairs(args: argparse.Namespace) -> PairSet:
     from data_modules import benchmarks
     from data_modules.errors import DataError
-    from diffgmm.benchmark.errors import BenchmarkError
-    from diffgmm.benchmark.pairset import load_set
+    from diffgmm.evaluation.benchmark.errors import BenchmarkError
+    from diffgmm.evaluation.benchmark.pairset import load_set
 
     if args.set in benchmarks.NAMES:
         return load_set(benchmarks.open_set(args.set, args.corpus))
@@ -157,8 +158,8 @@ def _pairs(args: argparse.Namespace) -> PairSet:
 
 def _check_out(out: Path, name: str, overwrite: bool) -> None:
     """A folder of results of the same set is brought up to date; anything else is left alone."""
-    from diffgmm.benchmark.errors import BenchmarkError
-    from diffgmm.results import FILE, ResultsError, read_results
+    from diffgmm.evaluation.benchmark.errors import BenchmarkError
+    from diffgmm.evaluation.results import FILE, ResultsError, read_results
 
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -170,35 +171,3 @@ def _check_out(out: Path, name: str, overwrite: bool) -> None:
         raise BenchmarkError(
             f"{out}: exists and holds no results of {name}; choose another --out or --overwrite"
         )
-
-
-class _Bars:
-    """One progress bar at a time, on stderr, where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def begin(self, step: str, system: str, total: int) -> Callable[[], object]:
-        """The bar of a step."""
-        from tqdm import tqdm
-
-        self._close()
-        self._bar = bar = tqdm(total=total, desc=f"{step} {system}", unit="file", disable=None, leave=False)
-        return bar.update
-
-    def above(self, say: Callable[[], object]) -> None:
-        """Say something without breaking the bar."""
-        if self._bar is not None:
-            self._bar.clear()
-        say()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._close()

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.errors import UsageError
 from diffgmm.cli.options import add_model, at_least, model_file
+from diffgmm.utils.errors import UsageError
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-    from diffgmm.calibration import Answers, Scores
-    from diffgmm.model import MixtureDenoiser
+    from diffgmm.diffusion.model import MixtureDenoiser
+    from diffgmm.evaluation.calibration import Answers, Scores
 
 HELP = "fit on validation pairs how sure a model is, and save it so"
 DESCRIPTION = (
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Fit, print the scores before and after, save."""
     import torch
 
-    from diffgmm.calibration import BOUNDS, fit, score
-    from diffgmm.model import load_model, save_model
+    from diffgmm.diffusion.saving import load_model, save_model
+    from diffgmm.evaluation.calibration import BOUNDS, fit, score
 
     source = model_file(args.model)
     stem = _stem(args.output, source)
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def _stem(output: str | None, source: Path) -> Path:
     """Path without suffix of the model to write."""
     if output is None:
-        from diffgmm.inference import PRETRAINED
+        from diffgmm.inference.denoiser import PRETRAINED
 
         folder = Path() if source.parent == PRETRAINED else source.parent
         return folder / f"{source.stem}.calibrated"
@@ -113,7 +113,7 @@ def _refuse_existing(stem: Path) -> None:
 
 def corpus_answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
     """The model's answers to the first pairs of a corpus's split, "valid" or "test"."""
-    from diffgmm.calibration import collect
+    from diffgmm.evaluation.calibration import collect
 
     return collect(model, corpus_batches(corpus, split, model.sample_rate, pairs))
 

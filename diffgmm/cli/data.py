@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.errors import FAILED, UsageError, complain
+from diffgmm.utils.errors import FAILED, UsageError, complain
 
 if TYPE_CHECKING:
+    from data_modules.corpora.records import Record, Records
+    from data_modules.inspect import report as report
     from data_modules.inspect.measure import Measured
-    from data_modules.inspect.records import Record, Records
-    from diffgmm.cli import data_report as report
 
 HELP = "look at a corpus: what is in it, how loud and noisy it is, whether its splits are apart"
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     if args.export_lhotse:
         return _export(args)
-    from diffgmm.cli import data_report as report
+    from data_modules.inspect import report as report
 
     settings = _settings(args)
     measured, leaks, compared = _measure(settings.records, args)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse to replace anything before hours are spent."""
-    from diffgmm.cli import data_report
+    from data_modules.inspect import report as data_report
 
     for name in (args.out, args.export_lhotse):
         path = Path(name) if name else None
@@ -116,10 +116,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> report.Settings:
-    from data_modules.collection import Collection, resolve_corpus
-    from data_modules.inspect.records import of_collection, of_corpus
-    from data_modules.mixing import Mixing
-    from diffgmm.cli.data_report import Settings
+    from data_modules.corpora.records import of_collection, of_corpus
+    from data_modules.inspect.report import Settings
+    from data_modules.mixing.mixer import Mixing
+    from data_modules.pools.collection import Collection, resolve_corpus
 
     if args.config:
         return _of_experiment(args)
@@ -134,9 +134,9 @@ def _settings(args: argparse.Namespace) -> report.Settings:
 
 def _of_experiment(args: argparse.Namespace) -> report.Settings:
     """Corpus, mixing and augmentations as an experiment's YAML has them."""
+    from data_modules.corpora.records import of_collection, of_corpus
     from data_modules.inspect.experiment import data_of
-    from data_modules.inspect.records import of_collection, of_corpus
-    from diffgmm.cli.data_report import Settings
+    from data_modules.inspect.report import Settings
 
     data = data_of(args.config)
     records = (
@@ -150,9 +150,9 @@ def _measure(
     records: Records, args: argparse.Namespace
 ) -> tuple[dict[Record, Measured], list[dict[str, Any]] | None, int]:
     """Levels of a sample of the clips, or of all of them with the leak check."""
+    from data_modules.corpora.records import sample
     from data_modules.inspect.leaks import check
     from data_modules.inspect.measure import measure_all
-    from data_modules.inspect.records import sample
     from data_modules.inspect.survey import leak_rows
 
     if args.check:
@@ -174,8 +174,8 @@ def _measure(
 
 
 def _export(args: argparse.Namespace) -> int:
-    from data_modules.inspect.records import of_corpus
-    from data_modules.lhotse_manifests import export_manifests
+    from data_modules.corpora.lhotse import export_manifests
+    from data_modules.corpora.records import of_corpus
 
     if not args.corpus:
         raise UsageError("--export-lhotse needs a corpus")
@@ -187,7 +187,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from data_modules.lhotse_manifests import import_manifests
+    from data_modules.corpora.lhotse import import_manifests
 
     if not args.out or args.corpus or args.config or args.speech or args.noise:
         raise UsageError("--import-lhotse makes a corpus: it needs --out DIR and no other corpus")

@@ -7,13 +7,13 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.errors import FAILED, complain
 from diffgmm.cli.options import add_model, at_least
-from diffgmm.sampling import ESTIMATES, SOLVERS
+from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
+from diffgmm.utils.errors import FAILED, complain
 
 if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
-    from diffgmm.cli.jobs import Job
+    from diffgmm.cli.denoise_plan import Job
 
 HELP = "denoise audio files or folders"
 
@@ -112,10 +112,9 @@ def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
     from tqdm import tqdm
 
-    from diffgmm.cli.denoise_files import denoise_file, each
-    from diffgmm.cli.denoise_model import open_denoiser
-    from diffgmm.cli.interrupt import Interrupts
-    from diffgmm.cli.jobs import plan
+    from diffgmm.cli.denoise_plan import open_denoiser, plan
+    from diffgmm.inference.files import denoise_file, each
+    from diffgmm.utils.interrupts import Interrupts
 
     jobs, skipped = plan(
         args.inputs,

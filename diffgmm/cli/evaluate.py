@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffgmm.pairing import Pair, Pairing
+    from diffgmm.evaluation.pairing import Pair, Pairing
 
 HELP = "score enhanced speech against clean speech"
 _FORMATS = (".csv", ".parquet")
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 1 if any file failed or has no counterpart (the others are scored all the same)."""
     from tqdm import tqdm
 
-    from diffgmm import evaluation, pairing, results, scores, summaries
     from diffgmm.audio import AudioError
-    from diffgmm.cli import evaluation_table
-    from diffgmm.cli.errors import FAILED, UsageError, complain
+    from diffgmm.evaluation import evaluate, pairing, results, scores, tables
+    from diffgmm.utils.cores import usable_cores
+    from diffgmm.utils.errors import FAILED, UsageError, complain
 
     table, summary_file, results_file = _outputs(args)
     if args.jobs is not None and args.jobs < 1:
@@ -69,28 +69,29 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"no file in {args.vs} has the name of a pair (endings may differ)")
     names = _metrics(args.metrics, paired.pairs)
     everything = [*paired.pairs, *other.pairs]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = args.jobs or max(1, min(cores, len(everything) // 4))  # starting a process costs a few files
+    jobs = args.jobs or max(
+        1, min(usable_cores(), len(everything) // 4)
+    )  # starting a process costs a few files
     with tqdm(total=len(everything), unit="file", disable=None, leave=False) as bar:
-        rows = evaluation.evaluate(
+        rows = evaluate.evaluate(
             everything, names, resample=args.resample, jobs=jobs, on_row=lambda _: bar.update()
         )
     mine, theirs = rows[: len(paired.pairs)], rows[len(paired.pairs) :]
-    print(evaluation_table.render(mine, names))
+    print(tables.render(mine, names))
     compared = {}
     if args.vs is not None:
-        compared = {str(args.vs): summaries.comparisons(mine, theirs, names)}
-        print("\n" + evaluation_table.render_comparison(compared[str(args.vs)], args.vs))
+        compared = {str(args.vs): scores.comparisons(mine, theirs, names)}
+        print("\n" + tables.render_comparison(compared[str(args.vs)], args.vs))
     unmatched = [*paired.unmatched, *other.unmatched]
     bad = [error for row in rows for error in row.errors]
     for lines in (unmatched, bad):
-        for line in lines[: evaluation_table.LINES]:
+        for line in lines[: tables.LINES]:
             complain(line)
-        if len(lines) > evaluation_table.LINES:
-            complain(f"... and {len(lines) - evaluation_table.LINES} more")
+        if len(lines) > tables.LINES:
+            complain(f"... and {len(lines) - tables.LINES} more")
     if table is not None and summary_file is not None:
         scores.write_table(table, mine, names)
-        summaries.write_summary(summary_file, summaries.summary(mine, names, unmatched, compared))
+        scores.write_summary(summary_file, scores.summary(mine, names, unmatched, compared))
         print(f"wrote {table} and {summary_file}")
     if results_file is not None:
         systems = {"enhanced" if args.enhanced is None else Path(args.enhanced).name or "enhanced": mine}
@@ -98,15 +99,15 @@ def run(args: argparse.Namespace) -> int:
             name = Path(args.vs).name
             systems[name if name and name not in systems else str(args.vs)] = theirs
         config = {"metrics": list(names), "resample": args.resample}
-        found = summaries.to_results(paired.pairs, systems, names, results_file.parent, config)
+        found = scores.to_results(paired.pairs, systems, names, results_file.parent, config)
         results.write_results(results_file, found)
         print(f"wrote {results_file}")
     return FAILED if bad or unmatched else 0
 
 
 def _paired(args: argparse.Namespace) -> Pairing:
-    from diffgmm import pairing
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.evaluation import pairing
+    from diffgmm.utils.errors import UsageError
 
     if args.manifest is not None:
         if args.clean is not None or args.noisy is not None:
@@ -127,7 +128,7 @@ def _paired(args: argparse.Namespace) -> Pairing:
 
 def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path | None]:
     """Files for the table, its summary and the results, each checked before any work."""
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     table = summary = None
     if args.output is not None:
@@ -149,7 +150,7 @@ def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path |
 
 
 def _check_output(path: Path, overwrite: bool) -> None:
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     if path.is_dir():
         raise UsageError(f"{path}: is a directory, give a file name")
@@ -163,7 +164,7 @@ def _check_output(path: Path, overwrite: bool) -> None:
 
 def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, ...]:
     from diffgmm import audio, metrics
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     if asked:
         names = [name for entry in asked for name in entry.split(",") if name]

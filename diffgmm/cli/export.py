@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.errors import UsageError
 from diffgmm.cli.options import add_model, model_file
+from diffgmm.utils.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; prints the files and how far they are from PyTorch."""
-    from diffgmm.export import FORMATS, export
-    from diffgmm.model import load_model
+    from diffgmm.diffusion.saving import load_model
+    from diffgmm.inference.export import FORMATS, export
 
     source = model_file(args.model)
     if args.format == "safetensors" and (args.samples or args.streaming):
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     facts = {"name": source.stem, "licence": str((description.get("card") or {}).get("licence", "unknown"))}
     samples = args.samples
     if args.streaming:
-        from diffgmm.streaming import window_sizes
+        from diffgmm.inference.streaming import window_sizes
 
         sizes = window_sizes(model.sample_rate, int(getattr(model.representation, "hop", 1)))
         facts["streaming"] = json.dumps(sizes)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import diffgmm
-from diffgmm.cli.errors import UsageError
 from diffgmm.cli.options import model_file
-from diffgmm.versions import installed
+from diffgmm.utils.errors import UsageError
+from diffgmm.utils.provenance import installed
 
 HELP = "print versions, devices, models and folders"
 PACKAGES = (
@@ -57,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _card(name: str, as_json: bool) -> int:
     """The card of one model: data, licence, limits, scores."""
-    from diffgmm.cli.model_card import render
-    from diffgmm.shipped import read_description
+    from diffgmm.diffusion.pretrained import read_description
+    from diffgmm.report.model_card import render
 
     path = model_file(name)
     if path.suffix == ".ckpt":
@@ -100,8 +99,9 @@ def _torchaudio_problem() -> str | None:
 def _devices() -> list[dict[str, Any]]:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpu = {"name": "cpu", "what": f"{cores} cores, {torch.get_num_threads()} threads"}
+    from diffgmm.utils.cores import usable_cores
+
+    cpu = {"name": "cpu", "what": f"{usable_cores()} cores, {torch.get_num_threads()} threads"}
     gpus = [
         {"name": f"cuda:{i}", "what": torch.cuda.get_device_name(i)}
         for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
@@ -110,7 +110,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from diffgmm.inference import available_models, model_path
+    from diffgmm.inference.denoiser import available_models, model_path
 
     models = []
     for name in available_models():

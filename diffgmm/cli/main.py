@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import diffgmm
-from diffgmm.cli.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, exit_code
+from diffgmm.utils.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, exit_code
 
 #: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
 VERBS = {
@@ -61,7 +61,7 @@ def _overview() -> str:
 def _dispatch(argv: list[str]) -> int:
     verb, rest = (argv[0], argv[1:]) if argv else ("", [])
     if verb in TRAINING:
-        return int(importlib.import_module("diffgmm.cli.train").run(argv))
+        return int(importlib.import_module("diffgmm.training.lightning_cli").run(argv))
     if verb in VERBS:
         module = importlib.import_module(VERBS[verb])
         parser = Parser(prog=f"diffgmm {verb}", description=module.HELP, allow_abbrev=False)

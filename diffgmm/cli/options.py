@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from diffgmm.cli.errors import UsageError
+from diffgmm.utils.errors import UsageError
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -37,23 +36,9 @@ def model_file(name: str) -> Path:
     Raises:
         UsageError: there is none of that name: nothing was tried yet.
     """
-    from diffgmm.shipped import ModelError, model_path
+    from diffgmm.diffusion.pretrained import ModelError, model_path
 
     try:
         return model_path(name)
     except ModelError as error:
         raise UsageError(str(error)) from error
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """Key and value of ``--set KEY=VALUE``, the value read as YAML as ``fit`` does.
-
-    Raises:
-        UsageError: it does not look like that.
-    """
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--set {text}: must look like KEY=VALUE")
-    return key, yaml.safe_load(value)

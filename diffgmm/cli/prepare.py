@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare the corpus and print its table of hours, speakers and categories."""
     from data_modules import home
-    from data_modules.corpora.engine import prepare
-    from diffgmm.cli.errors import UsageError
-    from diffgmm.cli.interrupt import leaving_on_sigterm
+    from data_modules.corpora.build.engine import prepare
+    from diffgmm.utils.errors import UsageError
+    from diffgmm.utils.interrupts import leaving_on_sigterm
 
     if args.list:
         print(_listing(as_json=args.json))
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_pairs(args: argparse.Namespace) -> None:
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     for name in ("preset", "seconds", "pairs_out"):
         if args.pairs is None and getattr(args, name) is not None:
@@ -102,7 +102,7 @@ def _check_pairs(args: argparse.Namespace) -> None:
 def _write_pairs(args: argparse.Namespace, corpus: str) -> int:
     """Write pairs of a corpus that is there (and leave that as it is), and say where and what they are."""
     from data_modules import home
-    from data_modules.creation_run import create_pairs, describe
+    from data_modules.offline.run import create_pairs, describe
 
     preset = args.preset or "belz"
     name = f"{args.name or args.corpus}-{preset}-{args.pairs}"
@@ -118,7 +118,7 @@ def _write_pairs(args: argparse.Namespace, corpus: str) -> int:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     from data_modules.corpora.index import recipe
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     found = recipe(args.corpus)
     if not (args.speech or args.noise):
@@ -129,15 +129,15 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         raise UsageError(f"give {'--noise' if args.speech else '--speech'} DIR too; a corpus needs both")
     if args.downloads:
         raise UsageError("give --speech and --noise, or --downloads with one folder of both")
-    from data_modules.corpora.folders import with_options
+    from data_modules.corpora.recipes.folders import with_options
 
     return with_options(speech=args.speech, noise=args.noise)
 
 
 def _report(corpus: Path) -> None:
     """Say what is in the corpus, what was left out, and where everything is."""
+    from data_modules.corpora.fetch.space import human, used
     from data_modules.corpora.manifest import minutes_table, read_manifest, summary_table
-    from data_modules.corpora.space import human, used
 
     about = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
     for line in [*about["notes"], *_left_out(about["refused"])]:
@@ -189,9 +189,9 @@ def _facts(recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _listing(*, as_json: bool) -> str:
+    from data_modules.corpora.fetch.space import human
     from data_modules.corpora.index import RECIPES, recipe
-    from data_modules.corpora.space import human
-    from diffgmm.columns import aligned
+    from diffgmm.utils.text_table import aligned
 
     facts = [row for name in RECIPES for row in _facts(recipe(name))]
     if as_json:

@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the report; returns 0."""
-    from diffgmm.cli.errors import UsageError
     from diffgmm.report import render, render_markdown
+    from diffgmm.utils.errors import UsageError
 
     if args.examples < 0:
         raise UsageError(f"--examples must be at least 0, got {args.examples}")
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(path: Path, overwrite: bool) -> None:
     """Find out before any work that a file can't be written."""
-    from diffgmm.cli.errors import UsageError
+    from diffgmm.utils.errors import UsageError
 
     if path.is_dir():
         raise UsageError(f"{path}: is a directory, give a file name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.resources import files
 from pathlib import Path
 
 HELP = "do a whole benchmark: data, models, scores, table, and compare with what is expected"
@@ -59,12 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is not done yet, print the table; returns 1 if a figure is not the expected one."""
-    import experiments
-    from diffgmm.cli.errors import UsageError
-    from diffgmm.cli.interrupt import leaving_on_sigterm
-    from diffgmm.reproduce.plan import ReproduceError, find_plan, read_plan
+    from diffgmm.utils.errors import UsageError
+    from diffgmm.utils.interrupts import leaving_on_sigterm
+    from diffgmm.workflows.reproduce.plan import ReproduceError, find_plan, read_plan
 
-    folder = Path(experiments.__file__).parent / "benchmarks"
+    folder = Path(str(files("experiments"))) / "benchmarks"
     try:
         if args.list:
             plans = [read_plan(path) for path in sorted(folder.glob("*.yaml"))]
@@ -86,13 +86,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, plan: object, out: Path) -> int:
-    from diffgmm.benchmark import BenchmarkError
-    from diffgmm.cli.errors import FAILED, UsageError, complain
-    from diffgmm.cli.reproduce_steps import STEPS, Job
-    from diffgmm.reproduce.plan import Plan, ReproduceError, record_expected
-    from diffgmm.reproduce.steps import Steps
-    from diffgmm.reproduce.table import checks, expectations, render, write_markdown
-    from diffgmm.results import read_results
+    from diffgmm.evaluation.benchmark import BenchmarkError
+    from diffgmm.evaluation.results import read_results
+    from diffgmm.utils.errors import FAILED, UsageError, complain
+    from diffgmm.workflows.reproduce.job import STEPS, Job
+    from diffgmm.workflows.reproduce.plan import Plan, ReproduceError, record_expected
+    from diffgmm.workflows.reproduce.steps import Steps
+    from diffgmm.workflows.reproduce.table import checks, expectations, render, write_markdown
 
     assert isinstance(plan, Plan)
     names = tuple(name for name in STEPS if name != "train" or args.train)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.columns import aligned
+from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
-    from diffgmm.runs import Run
+    from diffgmm.training.run_folders import Run
 
 HELP = "list and compare training runs"
 
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, the best run or the differences."""
-    from diffgmm.cli.errors import UsageError
-    from diffgmm.runs import RunsError, columns, find_runs, order
+    from diffgmm.training.run_folders import RunsError, columns, find_runs, order
+    from diffgmm.utils.errors import UsageError
 
     try:
         if args.diff:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    from diffgmm.runs import RunsError, differences, find_runs
+    from diffgmm.training.run_folders import RunsError, differences, find_runs
 
     if len(args.folders) != 2:
         raise RunsError(f"--diff takes two runs, got {len(args.folders)}")
@@ -86,7 +86,7 @@ def _plain(one: Run, by: str) -> dict[str, Any]:
 
 
 def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
-    from diffgmm.runs import order
+    from diffgmm.training.run_folders import order
 
     best = {name: order(runs, name, by)[0] for name in names}
     head = ("run", "started", "steps", "min", "kJ", *names, "revision")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import optuna
 
-    from diffgmm.sweep.space import Space
+    from diffgmm.workflows.sweep.space import Space
 
 HELP = "search an experiment's settings with many trainings"
 
@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Be one worker, until the sweep is done; returns 1 if trials failed for good."""
-    from diffgmm.cli.errors import UsageError
-    from diffgmm.sweep.space import SweepError, read_space
+    from diffgmm.utils.errors import UsageError
+    from diffgmm.workflows.sweep.space import SweepError, read_space
 
     for name in ("trials", "heartbeat"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
@@ -81,8 +81,7 @@ def _with_changes(space: Space, changes: list[str]) -> Space:
     """With the settings of ``--set``, read as YAML as ``fit`` does."""
     from dataclasses import replace
 
-    from diffgmm.cli.options import setting
-    from diffgmm.sweep.space import SweepError
+    from diffgmm.workflows.sweep.space import SweepError, setting
 
     fixed: dict[str, Any] = dict(space.fixed)
     for change in changes:
@@ -96,11 +95,11 @@ def _with_changes(space: Space, changes: list[str]) -> Space:
 def _sweep(args: argparse.Namespace, space: Space) -> int:
     from filelock import FileLock
 
-    from diffgmm.audio import sha256_of
-    from diffgmm.cli.errors import FAILED
-    from diffgmm.cli.interrupt import leaving_on_sigterm
-    from diffgmm.sweep import study as studies
-    from diffgmm.sweep.worker import Sweep, requeue, work
+    from diffgmm.utils.errors import FAILED
+    from diffgmm.utils.files import sha256_of
+    from diffgmm.utils.interrupts import leaving_on_sigterm
+    from diffgmm.workflows.sweep import study as studies
+    from diffgmm.workflows.sweep.worker import Sweep, requeue, work
 
     config, space_file = Path(args.config), Path(args.space)
     name = args.study or space_file.stem
@@ -133,9 +132,9 @@ def _write(args: argparse.Namespace, space: Space, study: optuna.Study, folder: 
     """Everything that is made of the study, under a lock; returns how many trials failed for good."""
     from filelock import FileLock
 
-    from diffgmm.sweep import wandb_yaml
-    from diffgmm.sweep.best import write_best
-    from diffgmm.sweep.page import counts, write_page
+    from diffgmm.workflows.sweep import wandb_yaml
+    from diffgmm.workflows.sweep.best import write_best
+    from diffgmm.workflows.sweep.page import counts, write_page
 
     with FileLock(folder / ".write.lock"):
         best = write_best(study, space, Path(args.config), folder)
@@ -157,7 +156,7 @@ def _once(args: argparse.Namespace, space: Space) -> int:
     """One training with given values, logged to W&B; run and sweep are told by the agent's variables."""
     import json
 
-    from diffgmm.sweep.space import SweepError, arguments, settings
+    from diffgmm.workflows.sweep.space import SweepError, arguments, settings
 
     try:
         values = json.loads(args.values)
@@ -177,6 +176,6 @@ def _once(args: argparse.Namespace, space: Space) -> int:
             {"class_path": f"{place}.CSVLogger", "init_args": csv},
         ]
         Path(logger["save_dir"]).mkdir(parents=True, exist_ok=True)
-    from diffgmm.cli.train import run as train
+    from diffgmm.training.lightning_cli import run as train
 
     return train(["fit", "--config", args.config, *arguments(found)])

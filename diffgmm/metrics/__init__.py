@@ -1,7 +1,7 @@
 """Metrics of processed sound: pure functions ``name(estimate, reference, sample_rate) -> float``.
 
 A score that does not exist is NaN and has a reason (:func:`explain`); it is counted, never averaged in. The
-classes for training loops live in :mod:`diffgmm.metrics.modules`, which needs torchmetrics; this package does
+classes for training loops live in :mod:`diffgmm.metrics.torch_modules`, which needs torchmetrics; this package does
 not. Metrics of the mixture itself (likelihood, CRPS, coverage) judge distributions, not signals:
 :mod:`~diffgmm.metrics.nll`, :mod:`~diffgmm.metrics.crps` and :mod:`~diffgmm.metrics.coverage`, with torch.
 """
@@ -13,23 +13,23 @@ from collections.abc import Iterable
 import numpy as np
 
 # The order is that of tables.
-from .pesq import pesq_nb, pesq_wb  # isort: skip
-from .stoi import estoi, stoi  # isort: skip
-from .si_sdr import si_sdr  # isort: skip
-from .sdr import sdr  # isort: skip
-from .snr import snr  # isort: skip
-from .segmental_snr import segmental_snr  # isort: skip
-from .lsd import lsd  # isort: skip
-from .llr import llr  # isort: skip
-from .wss import wss  # isort: skip
-from .composite import cbak, covl, csig  # isort: skip
-from .dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_sig  # isort: skip
-from .distillmos import distillmos  # isort: skip
-from .residual_noise import residual_noise  # isort: skip
-from .iou import iou  # isort: skip
-from .f1 import f1  # isort: skip
-from .dice import dice  # isort: skip
-from .base import METRICS, Measure, NoScore, Score
+from diffgmm.metrics.pesq import pesq_nb, pesq_wb  # isort: skip
+from diffgmm.metrics.stoi import estoi, stoi  # isort: skip
+from diffgmm.metrics.si_sdr import si_sdr  # isort: skip
+from diffgmm.metrics.sdr import sdr  # isort: skip
+from diffgmm.metrics.snr import snr  # isort: skip
+from diffgmm.metrics.segmental_snr import segmental_snr  # isort: skip
+from diffgmm.metrics.lsd import lsd  # isort: skip
+from diffgmm.metrics.llr import llr  # isort: skip
+from diffgmm.metrics.wss import wss  # isort: skip
+from diffgmm.metrics.composite import cbak, covl, csig  # isort: skip
+from diffgmm.metrics.dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_sig  # isort: skip
+from diffgmm.metrics.distillmos import distillmos  # isort: skip
+from diffgmm.metrics.residual_noise import residual_noise  # isort: skip
+from diffgmm.metrics.iou import iou  # isort: skip
+from diffgmm.metrics.f1 import f1  # isort: skip
+from diffgmm.metrics.dice import dice  # isort: skip
+from diffgmm.metrics.base import METRICS, Measure, NoScore, Score
 
 #: All metrics by name.
 NAMES: tuple[str, ...] = tuple(METRICS)

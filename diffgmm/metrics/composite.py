@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .base import METRICS, metric, remembering
-from .llr import frame_distances, kept_mean
-from .pesq import narrow_band, wide_band
+from diffgmm.metrics.base import METRICS, metric, remembering
+from diffgmm.metrics.llr import frame_distances, kept_mean
+from diffgmm.metrics.pesq import narrow_band, wide_band
 
 
 class Parts(NamedTuple):

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
-
-from .mixture_mean import BinMean
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.metrics.torch_modules import BinMean
 
 
 def pit(mixture: GaussianMixture, value: Tensor) -> Tensor:

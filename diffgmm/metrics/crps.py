@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
-
-from .mixture_mean import BinMean
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.metrics.torch_modules import BinMean
 
 
 def crps(mixture: GaussianMixture, value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import NoScore, metric
+from diffgmm.metrics.base import NoScore, metric
 
 
 @metric(unit="MOS", rates=(16000,), seconds=0.25, needs_reference=False)

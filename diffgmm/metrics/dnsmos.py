@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import NoScore, metric, remembering
+from diffgmm.metrics.base import NoScore, metric, remembering
 
 _NEEDED = (
     "speechmos",

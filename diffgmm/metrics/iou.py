@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import metric
-from .masks import sound_overlap
+from diffgmm.metrics.base import metric
+from diffgmm.metrics.masks import sound_overlap
 
 
 @metric(seconds=0.032)

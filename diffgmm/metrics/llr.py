@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import hann_frames, metric
+from diffgmm.metrics.base import hann_frames, metric
 
 _KEPT = 0.95  # of the frames: the worst are mostly pauses, whose predictors mean nothing
 _CEILING = 2.0

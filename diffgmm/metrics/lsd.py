@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import hann_frames, metric
+from diffgmm.metrics.base import hann_frames, metric
 
 
 @metric(unit="dB", higher_is_better=False)

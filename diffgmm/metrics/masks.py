@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .base import hann_frames, remembering
+from diffgmm.metrics.base import hann_frames, remembering
 
 #: How far below the reference's loudest bin, in dB, a bin still belongs to the sound.
 THRESHOLD = -40.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from diffgmm.mixture import GaussianMixture
-
-from .mixture_mean import BinMean
+from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.metrics.torch_modules import BinMean
 
 
 def nll(mixture: GaussianMixture, value: Tensor) -> Tensor:

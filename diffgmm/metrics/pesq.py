@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import NoScore, metric, remembering
+from diffgmm.metrics.base import NoScore, metric, remembering
 
 # The P.862 code keeps utterances in arrays of 50 and writes past their end without a check, which corrupts
 # scores or ends the process. An utterance and its pause last at least 0.404 s (101 windows of 4 ms): shorter

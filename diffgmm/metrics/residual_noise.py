@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .base import NoScore, metric
+from diffgmm.metrics.base import NoScore, metric
 
 _FRAME = 0.02  # seconds
 _RANGE_DB = 35.0  # frames of the reference this far below its loudest frame are pause

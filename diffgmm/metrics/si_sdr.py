@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import metric
+from diffgmm.metrics.base import metric
 
 
 @metric(unit="dB")

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from .base import NoScore, metric
+from diffgmm.metrics.base import NoScore, metric
 
 _TOO_SHORT = 1e-5  # what pystoi returns, with a warning, when under 30 frames are left
 

@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 
-from .base import hann_frames, metric
-from .llr import kept_mean
+from diffgmm.metrics.base import hann_frames, metric
+from diffgmm.metrics.llr import kept_mean
 
 #: Centre frequencies and bandwidths of the 25 critical bands in Hz (Klatt 1982; Loizou's book, table 11.1).
 _CENTRES = (

@@ -1,7 +1,6 @@
-"""Networks: a U-Net for one or two axes, and the heads that turn its features into a mixture."""
+"""Networks: a U-Net for one or two axes, its parts, and their fusion for inference."""
 
 from diffgmm.networks.fuse import fused
-from diffgmm.networks.heads import MixtureHead
 from diffgmm.networks.unet import UNet
 
-__all__ = ["MixtureHead", "UNet", "fused"]
+__all__ = ["UNet", "fused"]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, conv, downsample, norm, pool, unpool, upsample
 from diffgmm.networks.bottleneck import make_bottleneck
-from diffgmm.networks.dual import DualPath
-from diffgmm.networks.fine import FineBand
+from diffgmm.networks.dual_path import DualPath
+from diffgmm.networks.fine_band import FineBand
 
 _CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat")}
 
@@ -72,9 +72,10 @@ class UNet(nn.Module):
         dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
             generator.
         fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
-            :class:`diffgmm.networks.fine.FineBand`); 0 for none.
+            :class:`diffgmm.networks.fine_band.FineBand`); 0 for none.
         fine_channels, fine_blocks: width and number of blocks of that refinement.
-        dual: blocks of recurrence along frequency and time (two axes only; :class:`diffgmm.networks.dual.DualPath`);
+        dual: blocks of recurrence along frequency and time (two axes only;
+            :class:`diffgmm.networks.dual_path.DualPath`);
             0 for none.
         dual_level, dual_hidden: after which level on the way down, and units per direction.
 

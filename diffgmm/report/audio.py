@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from diffgmm import audio, drawing
+from diffgmm import audio
+from diffgmm.audio import plots
 
 #: Format and subtype for soundfile, and the type that browsers know it by. FLAC alters nothing and plays everywhere;
 #: Vorbis takes a third of that, and old Safari does not play it.
@@ -73,10 +74,10 @@ def sound_uri(sound: Sound, codec: str) -> str:
 
 def spectrogram_uris(sounds: Mapping[str, Sound]) -> dict[str, str]:
     """Spectrograms as addresses for ``<img>``, all on one scale: 75 dB from black to the loudest, 0 Hz below."""
-    scales = [drawing.scale({name: one.x}, one.sample_rate) for name, one in sounds.items()]
+    scales = [plots.scale({name: one.x}, one.sample_rate) for name, one in sounds.items()]
     low, high = max(scales, key=lambda scale: scale[1]) if scales else (0.0, 1.0)
     return {
-        name: picture_uri(drawing.spectrogram_db(one.x, one.sample_rate), "magma", low, high)
+        name: picture_uri(plots.spectrogram_db(one.x, one.sample_rate), "magma", low, high)
         for name, one in sounds.items()
     }
 

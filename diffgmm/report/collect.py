@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffgmm.audio import sha256_of
-from diffgmm.results import FILE, Results, ResultsError, read_results
-from diffgmm.runs import CONFIG, CURVES, RECORD
+from diffgmm.evaluation.results import FILE, Results, ResultsError, read_results
+from diffgmm.training.run_folders import CONFIG, CURVES, RECORD
+from diffgmm.utils.files import sha256_of
 
 STEP = "step"
 
@@ -62,7 +62,7 @@ class TrainingRun:
         folder: of the run.
         curves: by the name that was logged.
         config: text of the configuration, empty if there is none.
-        record: what :class:`diffgmm.callbacks.record.RunRecord` wrote, empty if it did not.
+        record: what :class:`diffgmm.training.callbacks.record.RunRecord` wrote, empty if it did not.
     """
 
     key: str

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffgmm.audio import AudioError
+from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
 from diffgmm.report.collect import ResultsRun, TrainingRun
 from diffgmm.report.groups import digits_of, main_metrics, number
-from diffgmm.results import MetricInfo, Results, System
 
 CLEAN = "clean"
 Maps = Callable[[Sound], Mapping[str, tuple[str, float]]]

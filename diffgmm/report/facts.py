@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diffgmm.evaluation.results import System
 from diffgmm.report.collect import ResultsRun, TrainingRun
-from diffgmm.results import System
 
 
 def command_line(command: Any) -> str:

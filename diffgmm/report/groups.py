@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diffgmm.results import MetricInfo, Results, System
-from diffgmm.statistics import mean
+from diffgmm.evaluation.results import MetricInfo, Results, System
+from diffgmm.metrics.statistics import mean
 
 FIRST = ("pesq_wb", "pesq_nb", "estoi", "si_sdr", "dnsmos_ovrl", "distillmos", "stoi")
 """What plots and breakdowns show first, where it was measured."""

@@ -13,14 +13,14 @@ import jinja2
 from markupsafe import Markup
 
 import diffgmm
-from diffgmm import statistics
-from diffgmm.audio import replacing
+from diffgmm.evaluation.results import SYSTEM_KINDS
+from diffgmm.metrics import statistics
 from diffgmm.report import examples as listening
 from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.training import training
 from diffgmm.report.uncertainty import maps_for
-from diffgmm.results import SYSTEM_KINDS
+from diffgmm.utils.files import replacing
 
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from diffgmm import statistics
-from diffgmm.audio import replacing
+from diffgmm.metrics import statistics
 from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.tables import Cell, Table
+from diffgmm.utils.files import replacing
 
 # Shares of a score by ratio, counts, and what the noisy input alone determines.
 _DETAIL = re.compile(r"_(valid|noisy|improvement|percent)$|/pairs$|_snr_|/mixture_(?!nll|coverage_90)")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from diffgmm import statistics
+from diffgmm.evaluation.results import MetricInfo, Results, System
+from diffgmm.metrics import statistics
 from diffgmm.report import groups, svg
 from diffgmm.report.tables import Table
-from diffgmm.results import MetricInfo, Results, System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

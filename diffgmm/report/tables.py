@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diffgmm import statistics
+from diffgmm.evaluation.results import MetricInfo, Results, System
+from diffgmm.metrics import statistics
+from diffgmm.metrics.statistics import Estimate
 from diffgmm.report.groups import digits_of, has_values, large, number
-from diffgmm.results import MetricInfo, Results, System
-from diffgmm.statistics import Estimate
 
 ALPHA = 0.05
 

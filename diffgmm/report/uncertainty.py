@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from diffgmm.audio import sha256_of
+from diffgmm.evaluation.results import Results
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
-from diffgmm.results import Results
+from diffgmm.utils.files import sha256_of
 
 
 def maps_for(
@@ -48,8 +48,7 @@ def maps_for(
 
 def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
     """Models by name whose weights have one of the checksums."""
-    from diffgmm.inference import available_models, model_path
-    from diffgmm.model import ModelError
+    from diffgmm.inference.denoiser import ModelError, available_models, model_path
 
     told = config.get("models")
     entries = [entry for entry in str(told or "").split(",") if entry]

@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
-    from diffgmm.audio import replacing
+    from diffgmm.utils.files import replacing
     from experiments.ablations.judging import judge
 
     told = yaml.safe_load((arguments.folder / "plan.yaml").read_text(encoding="utf-8"))
@@ -108,9 +108,9 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _nfe(arguments: argparse.Namespace) -> int:
-    from diffgmm.audio import replacing
-    from diffgmm.benchmark.errors import BenchmarkError
-    from diffgmm.model import ModelError
+    from diffgmm.diffusion.model import ModelError
+    from diffgmm.evaluation.benchmark.errors import BenchmarkError
+    from diffgmm.utils.files import replacing
     from experiments.ablations.nfe import measure, render
 
     names = arguments.metrics.split(",")

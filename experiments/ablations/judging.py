@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from data_modules.noisy_speech import NoisySpeech
-from diffgmm.callbacks.diagnostics import summary, tally
+from diffgmm.diffusion.saving import load_model
 from diffgmm.metrics import score
-from diffgmm.model import load_model
-from diffgmm.samplers import keyed_generator
-from diffgmm.statistics import mean
+from diffgmm.metrics.statistics import mean
+from diffgmm.training.callbacks.diagnostics import summary, tally
+from diffgmm.utils.random import keyed_generator
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "nfe1": {"nfe": 1, "estimate": "mean"},
@@ -47,7 +47,7 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     """Everything that the table shows of one run.
 
     Args:
-        checkpoint: of :class:`diffgmm.denoiser.DiffGMM`.
+        checkpoint: of :class:`diffgmm.training.module.DiffGMM`.
         init_args: of the data module.
 
     Returns:

@@ -18,15 +18,18 @@ from torch import Tensor
 from data_modules import benchmarks
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.audio import replacing, sha256_of
-from diffgmm.benchmark.identity import code_sha256
-from diffgmm.benchmark.pairset import load_set
-from diffgmm.inference import model_path
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.sampler_options import Estimate, Solver
+from diffgmm.diffusion.samplers import grid_for, reverse
+from diffgmm.diffusion.saving import load_model
+from diffgmm.evaluation.benchmark.pairset import load_set
+from diffgmm.evaluation.results import PairInfo
+from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import METRICS, score
-from diffgmm.model import MixtureDenoiser, load_model
-from diffgmm.results import PairInfo
-from diffgmm.samplers import Estimate, Solver, grid_for, keyed_generator, reverse
-from diffgmm.statistics import mean
+from diffgmm.metrics.statistics import mean
+from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.files import replacing, sha256_of
+from diffgmm.utils.random import keyed_generator
 
 CALLS = (1, 2, 4, 8, 16)
 _COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"
@@ -133,7 +136,7 @@ def measure(
 
     Raises:
         DataError: no such set or metric.
-        diffgmm.model.ModelError: no such model.
+        diffgmm.diffusion.model.ModelError: no such model.
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
@@ -148,7 +151,14 @@ def measure(
         "parameters": sum(one.numel() for one in loaded.parameters()),
         "set": info.name,
     }
-    told = [facts["weights"], info.checksum, list(names), code_sha256("diffgmm.model"), repr(SETTINGS), CALLS]
+    told = [
+        facts["weights"],
+        info.checksum,
+        list(names),
+        code_sha256("diffgmm.diffusion.model"),
+        repr(SETTINGS),
+        CALLS,
+    ]
     folder = home / "nfe" / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     by_id = {pair.id: pair for pair in info.pairs}

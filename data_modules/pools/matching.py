@@ -1,0 +1,135 @@
+"""Which clean file belongs to which noisy one: by name, never by position."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_modules.errors import DataError
+from data_modules.pools.sources import PAIR_KINDS, Item, audio_files
+from diffgmm.audio import AudioError, probe
+
+log = logging.getLogger(__name__)
+
+TOLERANCE_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class PairedFile:
+    """A clean and a noisy recording of the same name.
+
+    Args:
+        name: path below its folder, without the ending (``p232/p232_001``).
+        clean, noisy: the files.
+    """
+
+    name: str
+    clean: str
+    noisy: str
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in audio_files(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(
+                f"{folder}: two files are named {name} ({found[name].name}, {path.name}); keep one"
+            )
+        found[name] = path
+    return found
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def match_folders(
+    clean: str | Path, noisy: str | Path, strict: bool = False, quiet: bool = False
+) -> list[PairedFile]:
+    """Pairs the files of two folders by their path below the folder, endings aside.
+
+    Files without a partner, and pairs whose sample rates differ or whose lengths differ by more than 10 ms,
+    are left out and named in one warning line.
+
+    Args:
+        clean, noisy: the folders, any layout below them.
+        strict: raise instead of leaving anything out.
+        quiet: no warning (it has been given already).
+
+    Returns:
+        The pairs in order of their names.
+
+    Raises:
+        DataError: no folder, no pair, two files of one name, or anything amiss with `strict`.
+    """
+    clean, noisy = Path(clean).expanduser(), Path(noisy).expanduser()
+    return _match(_by_name(clean), _by_name(noisy), str(clean), str(noisy), strict, quiet)
+
+
+def match_items(
+    items: Sequence[Item], where: str, strict: bool = False, quiet: bool = False
+) -> list[PairedFile]:
+    """Pairs the clean and noisy files of one split of a corpus, as `match_folders` does with two folders.
+
+    A file's name is its path below the ``clean`` or ``noisy`` folder; where there is none, group and file name.
+
+    Args:
+        items: files of the kinds ``clean`` and ``noisy``.
+        where: what they are, for messages.
+        strict, quiet: as in `match_folders`.
+    """
+    sides: dict[str, dict[str, Path]] = {kind: {} for kind in PAIR_KINDS}
+    for item in items:
+        path = Path(item.path)
+        parts = path.with_suffix("").parts
+        below = parts[len(parts) - parts[::-1].index(item.kind) :] if item.kind in parts[:-1] else ()
+        name = "/".join(below) or f"{item.group}/{path.stem}"
+        if sides[item.kind].setdefault(name, path) != path:
+            raise DataError(f"{where}: two {item.kind} files are named {name}; keep one")
+    clean, noisy = (sides[kind] for kind in PAIR_KINDS)
+    return _match(clean, noisy, f"clean of {where}", f"noisy of {where}", strict, quiet)
+
+
+def _match(
+    left: Mapping[str, Path], right: Mapping[str, Path], clean: str, noisy: str, strict: bool, quiet: bool
+) -> list[PairedFile]:
+    problems: list[str] = []
+    for one, other, folder in ((left, right, noisy), (right, left, clean)):
+        alone = sorted(one.keys() - other.keys())
+        if alone:
+            problems.append(f"{len(alone)} without a partner in {folder}: {_some(alone)}")
+    pairs: list[PairedFile] = []
+    unlike: list[str] = []
+    for name in sorted(left.keys() & right.keys()):
+        difference = _difference(left[name], right[name])
+        if difference:
+            unlike.append(f"{name} ({difference})")
+        else:
+            pairs.append(PairedFile(name, str(left[name]), str(right[name])))
+    if unlike:
+        problems.append(f"{len(unlike)} left out: {_some(unlike)}")
+    if not pairs:
+        raise DataError(f"{clean} and {noisy}: no file pairs ({'; '.join(problems)})")
+    if problems:
+        message = f"{clean} and {noisy}: {'; '.join(problems)}"
+        if strict:
+            raise DataError(message)
+        if not quiet:
+            log.warning(message)
+    return pairs
+
+
+def _difference(clean: Path, noisy: Path) -> str:
+    """Why two files can't be a pair, or nothing."""
+    try:
+        first, second = probe(clean), probe(noisy)
+    except AudioError as error:
+        return str(error)
+    if first.sample_rate != second.sample_rate:
+        return f"{first.sample_rate} and {second.sample_rate} Hz"
+    if abs(first.frames - second.frames) > TOLERANCE_SECONDS * first.sample_rate:
+        return f"{first.frames} and {second.frames} samples"
+    return ""

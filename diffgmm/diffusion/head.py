@@ -1,0 +1,107 @@
+"""Linear heads: features to the weights, means and scales of a mixture."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from diffgmm.diffusion.mixture import GaussianMixture
+
+MEANS = ("mask", "free", "offset", "tanh")
+SCALES = ("absolute", "relative")
+RELATIVE_FLOOR = 0.05  # magnitude below which relative scales are absolute after all
+
+
+class MixtureHead(nn.Module):
+    """Three linear maps per position (as in Wang et al., arXiv 2406.09154, section 3): pi, mu and sigma.
+
+    Args:
+        components: K.
+        means: ``mask``: a factor times the reference (complex for two channels); ``free``: the value itself;
+            ``tanh``: its hyperbolic tangent, between -1 and 1 in scaled units;
+            ``offset``: the value plus what the state has already lost of the noise, y - x_t.
+        min_scale: smallest standard deviation, in the representation's units. A likelihood without a floor rewards
+            a component that collapses onto one point without bound.
+        initial_scale: standard deviation at the start of training (of a bin of magnitude one, if relative).
+        scales: ``absolute``: standard deviations as such; ``relative``: times the magnitude of the reference per real
+            dimension, so that quiet bins start with little noise. Not for decibels, whose zero means nothing.
+
+    Components start apart (masks from 0 to 1, weights equal), since equal components would stay equal.
+
+    Raises:
+        ValueError: for an unknown parameterisation or fewer than one component.
+    """
+
+    def __init__(
+        self,
+        components: int = 3,
+        means: str = "mask",
+        min_scale: float = 1e-3,
+        initial_scale: float = 0.3,
+        scales: str = "absolute",
+    ) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"components must be at least 1, got {components}")
+        if means not in MEANS:
+            raise ValueError(f"means must be one of {', '.join(MEANS)}, got {means!r}")
+        if scales not in SCALES:
+            raise ValueError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
+        self.init_args = {
+            "components": components, "means": means, "min_scale": min_scale, "initial_scale": initial_scale,
+            "scales": scales,
+        }  # fmt: skip
+        self.relative = scales == "relative"
+        self.components, self.kind = components, means
+        self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)
+        self.linear: nn.Module = nn.Identity()
+
+    def attach(self, features: int, channels: int, dims: int) -> None:
+        """Create the linear map from ``features`` for values of ``channels`` dimensions; called by the model."""
+        if not isinstance(self.linear, nn.Identity):
+            return
+        self.channels = channels
+        size = self.components * (2 + channels)
+        layer = nn.Conv1d(features, size, 1) if dims == 1 else nn.Conv2d(features, size, 1)
+        assert layer.bias is not None
+        with torch.no_grad():
+            layer.weight.mul_(0.5)
+            layer.bias.zero_()
+            layer.bias[self.components : 2 * self.components] = self._initial
+            start = (torch.arange(self.components) + 0.5) / self.components
+            layer.bias[2 * self.components :: channels] = start if self.kind == "mask" else start - 0.5
+        self.linear = layer
+
+    def forward(self, features: Tensor, reference: Tensor, state: Tensor) -> GaussianMixture:
+        """Mixture of the noise in scaled units.
+
+        Args:
+            features: ``[B, features, *S]``.
+            reference: what masks multiply (the noisy signal, or the state where the answer rests on it alone),
+                ``[B, C, *S]``.
+            state: ``[B, C, *S]``, used by ``offset``.
+        """
+        raw = self.linear(features).float()
+        k = self.components
+        logits, log_scales, values = raw[:, :k], raw[:, k : 2 * k], raw[:, 2 * k :]
+        if self.relative:
+            power = reference.float().square().mean(1, keepdim=True)
+            log_scales = log_scales + 0.5 * torch.log(power + RELATIVE_FLOOR**2)
+        log_scales = self._log_floor + nn.functional.softplus(log_scales - self._log_floor)
+        values = values.reshape(values.shape[0], k, self.channels, *values.shape[2:])
+        reference = reference.float().unsqueeze(1)
+        if self.kind == "free":
+            means = values
+        elif self.kind == "tanh":
+            means = values.tanh()
+        elif self.kind == "offset":
+            means = values + reference - state.float().unsqueeze(1)
+        elif self.channels == 2:
+            real = values[:, :, 0] * reference[:, :, 0] - values[:, :, 1] * reference[:, :, 1]
+            imaginary = values[:, :, 0] * reference[:, :, 1] + values[:, :, 1] * reference[:, :, 0]
+            means = torch.stack([real, imaginary], dim=2)
+        else:
+            means = values * reference
+        return GaussianMixture(logits, means, log_scales)

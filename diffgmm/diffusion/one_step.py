@@ -1,0 +1,209 @@
+r"""The default setting as one plain function of the waveform: one network call, the mixture's mean, nothing else.
+
+:meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance` with ``nfe=1`` and ``estimate="mean"`` leaves much unused:
+at t = 1 the
+state *is* the noisy signal, so the first convolution sees the same numbers twice; the time embedding is a constant;
+scales of the mixture do not enter its mean; and :math:`\sum_k \pi_k m_k y = (\sum_k \pi_k m_k) y` multiplies once. The
+Fourier transforms are convolutions, so that the whole is a graph which any runtime can take.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.representation import SILENCE_RMS, Complex
+from diffgmm.networks.fuse import folded
+from diffgmm.utils.errors import UserError
+
+# Convolutions that see the input as it comes; with layers before them there is nothing to merge.
+_FIRST, _FINE = "network.down.0.resample.weight", "network.fine.enter.weight"
+
+
+class UnsupportedModel(UserError):
+    """A model that has no such graph; the message says why."""
+
+
+class OneStep(nn.Module):
+    """``[B, 1, T]`` noisy to ``[B, 1, T]`` clean; made by :func:`one_step`.
+
+    Equal to ``model.enhance(noisy).waveform`` but for rounding (about -125 dB).
+    """
+
+    analysis: Tensor
+    synthesis: Tensor
+    square: Tensor
+
+    def __init__(self, skeleton: MixtureDenoiser) -> None:
+        super().__init__()
+        representation = skeleton.representation
+        if not isinstance(representation, Complex):
+            kind = type(representation).__name__
+            raise UnsupportedModel(
+                f"only models of complex spectrograms have a one-step graph, this is {kind}"
+            )
+        if getattr(representation, "rule", None) is not None:
+            raise UnsupportedModel("a rule that takes the noise off has no one-step graph")
+        self.network, self.linear = skeleton.network, skeleton.head.linear
+        self.components, self.means = skeleton.head.components, skeleton.head.kind
+        self.merged = True  # whether the first convolution takes state and noisy signal as one
+        self.sample_rate, self.n_fft, self.hop = (
+            representation.sample_rate,
+            representation.n_fft,
+            representation.hop,
+        )
+        self.alpha, self.beta, self.floor = representation.alpha, representation.beta, representation._FLOOR
+        for name, value in _kernels(representation).items():
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        samples = noisy.shape[-1]
+        rms = noisy.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        audible = rms > SILENCE_RMS
+        level = torch.where(audible, rms, torch.ones_like(rms))
+        margin = (self.n_fft // 2, self.n_fft // 2 + -samples % self.hop)
+        frames = nn.functional.conv1d(
+            nn.functional.pad(noisy / level, margin), self.analysis, stride=self.hop
+        )
+        real, imaginary = frames.unsqueeze(1).chunk(2, dim=2)  # each [B, 1, F, N]
+        power = real * real + imaginary * imaginary
+        shrink = self.beta * _power(power.clamp_min(self.floor), 0.5 * (self.alpha - 1.0))
+        real, imaginary = real * shrink, imaginary * shrink
+        magnitude = (power * (shrink * shrink)).clamp_min(1e-12).sqrt()
+        parts = [real, imaginary] * (1 if self.merged else 2) + [magnitude]
+        features = self.network(torch.cat(parts, dim=1), rms.flatten())  # the time is folded: any will do
+        mean_real, mean_imaginary = self._mean(self.linear(features))
+        if self.means == "mask":  # the mask's mean times the noisy signal, a complex product
+            noise = real * mean_real - imaginary * mean_imaginary
+            imaginary = imaginary - (real * mean_imaginary + imaginary * mean_real)
+            real = real - noise
+        else:
+            real, imaginary = real - mean_real, imaginary - mean_imaginary
+        real, imaginary = real / self.beta, imaginary / self.beta
+        power = (real * real + imaginary * imaginary).clamp_min(self.floor**self.alpha)
+        spectrum = torch.cat([real, imaginary], dim=2).squeeze(1) * _power(
+            power.squeeze(1), 0.5 * (1.0 / self.alpha - 1.0)
+        ).repeat(1, 2, 1)
+        wave = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop)
+        weight = nn.functional.conv_transpose1d(
+            torch.ones_like(spectrum[:1, :1]), self.square, stride=self.hop
+        )
+        start = self.n_fft // 2
+        wave = (wave / weight.clamp_min(1e-8))[..., start : start + samples]
+        return torch.where(audible, wave * level, torch.zeros_like(wave))
+
+    def _mean(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted mean of the components' masks (or values), ``[B, 1, F, N]`` twice.
+
+        Written out over the components: a softmax over the second of four axes is slow in most runtimes.
+        """
+        k = self.components
+        values = (raw[:, k:].tanh() if self.means == "tanh" else raw[:, k:]).split(1, dim=1)
+        logits = raw[:, :k].split(1, dim=1)
+        top = logits[0]
+        for one in logits[1:]:
+            top = torch.maximum(top, one)
+        weights = [(one - top).exp() for one in logits]
+        total = weights[0]
+        for one in weights[1:]:
+            total = total + one
+        real, imaginary = weights[0] * values[0], weights[0] * values[1]
+        for i, one in enumerate(weights[1:], start=1):
+            real, imaginary = real + one * values[2 * i], imaginary + one * values[2 * i + 1]
+        return real / total, imaginary / total
+
+
+def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
+    """The graph without its weights, and these as differentiable functions of the model's parameters.
+
+    Compare :func:`diffgmm.networks.fuse.folded`.
+
+    Raises:
+        UnsupportedModel: the model does not work on complex spectrograms.
+    """
+    skeleton, weights = folded(model, time=1.0)
+    step = OneStep(skeleton)
+    state = dict(step.named_parameters())
+    weights = {name: value for name, value in weights.items() if name.startswith("network.")}
+    if (
+        model.process.conditions_on_noisy
+    ):  # the inputs are state, noisy signal, magnitude; the first two are equal here
+        layers = getattr(step.network, "inputs", nn.Identity())
+        step.merged = _FIRST in state and not list(layers.parameters())
+        for name in (_FIRST, _FINE) if step.merged else ():
+            if name in state:
+                first = weights.get(name, state[name])
+                weights[name] = torch.cat([first[:, :2] + first[:, 2:4], first[:, 4:]], dim=1)
+    k = step.components
+    for name in ("linear.weight", "linear.bias"):  # logits, log scales, values; scales do not enter the mean
+        weights[name] = torch.cat([state[name][:k], state[name][2 * k :]])
+    assert isinstance(model.representation, Complex)
+    return step, weights | _kernels(model.representation, 0.0 * weights["linear.bias"].sum())
+
+
+def one_step(model: MixtureDenoiser) -> OneStep:
+    """The graph with weights of its own, for inference.
+
+    Raises:
+        UnsupportedModel: as :func:`folded_step`.
+    """
+    with torch.no_grad():
+        step, weights = folded_step(model)
+        put(step, weights)
+    return copy.deepcopy(step).eval()
+
+
+def put(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Replace parameters and buffers by tensors, which may have any shape and history."""
+    for name, value in weights.items():
+        path, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(path)
+        delattr(owner, leaf)
+        owner.register_buffer(leaf, value)
+
+
+class FromParameters(nn.Module):
+    """The same function computed from the model's own parameters, folding included: what a traced graph starts from."""
+
+    def __init__(self, model: MixtureDenoiser) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        step, weights = folded_step(self.model)
+        put(step, weights)
+        clean: Tensor = step(noisy)
+        return clean
+
+
+def _kernels(representation: Complex, zero: Tensor | float = 0.0) -> dict[str, Tensor]:
+    """Windowed Fourier transform and its inverse as kernels ``[2 F, 1, n_fft]``, and the squared window.
+
+    ``zero`` is added to the indices: as a function of a parameter it keeps a tracer from storing the kernels.
+    """
+    n, window = representation.n_fft, representation.window
+    device = window.device
+    bins = torch.arange(n // 2 + 1, dtype=torch.float32, device=device) + zero
+    times = torch.arange(n, dtype=torch.float32, device=device)
+    # Products below 2 ** 24 are whole numbers in float32 too; reduced first, the angles are exact.
+    angles = torch.remainder(bins[:, None] * times[None], float(n)) * (2.0 * math.pi / n)
+    both = torch.cat([angles.cos(), -angles.sin()])
+    sides = representation.sides().repeat(2)
+    return {
+        "analysis": (both * (window * representation._scale))[:, None],
+        "synthesis": (both * sides[:, None] * (window / (n * representation._scale)))[:, None],
+        "square": window.square()[None, None],
+    }
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    """``x ** exponent``; the compression exponent of one half needs only square roots, which are many times faster."""
+    if exponent == -0.25:
+        return x.sqrt().sqrt().reciprocal()
+    if exponent == 0.5:
+        return x.sqrt()
+    return x if exponent == 1.0 else x.pow(exponent)

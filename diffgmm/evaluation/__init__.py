@@ -1,0 +1,1 @@
+"""Scores of whole data sets, their tables and comparisons, the benchmark, and other denoisers to compare with."""

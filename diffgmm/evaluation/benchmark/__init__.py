@@ -1,0 +1,10 @@
+"""Systems on a set of pairs: quality by the metrics, and what it costs, cached by content.
+
+:mod:`~diffgmm.evaluation.benchmark.pairset` reads the pairs, :mod:`~diffgmm.evaluation.benchmark.systems` lists
+what is measured,
+:mod:`~diffgmm.evaluation.benchmark.run` does it. Nothing here is imported by ``diffgmm denoise``.
+"""
+
+from diffgmm.evaluation.benchmark.errors import BenchmarkError
+
+__all__ = ["BenchmarkError"]

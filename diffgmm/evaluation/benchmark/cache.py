@@ -1,0 +1,129 @@
+"""What was already done, kept by content: enhanced audio, scores, timings. Safe to interrupt at any point.
+
+One folder a system, named by its identity. Audio files carry the checksum of their input; scores the checksums of
+both files and the metric's version; so nothing has to be declared stale, and a set that grows reuses its old part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from diffgmm.evaluation.benchmark.identity import key_of
+from diffgmm.evaluation.benchmark.systems import Candidate
+from diffgmm.metrics import METRICS, Score
+from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.files import replacing
+from diffgmm.utils.provenance import installed
+
+_TOOLS = ("pesq", "pystoi", "speechmos", "distillmos", "onnxruntime", "numpy", "scipy", "soxr")
+
+
+def slug(text: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip(".") or "unnamed"
+
+
+def metric_version(name: str) -> str:
+    """Changes with the metric's code and the libraries that may be behind it."""
+    code = code_sha256(METRICS[name].function.__module__)
+    return key_of({"metric": name, "code": code, "tools": installed(_TOOLS)})
+
+
+class Lines:
+    """A file of JSON lines that is only appended to; a last line cut short by a kill is passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            lines = self.path.read_text(encoding="utf-8").split("\n")
+        except OSError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append one entry, in one write."""
+        data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    data = b"\n" + data  # what a kill left of a line must not swallow this one
+            file.write(data)
+
+
+class SystemCache:
+    """Everything kept of one system.
+
+    Args:
+        root: of the cache.
+        name: for people who look into the folder.
+        key: of the identity.
+        identity: written beside the results.
+    """
+
+    def __init__(self, root: Path, name: str, key: str, identity: Mapping[str, Any]) -> None:
+        self.folder = root / f"{slug(name)}-{key}"
+        self.identity = identity
+        self._scores = Lines(self.folder / "scores.jsonl")
+        self._costs = Lines(self.folder / "costs.jsonl")
+        self._known: dict[tuple[str, str, str], Score] | None = None
+
+    @classmethod
+    def of(cls, root: Path, candidate: Candidate) -> SystemCache:
+        """The cache of a candidate."""
+        return cls(root, candidate.name, candidate.key, candidate.identity)
+
+    def open(self) -> None:
+        """Create the folder, with what it is the cache of."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "identity.json"
+        if not path.is_file():
+            with replacing(path) as part:
+                part.write_text(
+                    json.dumps(self.identity, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+                )
+
+    def audio(self, id: str, noisy_sha256: str) -> Path:
+        """Where the enhanced file for an input lies, or will lie."""
+        return self.folder / "audio" / f"{slug(id)}.{noisy_sha256[:12]}.wav"
+
+    def score(self, enhanced: str, clean: str, version: str) -> Score | None:
+        """A score by the checksums of both files and the metric's version."""
+        if self._known is None:
+            self._known = {}
+            for entry in self._scores:
+                value = float("nan") if entry["value"] is None else entry["value"]
+                key = (entry["enhanced"], entry["clean"], entry["version"])
+                self._known[key] = Score(value, entry["reason"])
+        return self._known.get((enhanced, clean, version))
+
+    def keep_score(self, id: str, enhanced: str, clean: str, metric: str, version: str, score: Score) -> None:
+        """Keep a score; one that does not exist is kept with its reason."""
+        value = score.value if score.valid else None
+        entry = {"id": id, "metric": metric, "value": value, "reason": score.reason}
+        self._scores.add({**entry, "enhanced": enhanced, "clean": clean, "version": version})
+        if self._known is not None:
+            self._known[enhanced, clean, version] = Score(score.value, score.reason)
+
+    def cost(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The last measurement under the same conditions."""
+        found = [entry["result"] for entry in self._costs if entry["key"] == dict(key)]
+        return found[-1] if found else None
+
+    def keep_cost(self, key: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Keep a measurement and its conditions."""
+        self._costs.add({"key": dict(key), "result": dict(result)})

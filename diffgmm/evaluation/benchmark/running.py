@@ -1,0 +1,223 @@
+"""Systems in processes of their own: started, fed, timed, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffgmm import audio
+from diffgmm.evaluation.benchmark.systems import Candidate
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_COMMAND_SECONDS = 3600  # longest that a command may take for one file
+# Runs a command and tells seconds and the most memory it held (KiB on Linux); its own few megabytes are the floor.
+_MEASURE = """
+import json, os, sys, time
+start = time.perf_counter()
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
+                     file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(pid, 0)
+spent = time.perf_counter() - start
+print(json.dumps([os.waitstatus_to_exitcode(status), spent, usage.ru_maxrss]))
+"""
+
+
+class SystemFailed(Exception):
+    """A system did not start, died, or could not do a file; the message is one line."""
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The environment with every library held to so many threads."""
+    return {**os.environ, **dict.fromkeys(_THREADS, str(threads)), "PYTHONWARNINGS": "ignore"}
+
+
+class Runner:
+    """A system that is ready to be fed; a context manager that ends it.
+
+    Args:
+        candidate: what to run.
+        threads: that it may use.
+    """
+
+    def __init__(self, candidate: Candidate, threads: int = 1) -> None:
+        self.candidate, self.threads = candidate, threads
+        self._folder = tempfile.TemporaryDirectory(prefix="diffgmm-")
+        self._in, self._out = (Path(self._folder.name) / name for name in ("in.npy", "out.npy"))
+        self._log = Path(self._folder.name) / "log"
+        self._process: subprocess.Popen[str] | None = None
+        self._running: subprocess.Popen[str] | None = None  # a command, while it works on a file
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be fed again."""
+        return self._process is None or self._process.poll() is None
+
+    def kill(self) -> None:
+        """End what runs, from another thread; whoever waits for it gets a :class:`SystemFailed`."""
+        for process in (self._process, self._running):
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # each has a group of its own
+
+    def __enter__(self) -> Runner:
+        if self.candidate.kind != "command":
+            try:
+                with open(self._log, "wb") as log:
+                    self._process = subprocess.Popen(
+                        [*self.candidate.argv, str(self.threads)],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        text=True,
+                        env=thread_environment(self.threads),
+                        start_new_session=True,  # Ctrl-C is dealt with here
+                    )
+                self._answer()
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None:
+            if error and error[0] is not None:
+                self._process.kill()
+            assert self._process.stdin and self._process.stdout
+            try:
+                self._process.stdin.close()
+                self._process.wait(20)
+            except (OSError, subprocess.TimeoutExpired):
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+            self._process = None
+        self._folder.cleanup()
+
+    def enhance(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
+        """The enhanced signal, aligned, in the length of ``x``: float32 ``[samples]``.
+
+        Raises:
+            SystemFailed: no usable answer.
+        """
+        rate = self.candidate.sample_rate or sample_rate
+        given = audio.resample(x, sample_rate, rate)
+        y = self._command(given, rate) if self.candidate.kind == "command" else self._fed(given, rate)
+        if y.shape != given.shape:
+            raise SystemFailed(f"returned an array {list(y.shape)} for {list(given.shape)}")
+        if not np.isfinite(y).all():
+            raise SystemFailed("returned NaN or Inf")
+        return audio.fit_length(audio.resample(y, rate, sample_rate), len(x))
+
+    def time(self, x: np.ndarray, sample_rate: int, repeats: int) -> dict[str, Any]:
+        """``seconds`` of every repetition after a warm-up, ``peak_mb``, ``before_mb``: nothing else is timed."""
+        rate = self.candidate.sample_rate or sample_rate
+        given = audio.resample(x, sample_rate, rate)
+        if self.candidate.kind != "command":
+            np.save(self._in, given)
+            return self._ask(do="time", rate=rate, repeats=repeats)
+        runs = [self._run_command(given, rate) for _ in range(repeats + 1)][1:]
+        return {
+            "seconds": [run[0] for run in runs],
+            "peak_mb": max(run[1] for run in runs),
+            "before_mb": 0.0,
+        }
+
+    def count(self, x: np.ndarray, sample_rate: int) -> dict[str, Any]:
+        """``parameters`` and ``macs_per_s``, as far as the system tells."""
+        if self.candidate.kind != "model":
+            return {}
+        np.save(self._in, x)
+        return self._ask(do="count", rate=sample_rate)
+
+    def _fed(self, x: np.ndarray, rate: int) -> np.ndarray:
+        np.save(self._in, x)
+        self._ask(do="enhance", rate=rate, out=str(self._out))
+        return np.load(self._out)
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        assert self._process and self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps({"in": str(self._in), **request}) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass  # it died: said by the answer that does not come
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process and self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            last = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise SystemFailed(f"its process ended with code {code}" + (f": {last[-1]}" if last else ""))
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise SystemFailed(" ".join(str(answer["error"]).split()))
+        return answer
+
+    def _command(self, x: np.ndarray, rate: int) -> np.ndarray:
+        self._run_command(np.pad(x, (0, self.candidate.lag)), rate)
+        try:
+            y, info = audio.read(Path(self._folder.name) / "out.wav", mono=True)
+        except audio.AudioError as error:
+            raise SystemFailed(f"left no audio: {error}") from error
+        y = audio.resample(y[0], info.sample_rate, rate)[self.candidate.lag :]
+        return audio.fit_length(y, len(x))
+
+    def _run_command(self, x: np.ndarray, rate: int) -> tuple[float, float]:
+        """Seconds and megabytes of one run."""
+        source, target = (Path(self._folder.name) / name for name in ("in.wav", "out.wav"))
+        target.unlink(missing_ok=True)
+        audio.write(source, x[None], rate, subtype="PCM_16", overwrite=True)
+        words = [w.replace("{in}", str(source)).replace("{out}", str(target)) for w in self.candidate.argv]
+        program = shutil.which(words[0])
+        if program is None:
+            raise SystemFailed(f"{words[0]}: no such program")
+        with open(self._log, "wb") as log:
+            process = self._running = subprocess.Popen(
+                [sys.executable, "-S", "-E", "-c", _MEASURE, program, *words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=thread_environment(self.threads),
+                start_new_session=True,
+            )
+        try:
+            told, _ = process.communicate(timeout=_COMMAND_SECONDS)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # the command is in the group of the one that measures it
+            process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SystemFailed(f"took longer than {_COMMAND_SECONDS} s for one file") from error
+            raise
+        finally:
+            self._running = None
+        if process.returncode:
+            raise SystemFailed(f"{words[0]}: could not be run")
+        code, spent, kilobytes = json.loads(told)
+        if code:
+            last = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise SystemFailed(f"exit code {code}" + (f": {last[-1]}" if last else ""))
+        return spent, kilobytes / 1024
+
+
+def timestamp() -> str:
+    """Local time, ISO 8601 with the zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

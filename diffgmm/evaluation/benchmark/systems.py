@@ -1,0 +1,205 @@
+"""What is measured: models with sampler settings, peers, commands; each with what identifies its output."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffgmm.diffusion.model import ModelError
+from diffgmm.diffusion.sampler_options import ESTIMATES
+from diffgmm.evaluation import baselines
+from diffgmm.evaluation.baselines.base import __file__ as _PEERS_BASE
+from diffgmm.evaluation.benchmark.errors import BenchmarkError
+from diffgmm.evaluation.benchmark.identity import files_sha256, key_of
+from diffgmm.inference.denoiser import model_path
+from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.files import sha256_of
+from diffgmm.utils.provenance import installed
+
+WORKER = Path(baselines.__file__).with_name("worker.py")
+_ENTRY = "diffgmm.inference.denoiser"
+# Not `python -m`: modules of the working folder must not stand in for those of the library.
+_MODEL = (
+    f"import sys; sys.path[0] = {str(WORKER.parents[2])!r}; "
+    "from diffgmm.evaluation.benchmark.model import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A system before it is measured.
+
+    Args:
+        name: of the row.
+        kind: ``model``, ``peer`` or ``command``.
+        settings: shown beside the row.
+        identity: everything that its output depends on; equal identities share cached results.
+        argv: of the worker; for a command its own words, with ``{in}`` and ``{out}``.
+        sample_rate: at which it is fed, None for that of the file.
+        lag: samples at that rate by which a command's output comes late.
+    """
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+    argv: tuple[str, ...]
+    sample_rate: int | None = None
+    lag: int = 0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", key_of({"kind": self.kind, **self.identity}))
+
+    def is_current(self) -> bool:
+        """Whether the code that a process of this system loads now is the code of its identity."""
+        return "code" not in self.identity or self.identity["code"] == code_sha256.__wrapped__(_ENTRY)
+
+
+def models(
+    names: Iterable[str], nfes: Sequence[int], estimates: Sequence[str], samples: int = 1, seed: int = 0
+) -> list[Candidate]:
+    """Every model with every setting.
+
+    Args:
+        names: shipped models, files, or ``NAME=FILE``.
+        nfes: network calls.
+        estimates: see :data:`diffgmm.diffusion.sampler_options.ESTIMATES`.
+        samples: reverse runs that are averaged.
+        seed: of the sampling noise.
+
+    Raises:
+        BenchmarkError: no such model, bad setting.
+    """
+    if any(nfe < 1 for nfe in nfes) or samples < 1:
+        raise BenchmarkError(f"nfe and samples must be at least 1, got {list(nfes)} and {samples}")
+    for estimate in estimates:
+        if estimate not in ESTIMATES:
+            raise BenchmarkError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
+    found = []
+    for entry in names:
+        label, _, given = entry.rpartition("=")
+        try:
+            path = model_path(given)
+        except ModelError as error:
+            raise BenchmarkError(str(error)) from error
+        stem = path.with_suffix("")
+        files = [path] if path.suffix == ".ckpt" else [stem.with_suffix(x) for x in (".safetensors", ".json")]
+        for file in files:
+            if not file.is_file():
+                raise BenchmarkError(f"{file}: no such file (a model is NAME.safetensors with NAME.json)")
+        weights = [sha256_of(file) for file in files]
+        for estimate in estimates:
+            for nfe in nfes:
+                told = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
+                name = f"{label or stem.name}-nfe{nfe}-{estimate}" + (f"-x{samples}" if samples > 1 else "")
+                identity = {
+                    "weights": weights,
+                    **told,
+                    "code": code_sha256(_ENTRY),
+                    "versions": installed(("torch", "numpy", "soxr")),
+                }
+                argv = (sys.executable, "-c", _MODEL, str(path.resolve()), json.dumps(told))
+                found.append(Candidate(name, "model", {**told, "weights": weights[0]}, identity, argv))
+    return found
+
+
+def known_peers(python: str | None = None) -> dict[str, dict[str, Any]]:
+    """What is known about all peers, with ``versions`` None for those that are not installed.
+
+    Args:
+        python: interpreter that they are installed in; None for this one.
+
+    Raises:
+        BenchmarkError: the interpreter does not run or lacks numpy.
+    """
+    try:
+        done = subprocess.run(
+            [python or sys.executable, str(WORKER), "list"], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise BenchmarkError(f"{python}: cannot be started ({error.strerror}); give a Python") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise BenchmarkError(f"{python or sys.executable}: cannot run peers ({last})")
+    known: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return known
+
+
+def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candidate]:
+    """Peers by name; ``installed`` stands for all that are there, ``all`` demands every one.
+
+    Raises:
+        BenchmarkError: unknown, or not installed.
+    """
+    if not asked:
+        return []
+    unknown = [name for name in asked if name not in (*baselines.MODULES, "all", "installed")]
+    if unknown:
+        raise BenchmarkError(
+            f"unknown peer {unknown[0]!r}; choose from {' '.join(baselines.MODULES)} all installed"
+        )
+    known = known_peers(python)
+    names = [name for name in baselines.MODULES if name in asked or "all" in asked or "installed" in asked]
+    missing = [name for name in names if not known[name]["versions"]]
+    demanded = [name for name in missing if name in asked or "all" in asked]
+    if demanded:
+        packages = " ".join(dict.fromkeys(known[name]["packages"][0] for name in demanded))
+        raise BenchmarkError(
+            f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages} "
+            "(`make peers` does, in an environment of their own for --peers-python), or use --peers installed"
+        )
+    found = []
+    for name in names:
+        if name in missing:
+            continue
+        told = known[name]
+        wrapper = WORKER.with_name(f"{baselines.MODULES[name]}.py")
+        identity = {
+            "peer": name,
+            "versions": told["versions"],
+            "files": told["fingerprint"],
+            "wrapper": [sha256_of(Path(file)) for file in (wrapper, _PEERS_BASE)],
+            "lag": told["lag"],
+            "resampler": installed(("soxr",)),
+        }
+        settings = {
+            "versions": told["versions"],
+            "sample_rate": told["sample_rate"],
+            "lag": told["lag"],
+            "about": told["about"],
+        }
+        argv = (python or sys.executable, str(WORKER), name)
+        found.append(Candidate(name, "peer", settings, identity, argv, told["sample_rate"]))
+    return found
+
+
+_COMMAND = re.compile(r"([\w.-]+)(?:@(\d+))?(?:\+(\d+))?=(.+)", re.DOTALL)
+
+
+def command_system(text: str) -> Candidate:
+    """A command ``NAME=CMD {in} {out}``, or ``NAME@RATE+LAG=...`` to feed it WAV files of that rate and move its
+    output LAG samples earlier. No shell is involved.
+
+    Raises:
+        BenchmarkError: not of that form.
+    """
+    match = _COMMAND.fullmatch(text.strip())
+    try:
+        argv = shlex.split(match[4]) if match else []
+    except ValueError as error:
+        raise BenchmarkError(f"command {text!r}: {error}") from error
+    joined = " ".join(argv)
+    if not match or "{in}" not in joined or "{out}" not in joined:
+        raise BenchmarkError(f"command {text!r}: must look like NAME='program {{in}} {{out}}'")
+    rate, lag = int(match[2] or 0) or None, int(match[3] or 0)
+    identity = {"argv": argv, "files": files_sha256(argv), "sample_rate": rate, "lag": lag}
+    settings = {"command": match[4], "sample_rate": rate, "lag": lag}
+    return Candidate(match[1], "command", settings, identity, tuple(argv), rate, lag)

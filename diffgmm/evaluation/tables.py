@@ -1,0 +1,93 @@
+"""Tables of ``diffgmm evaluate`` as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from diffgmm import metrics
+from diffgmm.evaluation import scores
+from diffgmm.evaluation.scores import Row
+from diffgmm.metrics import statistics
+from diffgmm.metrics.statistics import Comparison
+
+LINES = 20  # of each kind of complaint; the files have them all
+
+
+def render(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """The table of means and the counts beside it, as text."""
+    kinds = ["enhanced"]
+    if any(row.noisy for row in rows):
+        kinds = ["noisy", "enhanced", "improvement"]
+    lines = [["metric", "", *kinds, "95 % interval", "scored"]]
+    for name in names:
+        unit = metrics.METRICS[name].unit
+        digits = 2 if unit else 3
+        found = {kind: statistics.estimate(v) for kind, v in scores.columns(rows, name).items()}
+        cells = []
+        for kind in kinds:
+            one, sign = found[kind], "+" if kind == "improvement" else ""
+            spread = f" ± {one.sd:.{digits}f}" if one.n_valid > 1 else ""
+            cells.append(f"{one.mean:{sign}.{digits}f}{spread}" if one.n_valid else "-")
+        whole = found["enhanced"]
+        cells.append(f"{whole.low:.{digits}f} to {whole.high:.{digits}f}" if whole.n_valid > 1 else "")
+        arrow = "" if metrics.METRICS[name].higher_is_better else " (lower is better)"
+        counts = f"{found['enhanced'].n_valid}/{found['enhanced'].n_total}"
+        if "noisy" in kinds and found["improvement"].n_valid != found["enhanced"].n_valid:
+            counts += f" (noisy {found['noisy'].n_valid}, both {found['improvement'].n_valid})"
+        lines.append([name, unit + arrow, *cells, counts])
+    text = _aligned(lines)
+    differing = [row for row in rows if row.length_difference]
+    if differing:
+        most = max(differing, key=lambda row: abs(row.length_difference))
+        text.append(
+            f"{len(differing)} of {len(rows)} pairs differ in length (most: {most.name}, "
+            f"{most.length_difference:+d} samples); the common part was scored"
+        )
+    missing = [f"  {row.name}: {note}" for row in rows if not row.errors for note in scores.notes(row)]
+    if missing:
+        text += ["no score, not in the means:", *missing[:LINES]]
+        text += [f"  ... and {len(missing) - LINES} more"] if len(missing) > LINES else []
+    failed = sum(bool(row.errors) for row in rows)
+    text.append(
+        f"{len(rows) - failed} of {len(rows)} pairs scored" + (f", {failed} with errors" if failed else "")
+    )
+    return "\n".join(line.rstrip() for line in text)
+
+
+def render_comparison(found: Mapping[str, Comparison], other: str) -> str:
+    """The table of paired differences, as text.
+
+    Args:
+        found: comparison by metric.
+        other: name of the system compared with.
+    """
+    lines = [["metric", "", "difference", "95 % interval", "effect", "p (Holm)", "pairs", "verdict"]]
+    for name, one in found.items():
+        unit = metrics.METRICS[name].unit
+        digits = 2 if unit else 3
+        numbers = ["-", "", "-", "-"]
+        if one.n_pairs:
+            spread = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}" if one.n_pairs > 1 else ""
+            numbers = [f"{one.difference:+.{digits}f}", spread, f"{one.effect:+.2f}", _p(one.p_adjusted)]
+        lines.append([name, unit, *numbers, f"{one.n_pairs}/{one.n_total}", one.verdict])
+    return "\n".join(
+        [
+            f"against {other}, pair by pair (positive is better; effect: rank-biserial correlation, -1 to 1;",
+            f"p: Wilcoxon's signed-rank test, adjusted for {len(found)} metrics):",
+            *(line.rstrip() for line in _aligned(lines)),
+        ]
+    )
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells in columns, the first two to the left, a rule below the head."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = []
+    for line in lines:
+        sides = "<<" + ">" * (len(line) - 2)
+        text.append("  ".join(f"{cell:{s}{w}}" for cell, s, w in zip(line, sides, widths, strict=True)))
+    return [text[0], "-" * max(map(len, text)), *text[1:]]

@@ -1,0 +1,23 @@
+"""Denoising of arrays, files and streams with a trained model.
+
+Names are looked up when they are used: importing this package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffgmm.inference.denoiser import Denoiser
+    from diffgmm.inference.streaming import StreamingDenoiser
+
+__all__ = ["Denoiser", "StreamingDenoiser"]
+
+_MODULES = {"Denoiser": "denoiser", "StreamingDenoiser": "streaming"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,78 @@
+"""Runtimes that run the default setting of a model (one network call, the mixture's mean) without PyTorch.
+
+What they run is the light graph ``NAME.onnx`` beside ``NAME.safetensors``, which holds its weights
+(:func:`diffgmm.inference.export.onnx.write_light`). Everything else a model can do is PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffgmm.diffusion.pretrained import ModelError
+
+Rows = Callable[[np.ndarray], np.ndarray]
+"""Noisy float32 ``[B, T]`` at the model's rate to clean ``[B, T]``."""
+
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+
+
+def open_backend(weights: Path, backend: str = "auto", threads: int | None = None) -> Rows | None:
+    """The runtime for a model, or ``None`` for PyTorch.
+
+    Args:
+        weights: ``NAME.safetensors``; anything else (a checkpoint) has no graph.
+        backend: of :data:`BACKENDS`. ``auto`` takes onnxruntime where it is installed and the graph fits the weights;
+            OpenVINO was not measured to be faster, and has to be asked for.
+        threads: ``None`` for what ``OMP_NUM_THREADS`` says, or all cores.
+
+    Raises:
+        ModelError: a runtime was asked for that is not installed, or there is no graph for it.
+        ValueError: unknown name.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "torch":
+        return None
+    name = "onnxruntime" if backend == "auto" else backend
+    graph = weights.with_suffix(".onnx")
+    installed = find_spec(name) is not None
+    if installed and weights.suffix == ".safetensors" and graph.is_file() and weights.is_file():
+        rows = _open(name, graph, weights, threads)
+        if rows is not None:
+            return rows
+    if backend == "auto":
+        return None
+    if not installed:
+        raise ModelError(f"back end {backend}: not installed; pip install {backend}, or choose another")
+    raise ModelError(
+        f"back end {backend}: no graph of these weights at {graph}; `diffgmm export --model {weights} "
+        "--format safetensors` writes weights with a graph"
+    )
+
+
+def _open(name: str, graph: Path, weights: Path, threads: int | None) -> Rows | None:
+    """The graph in a runtime, if it was made for these weights."""
+    from diffgmm.utils.files import sha256_of
+
+    if name == "onnxruntime":
+        from diffgmm.inference.backends.onnx import OnnxRuntime
+
+        onnx = OnnxRuntime(graph, threads)
+        return onnx if onnx.weights_sha256 == sha256_of(weights) else None
+    from diffgmm.inference.backends.openvino import OpenVino
+
+    openvino = OpenVino(graph, threads)
+    return openvino if openvino.weights_sha256 == sha256_of(weights) else None
+
+
+def is_default(options: dict[str, Any]) -> bool:
+    """Whether sampler options ask for what the graph computes: the mean after one call, whatever the temperature."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("solver", "grid_power", "temperature"):  # of no effect on the mean after one call
+        given.pop(name, None)
+    return given.pop("substeps", 1) == 1 and given == {"nfe": 1, "estimate": "mean", "samples": 1}

@@ -1,0 +1,39 @@
+"""PyTorch: the one-step graph for the default setting, and the model for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.one_step import OneStep, UnsupportedModel, one_step
+from diffgmm.diffusion.saving import load_model
+from diffgmm.inference.backends import Rows
+from diffgmm.networks import fused
+
+
+def load(path: Path, device: str | torch.device) -> tuple[MixtureDenoiser, dict[str, Any], Rows | None]:
+    """Model and description of a file, and what computes the default setting where the model has such a graph."""
+    model, description = load_model(path)
+    try:
+        rows: Rows | None = TorchRows(one_step(model), device)
+    except UnsupportedModel:
+        rows = None
+    return fused(model), description, rows
+
+
+class TorchRows:
+    """The one-step graph in PyTorch; see :data:`diffgmm.inference.backends.Rows`."""
+
+    def __init__(self, step: OneStep, device: str | torch.device) -> None:
+        self._step, self._device = step.to(device), device
+
+    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            clean: np.ndarray = (
+                self._step(torch.from_numpy(noisy[:, None]).to(self._device))[:, 0].cpu().numpy()
+            )
+        return clean

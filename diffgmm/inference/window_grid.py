@@ -1,0 +1,109 @@
+"""Audio of any length through a model that works on windows: fixed grid, cross-fade.
+
+Everything here is fed piece by piece and needs constant memory. What comes out does not depend on how the
+audio was cut into pieces: windows sit at fixed absolute positions and reach the model in fixed groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from diffgmm.audio.buffer import Fifo
+
+Enhance = Callable[[np.ndarray, "list[tuple[int, int]]"], np.ndarray]
+"""``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, first sample) of a row."""
+
+
+class WindowGrid:
+    """Runs a model over overlapping windows at fixed positions and cross-fades them.
+
+    Window k starts at ``k * (window - overlap)``, the overlap being widened until that is a multiple of
+    ``align``; the last one is moved back so that it ends with the audio and sees nothing but audio. Audio
+    shorter than one window is one window of its own length, mirrored up to ``shortest``.
+
+    Args:
+        enhance: the model, see :data:`Enhance`.
+        channels: processed independently of each other.
+        window, overlap: samples; ``2 * overlap <= window``.
+        shortest: samples below which a window is mirrored before the model sees it.
+        batch: rows (channels x windows) given to the model at once.
+        align: hop of the model's frames in samples. Windows that start on it have their frames where a single
+            pass over everything has them, so windows that overlap see the same frames.
+    """
+
+    def __init__(
+        self,
+        enhance: Enhance,
+        channels: int,
+        window: int,
+        overlap: int,
+        shortest: int,
+        batch: int = 4,
+        align: int = 1,
+    ) -> None:
+        overlap += (window - overlap) % align
+        if not 0 < 2 * overlap <= window:
+            raise ValueError(f"overlap must be in 1..{window // 2} for a window of {window}, got {overlap}")
+        self._enhance, self._channels, self._batch = enhance, channels, batch
+        self._window, self.overlap, self._hop = window, overlap, window - overlap
+        self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
+        # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
+        self._rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
+        self._input, self._next = Fifo(channels), 0
+        self._tail: np.ndarray | None = None  # end of the last window, to be faded into the next
+
+    def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Feed ``[channels, n]``; yields (input, output) pieces of equal length as they get final."""
+        self._input.push(x)
+        while self._input.end >= (self._next + self._group - 1) * self._hop + self._window:
+            first, self._next = self._next, self._next + self._group
+            for k, y in zip(range(first, self._next), self._run(range(first, self._next)), strict=True):
+                yield self._settled(k, y, (k + 1) * self._hop)
+            self._input.forget((self._next - 1) * self._hop)
+
+    def finish(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rest, after the last piece was fed."""
+        total = self._input.end
+        if total == 0:
+            return
+        if total <= self._window and self._next == 0:
+            x = self._input.view(0, total)
+            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), [0])
+            yield x, y[:, :total]
+            return
+        for k in range(self._next, (total - self._window) // self._hop + 1):
+            yield self._settled(k, self._run(range(k, k + 1))[0], (k + 1) * self._hop)
+            self._next = k + 1
+        done = self._next * self._hop  # settled so far; the last window's tail reaches one overlap further
+        if total > done + self.overlap:
+            start = (total - self._window) // self._align * self._align
+            y = self._rows(self._input.view(start, total), [start])
+            yield self._settled(self._next, y[:, done - total :], total)
+        elif self._tail is not None:
+            yield self._input.view(done, total), self._tail
+
+    def _settled(self, k: int, y: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Fade window k, given from its grid position on, into its predecessor; final until ``end``."""
+        start, y = k * self._hop, y.copy()
+        if self._tail is not None:
+            y[:, : self.overlap] = self._tail + self._rise * (y[:, : self.overlap] - self._tail)
+        self._tail = y[:, end - start :]
+        return self._input.view(start, end), y[:, : end - start]
+
+    def _run(self, indices: range) -> np.ndarray:
+        """Model output ``[windows, channels, window]`` of these windows."""
+        views = [self._input.view(k * self._hop, k * self._hop + self._window) for k in indices]
+        starts = [k * self._hop for k in indices]
+        return self._rows(np.concatenate(views), starts).reshape(len(indices), self._channels, -1)
+
+    def _rows(self, rows: np.ndarray, starts: list[int]) -> np.ndarray:
+        """Model output of rows ``[windows * channels, n]``, at most ``batch`` of them at once."""
+        keys = [(channel, start) for start in starts for channel in range(self._channels)]
+        return np.concatenate(
+            [
+                self._enhance(rows[i : i + self._batch], keys[i : i + self._batch])
+                for i in range(0, len(keys), self._batch)
+            ]
+        )

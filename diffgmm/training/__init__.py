@@ -1,0 +1,1 @@
+"""The LightningModule with its losses, noising, schedules, callbacks and command line."""

@@ -1,0 +1,154 @@
+"""Pictures and audio of a few fixed pairs, epoch after epoch."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+
+from diffgmm import audio
+from diffgmm.audio import figures
+from diffgmm.training.callbacks.loggers import log_audio, log_image, run_folder
+from diffgmm.training.callbacks.pair_callback import PairCallback
+from diffgmm.training.ranks import sample_rate_of, signal
+
+
+class _Example(NamedTuple):
+    name: str
+    snr: float
+    noisy: np.ndarray
+    denoised: np.ndarray
+    clean: np.ndarray
+    uncertainty: np.ndarray | None
+
+
+def _file_name(name: str) -> str:
+    """What a pair's name contributes to a file's: without folders, ending and unusual characters."""
+    path = Path(name)
+    return re.sub(r"[^\w.+-]+", "_", path.stem if audio.is_audio(path) else path.name).strip("._")[:80]
+
+
+class LogExamples(PairCallback):
+    """Shows the first pairs of the validation or test data to every logger and in the run's folder.
+
+    Per pair and epoch: ``examples/epoch_003/NAME.png`` with spectrograms of noisy, denoised, clean, estimated
+    noise and the model's uncertainty, and ``NAME.wav`` with the denoised audio; once, ``examples/reference/``
+    with the noisy and the clean audio. TensorBoard and W&B get the same images and audio. Only rank zero
+    writes. What cannot be written (disk full, NaN from the model) is a warning, training goes on.
+
+    Args:
+        n: how many pairs.
+        every_n_epochs: in training, show every so many epochs.
+        sample_rate: of the signals in Hz; ``null`` asks the data module, then the module.
+        images: draw pictures.
+        audio: keep audio.
+
+    Raises:
+        ValueError: numbers out of range; when validation starts, no sample rate found or a module whose step
+            does not return ``denoised``.
+    """
+
+    def __init__(
+        self,
+        n: int = 4,
+        every_n_epochs: int = 1,
+        sample_rate: int | None = None,
+        images: bool = True,
+        audio: bool = True,
+    ) -> None:
+        if n < 1 or every_n_epochs < 1:
+            raise ValueError("LogExamples: n and every_n_epochs must be at least 1")
+        self.n, self.every_n_epochs, self.sample_rate = n, every_n_epochs, sample_rate
+        self.images, self.audio = images, audio
+        self._active = False
+        self._examples: list[_Example] = []
+        self._heard: set[str] = set()  # references that loggers and folder have
+
+    def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        due = not trainer.sanity_checking and trainer.current_epoch % self.every_n_epochs == 0
+        self._active = (due or trainer.state.fn != TrainerFn.FITTING) and trainer.is_global_zero
+        self._active &= not getattr(trainer, "fast_dev_run", False)  # which promises to leave nothing behind
+        self._examples = []
+
+    def add(
+        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
+    ) -> None:
+        if not self._active or loader_index:
+            return
+        size = len(batch["clean"])
+        ratios = batch.get("snr", torch.full((size,), math.nan))
+        names = batch.get("name") or [""] * size
+        for i in range(min(size, self.n - len(self._examples))):
+            number = len(self._examples)
+            name = _file_name(str(names[i]))
+            uncertainty = outputs.get("uncertainty")
+            example = _Example(
+                f"{number:02d}_{name}" if name else f"{number:02d}",
+                float(ratios[i]),
+                signal(batch["noisy"][i]),
+                signal(outputs["denoised"][i]),
+                signal(batch["clean"][i]),
+                None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy(),
+            )
+            self._examples.append(example)
+
+    def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        examples, self._examples = self._examples, []
+        if not self._active or not examples:
+            return
+        rate = self.sample_rate or sample_rate_of(trainer, module)
+        root = run_folder(trainer) / "examples"
+        folder = root / self._folder_name(trainer, stage, root)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for example in examples:
+                self._show(trainer, example, rate, folder, stage)
+        except (OSError, audio.AudioError) as error:
+            warnings.warn(f"examples are missing: {error}", stacklevel=2)
+
+    @staticmethod
+    def _folder_name(trainer: L.Trainer, stage: str, root: Path) -> str:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return stage
+        name = f"epoch_{trainer.current_epoch:03d}"
+        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
+        return f"{name}_step_{trainer.global_step}" if (root / name).exists() else name
+
+    def _show(self, trainer: L.Trainer, example: _Example, rate: int, folder: Path, stage: str) -> None:
+        name, noisy, denoised, clean = example.name, example.noisy, example.denoised, example.clean
+        tag = f"{stage}_examples/{name}"
+        if not np.isfinite(denoised).all():
+            warnings.warn(f"example {name}: the model's output holds NaN or Inf", stacklevel=2)
+            return
+        if self.audio:
+            audio.write(folder / f"{name}.wav", denoised, rate, overwrite=True)
+            log_audio(trainer, f"{tag}/denoised", denoised, rate)
+            if name not in self._heard:
+                self._heard.add(name)
+                reference = folder.parent / "reference"
+                reference.mkdir(exist_ok=True)
+                for kind, x in (("noisy", noisy), ("clean", clean)):
+                    audio.write(reference / f"{name}.{kind}.wav", x, rate, overwrite=True)
+                    log_audio(trainer, f"{tag}/{kind}", x, rate)
+        if self.images:
+            panels = {
+                "noisy": noisy,
+                "denoised": denoised,
+                "clean": clean,
+                "estimated noise": noisy - denoised,
+            }
+            snr = f", {example.snr:.1f} dB" if math.isfinite(example.snr) else ""
+            figure = figures.spectrogram_panel(
+                panels, rate, folder / f"{name}.png", example.uncertainty,
+                f"{name}{snr}, epoch {trainer.current_epoch}, step {trainer.global_step}",
+            )  # fmt: skip
+            if trainer.loggers:
+                log_image(trainer, tag, figures.rgb(figure))

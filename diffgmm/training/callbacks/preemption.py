@@ -1,0 +1,136 @@
+"""Leaving in good order when the cluster asks to, and never leaving a process behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from typing import Any, NoReturn
+
+import lightning as L
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from diffgmm.training.callbacks.checkpoints import LastCheckpoint
+
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_PR_SET_PDEATHSIG = 1
+
+
+def _requeue() -> None:
+    """Have SLURM start this job again, as ``sbatch --requeue`` allows."""
+    job = os.environ["SLURM_JOB_ID"]
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    if array and task:
+        job = f"{array}_{task}"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        said = done.stderr.strip() if done.returncode else "requeued"
+    except OSError as error:
+        said = f"{error.strerror}; requeue it by hand"
+    print(f"diffgmm: job {job}: {said}", file=sys.stderr, flush=True)
+
+
+def _started_by_rank_zero(trainer: L.Trainer) -> bool:
+    """Whether Lightning started this process from the first one, and no launcher of a cluster did."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    return trainer.global_rank > 0 and isinstance(environment, LightningEnvironment)
+
+
+class Preemption(L.Callback):
+    """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM or SIGUSR1 comes in.
+
+    Clusters send them before they take a machine away: SLURM as told by ``--signal`` (SIGUSR1; the job is then
+    requeued), Kubernetes SIGTERM. One process getting the signal is enough; all agree at the end of a step and leave
+    with the exit code 128 + signal (143, 138), which Kubeflow takes as a reason to start again. A second signal ends at
+    once.
+
+    Also ends all processes that Lightning started when one of them fails or dies, also the first.
+
+    Args:
+        enabled: ``false`` leaves signals to Lightning.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+        self._before: dict[int, Any] = {}
+        self._received, self._process = 0, os.getpid()
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked helper: it ends as it would have without us
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        if self._received:
+            sys.exit(128 + number)
+        self._received = number
+
+    def _install(self) -> None:
+        for number in _SIGNALS:
+            with contextlib.suppress(ValueError):  # not the main thread: whoever called us deals with signals
+                before = signal.signal(number, self._note)
+                self._before.setdefault(number, before)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if _started_by_rank_zero(trainer) and sys.platform == "linux":  # and of no use without it
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if stage == "fit" and self.enabled:
+            self._install()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.enabled:
+            self._install()  # Lightning has put its own first, which talk to other processes from within a step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self.enabled:
+            return
+        # Any process may have been told; with one the answer costs nothing.
+        if trainer.world_size > 1:
+            if not trainer.strategy.reduce_boolean_decision(bool(self._received), all=False):
+                return
+        elif not self._received:
+            return
+        keepers = [one for one in trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)]
+        if not keepers:
+            self._leave(trainer)
+        keepers[0].then = self._leave
+
+    def _leave(self, trainer: L.Trainer) -> NoReturn:
+        number = self._received or signal.SIGTERM
+        if trainer.is_global_zero:
+            name = signal.Signals(number).name
+            print(
+                f"diffgmm: {name} after step {trainer.global_step}; continue with --ckpt_path auto",
+                file=sys.stderr,
+                flush=True,
+            )
+            if number == signal.SIGUSR1 and "SLURM_JOB_ID" in os.environ:
+                _requeue()
+        # Lightning kills all when a process that it started ends with a code; the first one's is what counts.
+        raise SystemExit(0 if _started_by_rank_zero(trainer) else 128 + number)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._restore()
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            until = time.monotonic() + 10  # they may have something to write, too
+            while any(one.poll() is None for one in launcher.procs) and time.monotonic() < until:
+                time.sleep(0.1)
+            launcher.kill(signal.SIGKILL)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._restore()

@@ -1,0 +1,74 @@
+"""How fast training goes, and with which learning rate."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+import lightning as L
+
+from diffgmm.training.ranks import sample_rate_of
+
+
+class _Step(NamedTuple):
+    seconds: float  # from the end of the step before to the end of this one
+    waiting: float  # of these, until the batch was there
+    windows: int
+    samples: int
+
+
+class Throughput(L.Callback):
+    """Logs speed and learning rate of training, to whichever loggers there are.
+
+    ``train/windows_per_s`` and ``train/audio_s_per_s`` (seconds of audio per second, over all ranks) are means of the
+    last steps, without validation; ``train/data_wait_percent`` is the share of that time spent waiting for batches (a
+    high one asks for more data workers); ``train/lr`` is the learning rate, with several parameter groups
+    ``train/lr_0``, ``train/lr_1`` ...
+
+    Args:
+        steps: over how many steps the means are taken.
+
+    Raises:
+        ValueError: ``steps`` below 1.
+    """
+
+    def __init__(self, steps: int = 50) -> None:
+        if steps < 1:
+            raise ValueError(f"Throughput: steps must be at least 1, got {steps}")
+        self._steps: deque[_Step] = deque(maxlen=steps)
+        self._ended: float | None = None
+        self._started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._steps.clear()
+        self._ended = None
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ended = None  # the time since the last step was not training's
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        noisy = batch["noisy"]
+        begin = self._started if self._ended is None else self._ended
+        self._steps.append(_Step(now - begin, self._started - begin, len(noisy), noisy.shape[-1]))
+        self._ended = now
+        seconds = max(1e-9, sum(step.seconds for step in self._steps))
+        windows = trainer.world_size * sum(step.windows for step in self._steps)
+        samples = trainer.world_size * sum(step.windows * step.samples for step in self._steps)
+        found = {
+            "train/windows_per_s": windows / seconds,
+            "train/audio_s_per_s": samples / seconds / sample_rate_of(trainer, pl_module),
+            "train/data_wait_percent": 100 * sum(step.waiting for step in self._steps) / seconds,
+        }
+        rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        for i, rate in enumerate(rates):
+            found["train/lr" if len(rates) == 1 else f"train/lr_{i}"] = float(rate)
+        pl_module.log_dict(found, on_step=True, on_epoch=False, batch_size=len(noisy))

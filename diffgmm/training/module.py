@@ -1,0 +1,269 @@
+"""The LightningModule, which trains a mixture denoiser on pairs of noisy and clean windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from diffgmm.diffusion import model as models
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.process import Process
+from diffgmm.diffusion.representation import Representation
+from diffgmm.diffusion.sampler_options import Estimate, Solver
+from diffgmm.diffusion.samplers import check_solver, grid_for
+from diffgmm.diffusion.saving import FORMAT, describe, load_model
+from diffgmm.networks import UNet
+from diffgmm.training.losses import LossInputs, WeightedLoss
+from diffgmm.training.noising import TimeLaw, TrainingStates
+from diffgmm.training.ranks import position, turn
+from diffgmm.utils.random import keyed_generator
+
+Batch = dict[str, Any]
+
+
+class _Shared:
+    """A constructor that copies of a module share.
+
+    The command line's constructors refer to the whole run, trainer and launched processes included; averaging the
+    weights copies the module, and must not copy (under DDP: cannot copy) all that.
+    """
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+        return self
+
+
+class DiffGMM(L.LightningModule):
+    """Diffusion Gaussian-mixture denoiser (after Wang et al., arXiv 2406.09154).
+
+    Batches are dictionaries with ``noisy`` and ``clean`` ``[B, 1, T]``.
+
+    Args:
+        representation: waveform, magnitude or complex spectrogram.
+        network: the U-Net.
+        head: mixture head.
+        process: blend or bridge.
+        losses: weight of each loss by name (see :data:`diffgmm.training.losses.LOSSES`).
+        noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate: which times and states training shows,
+            and their weight (:class:`diffgmm.training.noising.TrainingStates`).
+        nfe: network calls in validation, and by default in the saved model.
+        estimate: ``mean``, ``sample`` or ``mode``, likewise.
+        solver, substeps, grid_power: of the sampler, likewise
+        (:meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance`).
+        optimizer: made from the parameters.
+        lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
+        channels_last: memory format of two-axis networks (faster on most hardware).
+        compile_network: run the network's training steps through ``torch.compile``: a minute or two at the start (and a
+            C compiler), then faster steps. Validation stays eager, since its windows have other lengths.
+        weights: a saved model or checkpoint of the same description whose weights training starts from, e.g.
+            ``diffgmm/pretrained/base``; optimizer and schedule start anew (to continue a run, use ``--ckpt_path``).
+
+    Raises:
+        ValueError: if a part of the description contradicts another.
+        diffgmm.diffusion.model.ModelError: if ``weights`` can't be read or are of another description.
+    """
+
+    def __init__(
+        self,
+        representation: Representation,
+        network: UNet,
+        head: MixtureHead,
+        process: Process,
+        losses: dict[str, float],
+        noisy_end: float = 0.5,
+        grid_steps: int = 0,
+        nfe: int = 1,
+        estimate: Estimate = "mean",
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        channels_last: bool = True,
+        compile_network: bool = False,
+        weights: str | None = None,
+        time_law: TimeLaw = "uniform",
+        time_shape: float = 1.0,
+        time_weight: float = 0.0,
+        own_estimate: float = 0.0,
+        solver: Solver = "step",
+        substeps: int = 1,
+        grid_power: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.states = TrainingStates(
+            noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate, grid_power
+        )
+        self.loss = WeightedLoss(losses)
+        if "elbo" in self.loss.weights and grid_steps < 1:
+            raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
+        self.model = models.MixtureDenoiser(representation, network, head, process)
+        if weights is not None:
+            start, _ = load_model(weights)
+            try:
+                self.model.load_state_dict(start.state_dict())
+            except RuntimeError as error:
+                raise models.ModelError(
+                    f"{weights}: weights of another network than the one described"
+                ) from error
+        if channels_last and representation.dims == 2:
+            self.model.network.to(memory_format=torch.channels_last)
+        if compile_network:
+            # Where a recurrence parts the levels, each is compiled by itself.
+            torch._dynamo.config.recompile_limit = 64
+            self.model.network.compile()
+        self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
+        further = {"solver": (solver, "step"), "substeps": (substeps, 1), "grid_power": (grid_power, 1.0)}
+        self.sampler |= {name: value for name, (value, usual) in further.items() if value != usual}
+        grid_for(nfe, solver, grid_power)  # refuses what no sampler could run
+        check_solver(process, solver, substeps)
+        self._optimizer = _Shared(optimizer)
+        self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
+
+    def setup(self, stage: str) -> None:
+        """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
+        check_rates(self, getattr(self.trainer, "datamodule", None))
+
+    def training_inputs(self, batch: Batch, seed: int, epoch: int, place: int) -> LossInputs:
+        """What the losses of a batch look at, with the random numbers of the ``place``-th batch of an epoch.
+
+        They come from this key and not from the global state: a resumed run continues exactly, and a training step is
+        the same from any number of processes.
+        """
+        generator = keyed_generator(self.device, seed, epoch, place)
+        return self.states.inputs(
+            self.model, batch["noisy"], batch["clean"], generator, self.sampler["estimate"]
+        )
+
+    def training_loss(
+        self, batch: Batch, seed: int, epoch: int, place: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted loss of a batch and its parts; arguments as :meth:`training_inputs` has them."""
+        return self.loss(self.training_inputs(batch, seed, epoch, place))
+
+    def place(self, batch_idx: int) -> tuple[int, int, int]:
+        """Seed, epoch and place in the epoch of this process's ``batch_idx``-th training batch."""
+        return torch.initial_seed(), self.current_epoch, turn(self.trainer, batch_idx)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
+        total, parts = self.training_loss(batch, *self.place(batch_idx))
+        size = batch["noisy"].shape[0]
+        self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Loss at fixed random times, and the denoised window for the callbacks."""
+        return self._evaluate(batch, batch_idx, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """As validation, logged as ``test/NAME``."""
+        return self._evaluate(batch, batch_idx, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
+        result = self.model.enhance(
+            batch["noisy"], generator=keyed_generator(self.device, batch_idx), **self.sampler
+        )
+        return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
+
+    def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
+        # Random numbers come from a window's place in the data: losses of two epochs are then comparable, and the same
+        # from any number of processes. Processes repeat the first windows until each has the same number: those are
+        # denoised like the others, but do not count.
+        size = batch["noisy"].shape[0]
+        places = self._places(batch_idx, size, stage)
+        new = [i for i, place in enumerate(places) if place is not None]
+        counted = new or list(range(size))  # something to log, without weight
+        keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
+        total, parts = self.loss(
+            self.states.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
+        )
+        named = {f"{stage}/{name}": value for name, value in parts.items()}
+        # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
+        weight: Any = float(len(new))
+        self.log_dict(named, on_epoch=True, batch_size=weight, sync_dist=True)
+        self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=weight, sync_dist=True)
+        waveform, uncertainty = self._denoised(batch["noisy"], places)
+        return {"loss": total, "denoised": waveform, "uncertainty": uncertainty}
+
+    def _places(self, batch_idx: int, size: int, stage: str) -> list[int | None]:
+        """Place in the data of each window of a batch, ``None`` for one that another process has had."""
+        loaders = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
+        loader = loaders[0] if isinstance(loaders, (list, tuple)) else loaders
+        first = batch_idx * (getattr(loader, "batch_size", None) or size)  # the last batch may be smaller
+        return [position(self.trainer, loaders, 0, first + i) for i in range(size)]
+
+    def _denoised(self, noisy: Tensor, places: list[int | None]) -> tuple[Tensor, Tensor]:
+        """Waveforms and uncertainty; samples are drawn window by window, each from its own numbers."""
+        if self.sampler["estimate"] != "sample":
+            result = self.model.enhance(noisy, **self.sampler)
+            return result.waveform, result.uncertainty
+        single = [
+            self.model.enhance(one[None], generator=keyed_generator(self.device, place or 0), **self.sampler)
+            for one, place in zip(noisy, places, strict=True)
+        ]
+        return torch.cat([one.waveform for one in single]), torch.cat([one.uncertainty for one in single])
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and, if given, a scheduler that steps with every training step."""
+        optimizer = self._optimizer(self.parameters())
+        if self._lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
+        }
+
+    def description(self) -> dict[str, Any]:
+        """Plain data that rebuilds the model without Lightning (:func:`diffgmm.diffusion.saving.load_model`)."""
+        return {
+            "format": FORMAT,
+            "sample_rate": self.model.sample_rate,
+            "model": describe(self.model),
+            "sampler": dict(self.sampler),
+            "losses": dict(self.loss.weights),
+            "states": self.states.description(),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the plain description into the checkpoint."""
+        checkpoint["diffgmm"] = self.description()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> DiffGMM:
+        """Module rebuilt from a checkpoint's own description, ready for further training or evaluation.
+
+        Raises:
+            diffgmm.diffusion.model.ModelError: if the file is not a checkpoint of this class.
+        """
+        loaded, description = load_model(path)
+        # A temperature was fitted to these weights: further training makes it void.
+        known = ("nfe", "estimate", "solver", "substeps", "grid_power")
+        sampler = {name: value for name, value in description["sampler"].items() if name in known}
+        return cls(
+            loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
+            **{**sampler, **description.get("states", {})},
+        )  # fmt: skip
+
+
+def check_rates(module: DiffGMM, data: Any) -> None:
+    """Refuse data at another rate than the model's.
+
+    Raises:
+        ValueError: if ``data`` has a ``sample_rate`` that differs.
+    """
+    rate = getattr(data, "sample_rate", module.model.sample_rate)
+    if rate != module.model.sample_rate:
+        raise ValueError(
+            f"the data has {rate} Hz, the representation {module.model.sample_rate} Hz: set both to the same rate"
+        )

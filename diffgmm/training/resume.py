@@ -1,0 +1,93 @@
+"""``--ckpt_path auto``: which run to go on with, and how to go on in its folder."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import lightning as L
+
+AUTO = "auto"
+#: Settings of the data that say how fast it comes, not what it is.
+_FREE = ("num_workers", "start_method", "cache")
+
+
+def essence(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same experiment: seed, model, data and effective batch, not machines or callbacks."""
+    kept: dict[str, Any] = copy.deepcopy(
+        {key: config.get(key) for key in ("seed_everything", "model", "data")}
+    )
+    kept["windows"] = (config.get("effective_batch") or {}).get("windows")
+    data = (kept["data"] or {}).get("init_args", {})
+    for name in _FREE + (("batch_size",) if kept["windows"] else ()):
+        data.pop(name, None)
+    return kept
+
+
+def _differs(folder: Path, wanted: dict[str, Any]) -> bool:
+    import yaml
+
+    file = folder / "config.yaml"
+    try:
+        return essence(yaml.safe_load(file.read_text(encoding="utf-8"))) != wanted
+    except (OSError, yaml.YAMLError, AttributeError):
+        return file.is_file()  # unreadable; without any the folder was chosen by whoever runs this
+
+
+def _say(text: str) -> None:
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        print(f"diffgmm: {text}", file=sys.stderr, flush=True)
+
+
+def find(trainer: L.Trainer, config: dict[str, Any]) -> Path | None:
+    """The newest whole ``last.ckpt`` of a run of this configuration where this one would write, if there is any.
+
+    Args:
+        trainer: of the run to be.
+        config: its whole configuration, as plain data.
+    """
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from diffgmm.training.callbacks.checkpoints import LAST, is_whole
+
+    roots = {Path(trainer.default_root_dir)}
+    roots |= {Path(str(one.save_dir)) / str(one.name or "") for one in trainer.loggers if one.save_dir}
+    found = {path for root in roots for pattern in (f"checkpoints/{LAST}", f"*/checkpoints/{LAST}")
+             for path in root.glob(pattern)}  # fmt: skip
+    own = [one.dirpath for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+    found |= {Path(folder) / LAST for folder in own if folder and (Path(folder) / LAST).exists()}
+    wanted = essence(config)
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        if _differs(path.parent.parent, wanted):
+            _say(f"{path}: of another configuration, not continued")
+        elif not (path.is_dir() or is_whole(path)):  # a folder: shards, one a process
+            _say(f"{path}: damaged, not continued")
+        else:
+            _say(f"continuing from {path}")
+            return path
+    places = ", ".join(str(root) for root in sorted(roots))
+    _say(f"no checkpoint of this configuration in {places}: starting from the beginning")
+    return None
+
+
+def enter(trainer: L.Trainer, checkpoint: Path) -> None:
+    """Have the run write into the folder of the checkpoint that it continues."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    name = checkpoint.parent.parent.name
+    number = name.removeprefix("version_")
+    version: int | str = int(number) if name != number and number.isdigit() else name
+    for logger in trainer.loggers:
+        own = isinstance(logger, (CSVLogger, TensorBoardLogger))
+        if own and (Path(str(logger.save_dir)) / str(logger.name or "") / name).is_dir():
+            logger._version = version  # type: ignore[attr-defined]
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            # A step that is done again gives the same checkpoint again, not a second version of it.
+            callback._enable_version_counter = False

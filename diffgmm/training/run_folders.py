@@ -1,0 +1,184 @@
+"""Training runs on disk: found by their records, compared by their metrics and settings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffgmm.metrics import METRICS
+from diffgmm.utils.errors import UserError
+
+CONFIG, CURVES, RECORD = "config.yaml", "metrics.csv", "record.json"
+_FIRST = ("val/loss", "val/pesq_wb", "val/estoi", "val/si_sdr")
+
+
+class RunsError(UserError):
+    """Runs that can't be shown; one line that names the folder and what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder.
+
+    Attributes:
+        folder: of the run.
+        values: by what was logged: all finite values, in order.
+        settings: by key, flat.
+        record: what :class:`diffgmm.training.callbacks.record.RunRecord` wrote, empty if it did not.
+    """
+
+    folder: Path
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, name: str, by: str = "best") -> float | None:
+        """The best or the last value of a logged quantity; None if it was not logged."""
+        found = self.values.get(name, ())
+        if not found:
+            return None
+        return found[-1] if by == "last" else (max if rises(name) else min)(found)
+
+
+def rises(name: str) -> bool:
+    """Whether more of a quantity is better: metrics know it of themselves, of anything else less is better.
+
+    >>> rises("val/pesq_wb"), rises("val/loss")
+    (True, False)
+    """
+    metric = METRICS.get(name.rpartition("/")[2])
+    return metric is not None and metric.higher_is_better
+
+
+def find_runs(folders: Iterable[str | os.PathLike[str]]) -> list[Run]:
+    """All runs in or below some folders, in order of their start.
+
+    Raises:
+        RunsError: a folder is missing, or holds no run.
+    """
+    found: dict[Path, Run] = {}
+    for asked in map(Path, folders):
+        if not asked.is_dir():
+            raise RunsError(f"{asked}: no such folder; name the one that runs were written into")
+        inside = {path.parent for name in (RECORD, CURVES) for path in asked.rglob(name)}
+        if not inside:
+            raise RunsError(f"{asked}: no run there (a folder with {RECORD} or {CURVES})")
+        found |= {folder.resolve(): read_run(folder) for folder in inside}
+    return sorted(found.values(), key=lambda run: (str(run.record.get("started", "")), str(run.folder)))
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        RunsError: a damaged file.
+    """
+    try:
+        text = (folder / RECORD).read_text(encoding="utf-8") if (folder / RECORD).is_file() else "{}"
+        record = json.loads(text)
+        config: dict[str, Any] = {}
+        if (folder / CONFIG).is_file():
+            config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+    except (ValueError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0]
+        raise RunsError(f"{folder}: damaged ({first}); move it away or train anew") from error
+    return Run(folder, _values(folder / CURVES), dict(flat(config)), record)
+
+
+def _values(path: Path) -> dict[str, tuple[float, ...]]:
+    found: dict[str, list[float]] = {}
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        for row in csv.DictReader(file):
+            if None in row.values():  # a last line that a kill cut short
+                continue
+            for name, text in row.items():
+                try:
+                    value = float(text or "nan")
+                except (TypeError, ValueError):
+                    continue
+                if name and math.isfinite(value):
+                    found.setdefault(name, []).append(value)
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def flat(data: Any, key: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested settings as keys with dots; lists of plain values stay whole.
+
+    >>> dict(flat({"model": {"head": {"components": 3}}, "channels": [4, 6]}))
+    {'model.head.components': 3, 'channels': [4, 6]}
+    """
+    if isinstance(data, Mapping) and data:
+        for name, value in data.items():
+            yield from flat(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(data, list) and any(isinstance(one, (Mapping, list)) for one in data):
+        for i, value in enumerate(data):
+            yield from flat(value, f"{key}.{i}")
+    else:
+        yield key, data
+
+
+def columns(runs: Sequence[Run], asked: Sequence[str] = ()) -> list[str]:
+    """Quantities to show: those asked for, else the usual ones that any run has.
+
+    Raises:
+        RunsError: no run has logged one of those asked for.
+    """
+    logged = {name for run in runs for name in run.values}
+    for name in asked:
+        if name not in logged:
+            near = sorted(one for one in logged if name.rpartition("/")[2] in one)[:5]
+            raise RunsError(f"no run has logged {name}" + (f"; there are {', '.join(near)}" if near else ""))
+    return list(asked) or [name for name in _FIRST if name in logged] or sorted(logged & {"train/loss"})
+
+
+def order(runs: Sequence[Run], name: str, by: str = "best") -> list[Run]:
+    """The runs from the best to the worst of a quantity; those without it last."""
+    sign = -1 if rises(name) else 1
+
+    def place(run: Run) -> tuple[bool, float]:
+        value = run.value(name, by)
+        return value is None, 0.0 if value is None else sign * value
+
+    return sorted(runs, key=place)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that two runs do not have in common."""
+
+    key: str
+    first: Any
+    second: Any
+
+
+_MISSING = "-"
+_FACTS = (
+    "git_revision", "git_modified", "python", "versions", "machine", "seed", "devices", "precision", "data",
+)  # fmt: skip
+# Where a run was written tells nothing about it.
+_PLACES = ("default_root_dir", "save_dir", "dirpath", "ckpt_path")
+
+
+def differences(first: Run, second: Run) -> list[Difference]:
+    """Settings, revision, versions, data and machine of two runs where they differ."""
+
+    def facts(run: Run) -> dict[str, Any]:
+        told = {f"record.{key}": value for name in _FACTS for key, value in flat(run.record.get(name), name)}
+        return {**run.settings, **told}
+
+    one, other = facts(first), facts(second)
+    return [
+        Difference(key, one.get(key, _MISSING), other.get(key, _MISSING))
+        for key in dict.fromkeys([*one, *other])
+        if one.get(key, _MISSING) != other.get(key, _MISSING) and key.rpartition(".")[2] not in _PLACES
+    ]

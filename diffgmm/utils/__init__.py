@@ -1,0 +1,1 @@
+"""Tools that know nothing of audio or models: files, processes, random numbers, errors, provenance."""

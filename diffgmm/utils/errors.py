@@ -1,0 +1,37 @@
+"""How errors reach the user: one line on stderr and an exit code, in this one place."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+DEBUG = "DIFFGMM_DEBUG"
+
+
+class UserError(ValueError):
+    """Base of the errors that are the user's to solve: one line that says what, where, and what to do."""
+
+
+class UsageError(UserError):
+    """The command line asks for something that cannot be: exit code 2, nothing was done."""
+
+
+FOR_USERS = (OSError, UserError)
+"""What a command reports in one line; anything else is a bug and keeps its traceback."""
+
+
+def complain(error: BaseException | str) -> None:
+    """Print ``diffgmm: error: ...`` on stderr, always one line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print("diffgmm: error:", " ".join(text.split()), file=sys.stderr)
+
+
+def exit_code(error: Exception) -> int:
+    """Report an error that ended a verb and return the exit code; bugs are raised again."""
+    if os.environ.get(DEBUG) == "1" or not isinstance(error, FOR_USERS):
+        raise error
+    complain(error)
+    return USAGE if isinstance(error, UsageError) else FAILED

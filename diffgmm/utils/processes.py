@@ -1,0 +1,227 @@
+"""One function over many arguments in several processes, with the same result as in one."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+from typing import Any, Generic, TypeVar
+
+from tqdm import tqdm
+
+from diffgmm.utils.cores import usable_cores
+from diffgmm.utils.errors import UserError
+
+
+def begin() -> None:
+    """Ctrl-C is the parent's to handle; and a parent that is killed takes its workers along."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+
+        def leave() -> None:
+            connection.wait([sentinel])
+            os._exit(1)
+
+        threading.Thread(target=leave, daemon=True).start()
+
+
+T = TypeVar("T")
+
+
+class WorkerDied(UserError):
+    """A worker process ended before its work, mostly for want of memory."""
+
+
+# Read when a process loads its numerical libraries: N processes with N threads each would only get in each
+# other's way.
+_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _prepare(nice: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: one of them deals with it
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
+
+
+class Workers(Generic[T]):
+    """Calls of one function, spread over processes; results come in the order of submission.
+
+    Args:
+        function: of a module (workers import it), with arguments and result that pickle.
+        jobs: processes; with 0 none is started and the calls run in :meth:`results`.
+        nice: by how much the processes stand back behind others, 0 to 19.
+
+    A process that dies (killed for memory, crash of a C library) takes its pool with it. Calls without a
+    result are then repeated one by one in processes of their own, and the one that dies again gets that error
+    as its result.
+    """
+
+    def __init__(self, function: Callable[..., T], jobs: int, nice: int = 0) -> None:
+        self.function, self.jobs, self.nice = function, jobs, nice
+        self._calls: list[tuple[tuple[Any, ...], Future[T] | None]] = []
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, *args: Any) -> None:
+        """Add a call; with processes it starts at once."""
+        future = None
+        if self.jobs > 0:
+            with _environment(_THREADS):  # submitting starts processes as long as there are too few
+                try:
+                    self._pool = self._pool or self._new_pool(self.jobs)
+                    future = self._pool.submit(self.function, *args)
+                except BrokenProcessPool:
+                    future = None
+        self._calls.append((args, future))
+
+    def ready(self) -> bool:
+        """Whether :meth:`results` would not have to wait."""
+        return all(future is not None and future.done() for _, future in self._calls)
+
+    def results(self) -> Iterator[T | BrokenProcessPool]:
+        """Yield every call's result, waiting for it; afterwards no call is left.
+
+        Raises:
+            Exception: what a call raised.
+        """
+        for result in self.results_within(None):
+            if not isinstance(result, NotInTime):
+                yield result
+
+    def results_within(self, seconds: float | None) -> Iterator[T | BrokenProcessPool | NotInTime]:
+        """As :meth:`results`, waiting at most so long for all calls together, with processes only.
+
+        Calls that are late are given up and yield the exception that says so; ``None`` waits for all.
+
+        Raises:
+            Exception: what a call raised.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        calls, self._calls = self._calls, []
+        for args, future in calls:
+            if self.jobs == 0:
+                yield self.function(*args)
+                continue
+            try:
+                if future is not None:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    yield future.result(left)
+                    continue
+            except NotInTime as late:
+                if future is not None:
+                    future.cancel()
+                yield late
+                continue
+            except BrokenProcessPool:
+                self._pool = None
+            yield self._alone(args)
+
+    def close(self) -> None:
+        """Drop calls that have not started and let the processes end."""
+        self._calls = []
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _alone(self, args: tuple[Any, ...]) -> T | BrokenProcessPool:
+        with _environment(_THREADS), self._new_pool(1) as pool:
+            try:
+                return pool.submit(self.function, *args).result()
+            except BrokenProcessPool as died:
+                return died
+
+    def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
+        # Not fork: the process may hold threads of torch, CUDA or a logger, which a forked child inherits
+        # half.
+        return ProcessPoolExecutor(
+            jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(self.nice,)
+        )
+
+    def __enter__(self) -> Workers[T]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+_CHUNK = 32
+
+_FEW = 4 * _CHUNK  # not worth starting processes for
+
+Given = TypeVar("Given")
+
+Found = TypeVar("Found")
+
+
+def in_processes(
+    function: Callable[[Given], Found], given: Sequence[Given], *, workers: int | None, title: str
+) -> Iterator[Found]:
+    """The function's results in order, computed not far ahead of whoever takes them.
+
+    Args:
+        function: of the top level of a module, for it is pickled.
+        given: its arguments.
+        workers: processes; None: one per core, or none for a few arguments.
+        title: of the progress bar.
+
+    Raises:
+        WorkerDied: a worker process died.
+    """
+    chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)]
+    processes = min(workers or usable_cores(), len(chunks))
+    with tqdm(total=len(given), unit="clip", desc=title, disable=None) as bar:
+        if processes <= 1 or (workers is None and len(given) <= _FEW):
+            for one in given:
+                yield function(one)
+                bar.update()
+            return
+        # A fork of a process with threads may hang, so these start afresh.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin) as pool:
+            running: deque[Future[list[Found]]] = deque()
+            try:
+                for chunk in chunks:
+                    running.append(pool.submit(_some, function, chunk))
+                    if len(running) > 3 * processes:
+                        yield from _taken(running, bar)
+                while running:
+                    yield from _taken(running, bar)
+            except BrokenProcessPool as error:
+                raise WorkerDied(
+                    f"{title}: a worker process died, perhaps for want of memory; try again with --workers 1"
+                ) from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _some(function: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:
+    return [function(one) for one in given]
+
+
+def _taken(running: deque[Future[list[Found]]], bar: tqdm) -> list[Found]:
+    found = running.popleft().result()
+    bar.update(len(found))
+    return found

@@ -1,0 +1,1 @@
+"""Work that takes many runs: sweeps, and benchmarks reproduced from raw data."""

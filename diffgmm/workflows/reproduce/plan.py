@@ -1,0 +1,129 @@
+"""What a benchmark is: corpus, pairs, systems, and the figures that should come out, as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffgmm.metrics import METRICS
+from diffgmm.utils.errors import UserError
+from diffgmm.utils.files import replacing
+
+SETS = ("named", "pairs", "corpus", "created")
+"""Kinds of pairs: a set that comes as a list, mixtures of a corpus, the pairs of a paired corpus, and Belz's."""
+MARK = "# Measured here by `diffgmm reproduce {name} --record`; edit nothing below, make it anew.\n"
+
+
+class ReproduceError(UserError):
+    """A benchmark that can't be run; one line: what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark's description.
+
+    Args:
+        name: of its file.
+        path: its file.
+        title: one line.
+        corpus: ``name`` and ``variant``.
+        set: ``kind`` (see :data:`SETS`) and its options.
+        systems: ``models``, ``nfe``, ``estimate``, ``samples``, ``seed``.
+        metrics: columns.
+        tolerance: by metric, how far a figure may be from the expected one.
+        subset: of the set; None: its main one.
+        train: ``config``, a YAML beside the description, and ``settings`` for it.
+        published: figures of others: ``system``, ``values`` and ``source``.
+        notes: what a reader must know, one sentence each.
+        expected: figures by system: ``values``, and ``weights`` of a model.
+        measured: how the expected figures came about.
+    """
+
+    name: str
+    path: Path
+    title: str
+    corpus: Mapping[str, Any]
+    set: Mapping[str, Any]
+    systems: Mapping[str, Any]
+    metrics: tuple[str, ...]
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    subset: str | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    published: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    expected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def training(self) -> Path:
+        """The experiment's YAML.
+
+        Raises:
+            ReproduceError: the benchmark names none.
+        """
+        if not self.train.get("config"):
+            raise ReproduceError(f"{self.path}: names no experiment to train; leave --train out")
+        return (self.path.parent / str(self.train["config"])).resolve()
+
+
+def find_plan(name: str, folder: Path) -> Path:
+    """The file of a benchmark by its name, or the file itself.
+
+    Raises:
+        ReproduceError: there is none; the message lists the names.
+    """
+    for path in (folder / f"{name}.yaml", Path(name)):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+    raise ReproduceError(f"no benchmark {name!r}; there are {names}")
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check a description.
+
+    Raises:
+        ReproduceError: damaged, or it contradicts itself.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ReproduceError(f"{path}: {str(error).splitlines()[0]}") from error
+    known = {one.name for one in fields(Plan)} - {"name", "path"}
+    if not isinstance(data, dict):
+        raise ReproduceError(f"{path}: must have title, corpus, set, systems and metrics")
+    for key in data:
+        if key not in known:
+            raise ReproduceError(f"{path}: unknown {key!r}; there are {', '.join(sorted(known))}")
+    for key in ("title", "corpus", "set", "systems", "metrics"):
+        if not data.get(key):
+            raise ReproduceError(f"{path}: {key} is missing")
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if value
+    }
+    plan = Plan(path.stem, path, **given)
+    if plan.set.get("kind") not in SETS:
+        raise ReproduceError(f"{path}: kind of the set must be one of {', '.join(SETS)}")
+    for name in (*plan.metrics, *plan.tolerance):
+        if name not in METRICS:
+            raise ReproduceError(f"{path}: unknown metric {name}")
+    for row in plan.published:
+        if not row.get("source") or not row.get("system") or not isinstance(row.get("values"), Mapping):
+            raise ReproduceError(f"{path}: a published figure needs system, values and source")
+    return plan
+
+
+def record_expected(plan: Plan, expected: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+    """Write expected figures into the description's file, in place of what is there; the rest stays as it is."""
+    text = plan.path.read_text(encoding="utf-8")
+    mark = MARK.format(name=plan.name)
+    kept = text.partition(mark)[0].rstrip("\n")
+    if "\nexpected:" in kept or "\nmeasured:" in kept:
+        raise ReproduceError(f"{plan.path}: has expected figures of another hand; take them out first")
+    told = yaml.safe_dump({"expected": dict(expected), "measured": dict(measured)}, sort_keys=False)
+    with replacing(plan.path) as part:
+        part.write_text(f"{kept}\n\n{mark}{told}", encoding="utf-8")

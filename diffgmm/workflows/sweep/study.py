@@ -1,0 +1,194 @@
+"""The study that all workers of a sweep share: where it is kept, who proposes, who stops what does not promise."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffgmm.workflows.sweep.space import Parameter, Space, SweepError
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "journal:"
+FILE = "study.db"
+INSTALL = "needs Optuna: pip install 'diffgmm[sweep]'"
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("hyperband", "asha", "median", "none")
+
+
+def load_optuna() -> Any:
+    """The module, quiet.
+
+    Raises:
+        SweepError: it is not installed.
+    """
+    try:
+        import optuna
+        import optuna_integration  # noqa: F401 - trials report through it
+    except ImportError as error:
+        raise SweepError(f"a sweep {INSTALL} ({error})") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the worker tells what happens, in one line
+    # Heartbeats and retries are marked experimental; what is used of them has a test.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def default_storage(folder: Path) -> str:
+    """Address of the embedded database in a sweep's folder."""
+    return f"sqlite:///{(folder / FILE).resolve()}"
+
+
+def open_storage(address: str, heartbeat: int = 60, retries: int = 3) -> optuna.storages.BaseStorage:
+    """Where the study is kept.
+
+    Args:
+        address: ``sqlite:///FILE``, ``postgresql+psycopg://USER@HOST/NAME``, ``mysql+pymysql://...`` or
+            ``journal:FILE``; a journal knows no heartbeats, so it does not notice killed workers.
+        heartbeat: seconds between signs of life; a trial without any for twice as long is given to another worker.
+        retries: times that a trial whose worker died is begun anew.
+
+    Raises:
+        SweepError: not an address, no driver for it, or nobody answers there.
+    """
+    optuna = load_optuna()
+    if address.startswith(JOURNAL):
+        backend = optuna.storages.journal.JournalFileBackend(address.removeprefix(JOURNAL))
+        return optuna.storages.JournalStorage(backend)
+    # Workers that write at once wait for one another; connections that a server closed are opened again.
+    engine: dict[str, Any] = {"pool_pre_ping": True}
+    if address.startswith("sqlite:"):
+        engine["connect_args"] = {"timeout": 120}
+    try:
+        return optuna.storages.RDBStorage(
+            address,
+            engine_kwargs=engine,
+            heartbeat_interval=heartbeat,
+            grace_period=2 * heartbeat,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
+                max_retry=retries
+            ),
+        )
+    except Exception as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> Exception:
+    """Errors of databases, whatever their driver, as one line; others as they are."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if not isinstance(error, (SQLAlchemyError, ImportError, ValueError)):
+        return error
+    reason = str(error).strip().splitlines()[0]
+    return SweepError(f"{public(address)}: cannot keep a study there ({reason})")
+
+
+def public(address: str) -> str:
+    """An address without its password.
+
+    >>> public("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    head, at, tail = address.rpartition("@")
+    if not at or "://" not in head:
+        return address
+    scheme, _, user = head.partition("://")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}://{name}{':***' if colon else ''}@{tail}"
+
+
+def make_sampler(space: Space, number: int = 0) -> optuna.samplers.BaseSampler:
+    """What proposes the values of a trial.
+
+    Its random numbers come from the seed and the trial's number: workers propose different trials, and a sweep that
+    was interrupted proposes what it would have.
+
+    Raises:
+        SweepError: unknown name or option.
+    """
+    optuna = load_optuna()
+    told = dict(space.sampler)
+    name, seed = told.pop("name", "tpe"), int(told.pop("seed", 0))
+    if name not in SAMPLERS:
+        raise SweepError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
+    classes = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    try:
+        return classes[name](
+            seed=int(hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:8], 16), **told
+        )
+    except TypeError as error:
+        raise SweepError(f"sampler {name}: {error}") from error
+
+
+def make_pruner(told: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+    """What stops trainings that do not promise, by their validation metric at each epoch.
+
+    Raises:
+        SweepError: unknown name or option.
+    """
+    optuna = load_optuna()
+    options = dict(told)
+    name = options.pop("name", "none")
+    classes = {
+        "hyperband": optuna.pruners.HyperbandPruner,
+        "asha": optuna.pruners.SuccessiveHalvingPruner,
+        "median": optuna.pruners.MedianPruner,
+        "none": optuna.pruners.NopPruner,
+    }
+    if name not in classes:
+        raise SweepError(f"pruner must be one of {', '.join(PRUNERS)}, got {name!r}")
+    try:
+        return classes[name](**options)
+    except (TypeError, ValueError) as error:
+        raise SweepError(f"pruner {name}: {error}") from error
+
+
+def open_study(
+    storage: optuna.storages.BaseStorage, name: str, space: Space, identity: Mapping[str, Any]
+) -> optuna.Study:
+    """The study of that name, made if it is not there.
+
+    Args:
+        storage: from :func:`open_storage`.
+        name: of the study.
+        space: what varies.
+        identity: what all of its trials have in common; a study of another identity is refused.
+
+    Raises:
+        SweepError: the study was begun with something else.
+    """
+    optuna = load_optuna()
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        sampler=make_sampler(space),
+        pruner=make_pruner(space.pruner),
+        direction=space.direction,
+        load_if_exists=True,
+    )
+    known = study.user_attrs.get("identity")
+    if known is None:
+        study.set_user_attr("identity", dict(identity))
+    elif known != dict(identity):
+        changed = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
+        raise SweepError(
+            f"study {name} was begun with another {' and '.join(changed)}; name a new one with --study"
+        )
+    return study
+
+
+def suggester(trial: optuna.Trial) -> Callable[[Parameter], Any]:
+    """Draws a parameter for a trial."""
+
+    def suggest(one: Parameter) -> Any:
+        if one.type == "categorical":
+            return trial.suggest_categorical(one.key, list(one.choices))
+        if one.type == "int":
+            step = 1 if one.step is None else int(one.step)
+            return trial.suggest_int(one.key, int(one.low), int(one.high), step=step, log=one.log)
+        return trial.suggest_float(one.key, one.low, one.high, step=one.step, log=one.log)
+
+    return suggest

@@ -1,0 +1,119 @@
+"""The same sweep as a YAML for W&B's sweep service: `wandb sweep FILE`, then `wandb agent ID` on any machine.
+
+W&B knows no parameters that exist only beside others, and no names for choices: its agent therefore starts
+`diffgmm sweep --values JSON`, which leaves out and translates them as a worker of ours does, and runs ``fit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffgmm.utils.files import replacing
+from diffgmm.workflows.sweep.space import Parameter, Space
+
+#: Keys that W&B takes at the top, and what each distribution needs (W&B's reference "Sweep configuration options").
+TOP = {
+    "program", "entity", "project", "description", "name", "method", "metric", "parameters", "early_terminate",
+    "command", "run_cap",
+}  # fmt: skip
+DISTRIBUTIONS = {
+    "constant": {"value"},
+    "categorical": {"values"},
+    "int_uniform": {"min", "max"},
+    "uniform": {"min", "max"},
+    "q_uniform": {"min", "max", "q"},
+    "log_uniform_values": {"min", "max"},
+    "q_log_uniform_values": {"min", "max", "q"},
+}
+_GOALS = ("minimize", "maximize")
+_METHODS = ("grid", "random", "bayes")
+
+
+def configuration(
+    space: Space, config: Path, space_file: Path, name: str, changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The sweep as W&B's plain data.
+
+    Args:
+        space: what varies.
+        config: YAML of the experiment, as the agent will find it from its working folder.
+        space_file: of the space, likewise.
+        name: of the sweep.
+        changes: ``KEY=VALUE`` for every run, as given to the verb.
+    """
+    own = [word for change in changes for word in ("--set", change)]
+    found: dict[str, Any] = {
+        "program": "diffgmm",
+        "name": name,
+        "project": "diffgmm",
+        "method": "random" if space.sampler.get("name") == "random" else "bayes",
+        "metric": {"name": space.monitor, "goal": space.direction},
+        "run_cap": space.trials,
+        "command": [
+            "${env}", "diffgmm", "sweep", "--config", str(config), "--space", str(space_file), *own,
+            "--values", "${args_json}",
+        ],
+        "parameters": {one.key: _parameter(one) for one in space.parameters},
+    }  # fmt: skip
+    pruner = space.pruner.get("name", "none")
+    if pruner in ("hyperband", "asha"):
+        least = space.pruner.get("min_resource", 1)
+        eta = space.pruner.get("reduction_factor", 3)
+        minimum = least if isinstance(least, int) else 1
+        found["early_terminate"] = {"type": "hyperband", "min_iter": minimum, "eta": eta}
+    return found
+
+
+def _parameter(one: Parameter) -> dict[str, Any]:
+    if one.type == "categorical":
+        return {"values": list(one.choices)}
+    ends = {"min": one.low, "max": one.high}
+    if one.type == "int":
+        if one.log:
+            return {"distribution": "q_log_uniform_values", "q": 1, **ends}
+        if one.step not in (None, 1):
+            return {"values": list(range(int(one.low), int(one.high) + 1, int(one.step or 1)))}
+        return {"distribution": "int_uniform", **ends}
+    if one.log:
+        return {"distribution": "log_uniform_values", **ends}
+    if one.step is not None:
+        return {"distribution": "q_uniform", "q": one.step, **ends}
+    return {"distribution": "uniform", **ends}
+
+
+def problems(data: dict[str, Any]) -> list[str]:
+    """What W&B would not take, in words; empty if all is well."""
+    found = [f"unknown key {key}" for key in data if key not in TOP]
+    if data.get("method") not in _METHODS:
+        found.append(f"method must be one of {', '.join(_METHODS)}")
+    metric = data.get("metric") or {}
+    if not metric.get("name") or metric.get("goal") not in _GOALS:
+        found.append("metric needs a name and a goal")
+    for key, told in (data.get("parameters") or {"": {}}).items():
+        kind = told.get("distribution", "categorical" if "values" in told else "constant")
+        needed = DISTRIBUTIONS.get(kind)
+        if needed is None:
+            found.append(f"{key}: unknown distribution {kind}")
+        elif not needed <= set(told) or set(told) - needed - {"distribution"}:
+            found.append(f"{key}: {kind} takes {', '.join(sorted(needed))}")
+        elif "min" in told and not told["min"] < told["max"]:
+            found.append(f"{key}: min must be below max")
+        elif kind.endswith("log_uniform_values") and told["min"] <= 0:
+            found.append(f"{key}: min must be above 0")
+    stop = data.get("early_terminate")
+    if stop is not None and (stop.get("type") != "hyperband" or not {"min_iter", "max_iter"} & set(stop)):
+        found.append("early_terminate must be a hyperband with min_iter or max_iter")
+    if "${args_json}" not in (data.get("command") or ["${args_json}"]):
+        found.append("command does not pass on the values")
+    return found
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    """Write the YAML atomically."""
+    head = f"# For W&B, made by `diffgmm sweep`:\n#   wandb sweep {path.name}\n#   wandb agent ENTITY/PROJECT/ID\n"
+    with replacing(path) as part:
+        part.write_text(head + yaml.safe_dump(data, sort_keys=False), encoding="utf-8")

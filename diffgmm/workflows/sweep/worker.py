@@ -1,0 +1,251 @@
+"""A worker: takes trials of the study until all are done, and trains each in a process of its own.
+
+A process a trial, because what ends a training (memory, a driver, several ranks) must not end the sweep. It learns
+by its standard input that its worker is gone, and ends too; the worker's heartbeat then stops, and another worker
+begins the trial anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from filelock import FileLock
+
+from diffgmm.workflows.sweep.space import Space, arguments, draw, settings
+from diffgmm.workflows.sweep.study import make_sampler, suggester
+
+if TYPE_CHECKING:
+    import optuna
+
+VARIABLE = "DIFFGMM_TRIAL"
+"""Environment variable that tells a training whose trial it is, as JSON."""
+MODULE = "diffgmm.workflows.sweep.trial"
+OUTCOME, LOG = "outcome.json", "log.txt"
+_POLL = 1.0
+
+
+class TrialFailed(Exception):
+    """A training that ended without a result; the message is its last line."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training has to know of its trial.
+
+    Args:
+        storage: address of the study's storage.
+        study: its name.
+        trial_id: of the trial, in the storage.
+        monitor: quantity to report.
+        direction, value, pruner: as in :class:`diffgmm.workflows.sweep.space.Space`.
+        outcome: file to write the result into.
+    """
+
+    storage: str
+    study: str
+    trial_id: int
+    monitor: str
+    direction: str
+    value: str
+    outcome: str
+    pruner: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A worker's share of a sweep.
+
+    Args:
+        study: from :func:`diffgmm.workflows.sweep.study.open_study`.
+        storage: its address.
+        space: what varies.
+        config: YAML of the experiment.
+        folder: of the sweep; a trial trains in its subfolder ``trials/NUMBER``.
+        trials: how many are wanted in all, those of all workers together.
+        retries: times that a training that was killed is begun anew.
+        tell: told in one line what happens.
+    """
+
+    study: optuna.Study
+    storage: str
+    space: Space
+    config: Path
+    folder: Path
+    trials: int
+    retries: int
+    tell: Callable[[str], object]
+
+    def lock(self) -> FileLock:
+        """Held while a worker looks what is left and takes it, so that no two take the last one."""
+        return FileLock(self.folder / ".take.lock")
+
+
+def fit_arguments(space: Space, config: Path, drawn: Mapping[str, Any], folder: Path) -> list[str]:
+    """Arguments of ``fit`` for a trial: the experiment, what is fixed and drawn, and a folder of its own."""
+    values = settings(space, drawn)
+    own: dict[str, Any] = {"trainer.default_root_dir": str(folder)}
+    if "trainer.logger" not in values:
+        logger = {"save_dir": str(folder), "name": "", "version": ""}
+        own["trainer.logger"] = [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}]
+    quiet = {"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False}
+    return ["fit", "--config", str(config), *arguments({**quiet, **values, **own})]
+
+
+def work(sweep: Sweep, seconds: float | None = None) -> int:
+    """Take and run trials until the sweep has as many as are wanted, or the time is up; returns how many this did.
+
+    A worker that finds nothing to take while others still train waits, to take over what they might leave.
+    """
+    import optuna
+
+    done, end = 0, None if seconds is None else time.monotonic() + seconds
+    lock = sweep.lock()
+    while end is None or time.monotonic() < end:
+        lock.acquire()
+        try:
+            optuna.storages.fail_stale_trials(sweep.study)  # those of killed workers wait for another now
+            left = remaining(sweep)
+            if left == "take":
+                objective = partial(_run, sweep, lock)  # gives the lock back once it has the trial
+                sweep.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
+                done += 1
+        finally:
+            lock.release(force=True)
+        if left == "done":
+            break
+        if left == "wait":
+            time.sleep(_POLL)
+    return done
+
+
+def remaining(sweep: Sweep) -> str:
+    """``take`` one, ``wait`` for others, or ``done``."""
+    from optuna.trial import TrialState
+
+    trials = sweep.study.get_trials(deepcopy=False)
+    count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    again = repeated(trials)
+    lost = sum(trial.state == TrialState.FAIL and trial.number not in again for trial in trials)
+    finished = count[TrialState.COMPLETE] + count[TrialState.PRUNED] + lost
+    if count[TrialState.WAITING] or finished + count[TrialState.RUNNING] < sweep.trials:
+        return "take"
+    return "wait" if count[TrialState.RUNNING] else "done"
+
+
+def is_retry(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial repeats one whose worker or training was killed."""
+    return bool(trial.system_attrs.get("retry_history"))
+
+
+def repeated(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:
+    """Numbers of trials that another trial repeats."""
+    return {trial.system_attrs["retry_history"][-1] for trial in trials if is_retry(trial)}
+
+
+def requeue(study: optuna.Study, retries: int) -> list[int]:
+    """Give all running trials back, for storages that do not notice killed workers; returns their numbers."""
+    import optuna
+
+    again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=retries)
+    running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+    for trial in running:
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        again(study, trial)
+    return [trial.number for trial in running]
+
+
+def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
+    """One trial, from its values to its result."""
+    import optuna
+
+    try:
+        sweep.study.sampler = make_sampler(sweep.space, trial.number)
+        drawn = draw(sweep.space, suggester(trial))
+        trial.set_user_attr("worker", f"{os.uname().nodename}:{os.getpid()}")
+        folder = sweep.folder / "trials" / f"{trial.number:04d}"
+        trial.set_user_attr("folder", folder.relative_to(sweep.folder).as_posix())
+    finally:
+        lock.release(force=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = fit_arguments(sweep.space, sweep.config, drawn, folder)
+    (folder / "trial.yaml").write_text(
+        yaml.safe_dump({"parameters": drawn, "command": argv}, sort_keys=False)
+    )
+    space = sweep.space
+    task = Task(
+        sweep.storage, sweep.study.study_name, trial._trial_id, space.monitor, space.direction, space.value,
+        str(folder / OUTCOME), dict(space.pruner),
+    )  # fmt: skip
+    sweep.tell(f"trial {trial.number}: {', '.join(f'{key} {value}' for key, value in drawn.items())}")
+    try:
+        code = _train(argv, task, folder / LOG)
+    except (
+        KeyboardInterrupt,
+        SystemExit,
+    ) as stopped:  # this worker is told to leave: another may have the trial
+        _again(sweep, trial)
+        if isinstance(stopped, SystemExit):
+            sweep.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        raise
+    outcome = _outcome(folder / OUTCOME)
+    if outcome is None:
+        last = _last_line(folder / LOG)
+        sweep.tell(f"trial {trial.number}: failed (exit code {code}): {last}")
+        trial.set_user_attr("error", last)
+        if code < 0:  # killed from outside, for want of memory perhaps: not the fault of its values
+            _again(sweep, trial)
+        raise TrialFailed(last)
+    if outcome["pruned"]:
+        sweep.tell(f"trial {trial.number}: pruned at epoch {outcome['epoch']}")
+        raise optuna.TrialPruned
+    sweep.tell(f"trial {trial.number}: {space.monitor} {outcome['value']:.6g}")
+    return float(outcome["value"])
+
+
+def _again(sweep: Sweep, trial: optuna.Trial) -> None:
+    import optuna
+
+    frozen = sweep.study._storage.get_trial(trial._trial_id)
+    optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=sweep.retries)(sweep.study, frozen)
+
+
+def _train(argv: Sequence[str], task: Task, log: Path) -> int:
+    """Run the training; whatever ends this block ends it too, with all of its ranks."""
+    environment = os.environ | {VARIABLE: json.dumps(asdict(task))}
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, *argv],
+            stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+        )  # fmt: skip
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+
+def _outcome(path: Path) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no output"

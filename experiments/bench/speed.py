@@ -1,0 +1,202 @@
+"""How fast the default setting is, per back end: ``make bench-speed``, or ``python -m experiments.bench.speed``.
+
+Prints a table and, with ``--markdown docs/speed.md``, puts it between that file's marks. Times are processor times,
+least and median of many runs, so that they hold on a busy machine; with one thread on an idle one they are what a clock
+shows. The least of the clock stands beside them. Whole commands start anew and are measured first: a process starts
+with the memory of the one that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diffgmm.utils.errors import UsageError, complain
+from experiments.release import marks
+
+GOALS = {"1-s window": 8.0, "5-s recording": 150.0, "whole command, 5-s file": 2500.0}  # ms
+
+
+class Times(NamedTuple):
+    """Milliseconds: least and median of the processor's time, least of the clock's."""
+
+    least: float
+    median: float
+    clock: float
+
+
+def timed(function: Callable[[], object], seconds: float) -> Times:
+    """Of calls for about ``seconds``, after two to warm up."""
+    function(), function()
+    busy: list[float] = []
+    wall: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(busy) < 5:
+        start, used = time.perf_counter(), time.process_time()
+        function()
+        busy.append(1e3 * (time.process_time() - used))
+        wall.append(1e3 * (time.perf_counter() - start))
+    return Times(min(busy), statistics.median(busy), min(wall))
+
+
+def peaks(seconds: float) -> dict[str, float]:
+    """GFLOP/s that PyTorch reaches here: a product of large matrices, and a 3 x 3 convolution of 32 channels."""
+    import torch
+
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
+    x = torch.randn(1, 32, 128, 128).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        product = 2 * 1024**3 / timed(lambda: a @ b, seconds).least
+        convolution = 2 * 32 * 32 * 9 * 128**2 / timed(lambda: layer(x), seconds).least
+    return {"matrix product": product / 1e6, "convolution": convolution / 1e6}
+
+
+def macs(path: Path, samples: int) -> float:
+    """Multiply-accumulate operations of the network for one window."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from diffgmm.diffusion.saving import load_model
+
+    model, _ = load_model(path)
+    with FlopCounterMode(display=False) as counter:
+        model.enhance(torch.zeros(1, 1, samples))
+    return counter.get_total_flops() / 2
+
+
+def in_process(name: str, backend: str, threads: int, seconds: float) -> dict[str, Times]:
+    """Milliseconds for windows of 1 s and 4 s and a recording of 5 s."""
+    from diffgmm.inference import Denoiser
+
+    denoiser = Denoiser.from_pretrained(name, backend=backend, threads=threads)
+    x = np.random.default_rng(0).standard_normal(5 * denoiser.sample_rate).astype(np.float32) * 0.1
+    run = denoiser.enhancer()
+    found = {}
+    for length in (1, 4):
+        rows = x[None, : length * denoiser.sample_rate]
+        found[f"{length}-s window"] = timed(lambda rows=rows: run(rows, [(0, 0)]), seconds)  # type: ignore[misc]
+    found["5-s recording"] = timed(lambda: denoiser.denoise(x, denoiser.sample_rate), seconds)
+    return found
+
+
+def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times, float]:
+    """``diffgmm denoise`` on a file of 5 s, and its peak memory in MB."""
+    from diffgmm.audio import write
+
+    busy, wall, peak = [], [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        noisy = Path(folder, "noisy.wav")
+        write(noisy, np.random.default_rng(0).standard_normal(80000).astype(np.float32) * 0.1, 16000)
+        line = [
+            sys.executable, "-m", "diffgmm.cli.main", "denoise", str(noisy), "-o", str(Path(folder, "clean.wav")),
+            "--model", name, "--device", "cpu", "--overwrite", "--backend", backend, "--threads", str(threads),
+        ]  # fmt: skip
+        for _ in range(repeats):
+            start = time.perf_counter()
+            process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(line)} failed")
+            wall.append(1e3 * (time.perf_counter() - start))
+            busy.append(1e3 * (usage.ru_utime + usage.ru_stime))
+            peak = max(peak, usage.ru_maxrss / 1e3)
+    return Times(min(busy), statistics.median(busy), min(wall)), peak
+
+
+def measure(args: argparse.Namespace) -> list[str]:
+    """A table for each model, as lines of Markdown."""
+    missing = [one for one in args.backends if one != "torch" and find_spec(one) is None]
+    present = [one for one in args.backends if one not in missing]
+    commands = {
+        (name, one): command(name, one, args.threads, args.repeats) for name in args.model for one in present
+    }
+    import torch
+
+    torch.set_num_threads(args.threads)
+    best = peaks(args.seconds / 4)
+    lines = []
+    for name in args.model:
+        of = {one: commands[name, one] for one in present}
+        lines += [
+            *_table(name, of, best, args),
+            *(f"| {one} | not installed | | | | | |" for one in missing),
+            "",
+        ]
+    return lines[:-1]
+
+
+def _table(
+    name: str,
+    commands: Mapping[str, tuple[Times, float]],
+    best: Mapping[str, float],
+    args: argparse.Namespace,
+) -> list[str]:
+    """One model's, from whole commands by back end and PyTorch's peaks."""
+    from diffgmm.diffusion.pretrained import model_path
+    from diffgmm.utils.provenance import processor
+
+    work, top = macs(model_path(name), 16000), max(best.values())
+    lines = [
+        f"`{name}`, {work / 1e6:.0f} million multiply-adds per second of sound, on {args.threads} of "
+        f"{os.cpu_count()} threads of {processor()}; load {os.getloadavg()[0]:.1f} with other work. "
+        "PyTorch's peak here: " + ", ".join(f"{what} {value:.0f} GFLOP/s" for what, value in best.items()) + ".",
+        "",
+        "| back end | what | processor time, least | median | clock, least | goal | share of the peak |",
+        "|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for backend, (whole, memory) in commands.items():
+        rows = [
+            (what, told, f"{2e-4 * work * float(what[0]) / told.least / top:.0f} %")
+            for what, told in in_process(name, backend, args.threads, args.seconds).items()
+        ]
+        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", whole, ""))
+        for what, told, share in rows:
+            goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
+            figures = " | ".join(f"{value:.1f} ms" for value in told)
+            lines.append(f"| {backend} | {what} | {figures} | {goal} | {share} |")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write between the marks; returns 0, or 2 for a file without marks."""
+    parser = argparse.ArgumentParser(description="Measure the default setting's speed per back end.")
+    parser.add_argument(
+        "--model", nargs="+", default=["base"], help="shipped models or files (default: base)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of everything (default: 1)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="put the table between this file's marks"
+    )
+    parser.add_argument(
+        "--backends", nargs="+", default=["torch", "onnxruntime", "openvino"], help="(default: all three)"
+    )
+    args: Any = parser.parse_args(argv)
+    try:
+        marks.check(args.markdown)
+    except UsageError as error:
+        complain(error)
+        return 2
+    lines = "\n".join(measure(args))
+    print(lines)
+    marks.fill(args.markdown, lines)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""How honest a model's uncertainty is: ``python -m experiments.bench.uncertainty --data debian-speech-noise``.
+
+Prints two tables and, with ``--markdown docs/uncertainty.md``, puts them between that file's marks: the temperature by
+three criteria, fitted on validation pairs and judged on test pairs, and how well what ``diffgmm denoise --uncertainty``
+tells ranks the true errors of the output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from data_modules.errors import DataError
+from diffgmm.cli.calibrate import corpus_answers, corpus_batches
+from diffgmm.diffusion.model import ModelError
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.saving import load_model
+from diffgmm.evaluation.calibration import CRITERIA, fit, score
+from diffgmm.inference import Denoiser
+from diffgmm.inference.denoiser import model_path
+from diffgmm.utils.errors import UsageError, complain
+from experiments.release import marks
+
+PIECE = 0.2  # seconds
+SPEECH = 1e-4  # a piece has speech if its energy is above this share of its file's loudest piece: 40 dB below
+
+_CRITERION = {"crps": "CRPS", "nll": "likelihood", "coverage": "coverage of the 90 % interval"}
+_RANKS = {
+    "files": "rank correlation of `std` and the error, file by file",
+    "pieces": "the same for pieces of 0.2 s",
+    "bins": "the same for single bins (median of files)",
+    "confidence": "rank correlation of `confidence` and the signal-to-error ratio, pieces of 0.2 s with speech",
+    "left": "error energy that is left without the quarter of the pieces with the highest `std`",
+    "least": "(without the quarter with the largest true errors, which nobody knows)",
+    "loud": "(without the loudest quarter of the output)",
+    "ratio": "true error / `std`, root mean squares over everything",
+    "decibels": "signal-to-error ratio seen less the one that `confidence` stands for, median of pieces with speech",
+}
+
+
+def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
+    """A table: by each criterion, the temperature that validation pairs ask for and what it does on test pairs."""
+    model, _ = load_model(model_path(name))
+    answers = {split: corpus_answers(model, corpus, split, pairs) for split in ("valid", "test")}
+    lines = [
+        "| fitted on validation | temperature | validation: in 90 % | test: in 50 % | in 90 % | in 99 % | test CRPS |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    fitted = [(_CRITERION[one], fit(answers["valid"], one)) for one in CRITERIA]
+    for says, value in [("nothing", 1.0), *fitted]:
+        valid, test = (score(answers[split], value) for split in ("valid", "test"))
+        shares = " | ".join(f"{100 * test.coverage[level]:.1f}" for level in ("50", "90", "99"))
+        lines.append(
+            f"| {says} | {value:.3f} | {100 * valid.coverage['90']:.1f} | {shares} | {test.crps:.5f} |"
+        )
+    return lines
+
+
+def _pairs(corpus: str, split: str, rate: int, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Clean and noisy ``[T]``."""
+    for batch in corpus_batches(corpus, split, rate, pairs):
+        yield from zip(batch["clean"][:, 0].numpy(), batch["noisy"][:, 0].numpy(), strict=True)
+
+
+def _energies(x: np.ndarray, size: int) -> np.ndarray:
+    """Energy of each whole piece of ``[T]``."""
+    return np.square(x[: len(x) // size * size], dtype=np.float64).reshape(-1, size).sum(1)
+
+
+def _without(energy: np.ndarray, rank: np.ndarray) -> float:
+    """Share of the energy that is left without the quarter of the pieces that ranks highest."""
+    return float(energy[np.argsort(rank)[: len(rank) * 3 // 4]].sum() / energy.sum())
+
+
+def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str, float]:
+    """How ``std`` and ``confidence`` of the output compare with its true errors; keys as in the table."""
+    rate = denoiser.sample_rate
+    size = round(PIECE * rate)
+    representation = getattr(denoiser.model, "representation", None)
+    if not isinstance(representation, Complex):
+        raise ModelError("errors of single bins are those of models on complex spectrograms")
+    window = np.sqrt(np.hanning(representation.n_fft + 1)[:-1])
+    files, bins, pieces = [], [], []
+    for clean, noisy in _pairs(corpus, split, rate, pairs):
+        found = denoiser.denoise_with_uncertainty(noisy, rate)
+        assert found.bins is not None
+        error = found.waveform - clean
+        files.append((np.sqrt(np.mean(found.std**2)), np.sqrt(np.mean(error**2))))
+        half = representation.n_fft // 2
+        frames = np.lib.stride_tricks.sliding_window_view(np.pad(error, half), representation.n_fft)
+        true = np.abs(np.fft.rfft(frames[:: representation.hop] * window)).T
+        told = found.bins.std[0]
+        shared = min(true.shape[1], told.shape[1])
+        bins.append(spearmanr(told[:, :shared].ravel(), true[:, :shared].ravel()).statistic)
+        speech = _energies(clean, size)
+        confidence = found.confidence[: len(speech) * size].reshape(-1, size).mean(1)
+        columns = (_energies(found.std, size), _energies(error, size), _energies(found.waveform, size))
+        pieces.append(np.stack([*columns, speech, confidence, speech > SPEECH * speech.max()]))
+    std, error, output, speech, confidence, spoken = np.concatenate(pieces, axis=1)
+    heard = (spoken > 0) & (error > 0) & (confidence < 1)
+    seen = 10 * np.log10(speech[heard] / error[heard])
+    stands_for = 10 * np.log10(confidence[heard] / (1 - confidence[heard]))
+    return {
+        "files": spearmanr(*np.transpose(files)).statistic,
+        "pieces": spearmanr(std, error).statistic,
+        "bins": float(np.nanmedian(bins)),
+        "confidence": spearmanr(confidence[heard], seen).statistic,
+        "left": _without(error, std),
+        "least": _without(error, error),
+        "loud": _without(error, output),
+        "ratio": float(np.sqrt(error.sum() / std.sum())),
+        "decibels": float(np.median(seen - stands_for)),
+    }
+
+
+def rankings(name: str, corpus: str, pairs: int) -> list[str]:
+    """A table of :func:`ranking` for both splits."""
+    denoiser = Denoiser.from_pretrained(name)
+    found = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
+    lines = ["| | valid | test |", "|---|---|---|"]
+    for key, says in _RANKS.items():
+        percent, decibels = key in ("left", "least", "loud"), key == "decibels"
+        cells = [
+            f"{100 * one[key]:.0f} %" if percent else f"{one[key]:.1f} dB" if decibels else f"{one[key]:.2f}"
+            for one in found
+        ]
+        lines.append(f"| {says} | {' | '.join(cells)} |")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write between the marks; 0 done, 1 model or corpus can't be used, 2 wrong usage."""
+    parser = argparse.ArgumentParser(description="Measure how honest a model's uncertainty is.")
+    parser.add_argument("--model", default="base", help="shipped model or file (default: base)")
+    parser.add_argument("--data", required=True, help="mini, a prepared corpus' name, its folder or manifest")
+    parser.add_argument("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
+    args = parser.parse_args(argv)
+    try:
+        marks.check(args.markdown)
+        says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
+        lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
+        lines += rankings(args.model, args.data, max(args.pairs // 2, 1))
+    except (DataError, ModelError, UsageError) as error:
+        complain(error)
+        return 2 if isinstance(error, UsageError) else 1
+    body = "\n".join(lines)
+    print(body)
+    marks.fill(args.markdown, body)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

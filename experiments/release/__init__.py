@@ -1,0 +1,1 @@
+"""Steps that put new weights into the package."""
