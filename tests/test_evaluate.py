@@ -86,10 +86,14 @@ def test_exact_counts_with_every_kind_of_bad_file(
     assert run(folders, "--jobs", "1") == 1
     out, err = capsys.readouterr()
     # Ten pairs. No score at all: nan, rate, channels, text (errors), silent, mute (silence); short: no PESQ,
-    # no STOI.
+    # no STOI. The noisy files score where the clean ones are neither silent nor short, but for one that is missing.
     counts = dict(re.findall(r"^(\w+) .* (\d+/\d+)", out, re.MULTILINE))
-    assert counts == {"pesq_wb": "3/10", "stoi": "3/10", "estoi": "3/10", "si_sdr": "4/10"}
-    assert re.search(r"^pesq_wb .* 3/10 \(noisy 3, both 2\)$", out, re.MULTILINE)
+    assert counts == {"pesq_wb": "2/10", "stoi": "2/10", "estoi": "2/10", "si_sdr": "3/10"}
+    assert re.search(r"^pesq_wb .* 2/10 \*$", out, re.MULTILINE)
+    assert (
+        "* the means are over the files that have both a noisy and an enhanced score: pesq_wb without 1 noisy and 1 "
+        "enhanced, stoi" in out
+    )
     assert "1 of 10 pairs differ in length (most: longer, +100 samples); the common part was scored" in out
     assert "6 of 10 pairs scored, 4 with errors" in out
     assert "  short: pesq_wb, noisy pesq_wb: shorter than 0.25 s" in out
@@ -113,7 +117,7 @@ def test_exact_counts_with_every_kind_of_bad_file(
     summary = json.loads((folders / "scores.json").read_text())
     assert (summary["pairs"], summary["pairs_with_errors"], len(summary["unmatched"])) == (10, 4, 3)
     pesq = summary["metrics"]["pesq_wb"]["enhanced"]
-    assert (pesq["n_valid"], pesq["n_total"]) == (3, 10) and pesq["low"] <= pesq["mean"] <= pesq["high"]
+    assert (pesq["n_valid"], pesq["n_total"]) == (2, 10) and pesq["low"] <= pesq["mean"] <= pesq["high"]
     assert summary["metrics"]["si_sdr"]["improvement"]["n_valid"] == 3
 
     rows = table(folders / "scores.csv")
@@ -164,6 +168,91 @@ def test_channels_are_averaged(tmp_path: Path, pair: PairOfSignals) -> None:
     put(tmp_path / "e.wav", np.stack([noisy, 0 * clean], 1))
     row = evaluate.evaluate_pair(pairing.Pair("x", tmp_path / "c.wav", tmp_path / "e.wav"), ["snr"])
     assert math.isnan(row.scores["snr"].value) and row.scores["snr"].reason == "channel 2: estimate is silent"
+
+
+# --- what makes figures lie
+
+
+def test_a_system_is_compared_with_its_input_on_the_same_files(
+    tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does nothing on two easy files and mutes two hard ones: no better, though the noisy mean of all is lower."""
+    clean, noisy = pair
+    for i, (loud, mute) in enumerate(((0.3, 0), (0.3, 0), (2.0, 1), (2.0, 1))):
+        mixed = clean + loud * (noisy - clean)
+        for kind, x in {"clean": clean, "noisy": mixed, "enhanced": 0 * clean if mute else mixed}.items():
+            put(tmp_path / kind / f"{i}.wav", x)
+    assert run(tmp_path, "--jobs", "1", "--metrics", "si_sdr") == 0
+    out = capsys.readouterr().out
+    easy = metrics.si_sdr(clean + 0.3 * (noisy - clean), clean, RATE)
+    assert re.search(
+        rf"^si_sdr +dB +{easy:.2f} ± 0.00 +{easy:.2f} ± 0.00 +\+0.00 .* 2/4 \*$", out, re.MULTILINE
+    )
+    assert "both a noisy and an enhanced score: si_sdr without 2 noisy" in out
+    found = json.loads((tmp_path / "scores.json").read_text())["metrics"]["si_sdr"]
+    assert found["noisy"]["mean"] == found["enhanced"]["mean"] and found["improvement"]["mean"] == 0.0
+
+
+def test_an_improvement_is_over_the_time_that_all_three_files_have(
+    tmp_path: Path, pair: PairOfSignals
+) -> None:
+    """The enhanced file is the noisy one's first second, where there is less noise: nothing is gained."""
+    clean, noise = pair[0], np.random.default_rng(1).standard_normal(pair[0].size)
+    noisy = clean + np.where(np.arange(clean.size) < RATE, 0.001, 0.05) * noise
+    paths = [
+        put(tmp_path / f"{kind}.wav", x) for kind, x in (("c", clean), ("e", noisy[:RATE]), ("n", noisy))
+    ]
+    row = evaluate.evaluate_pair(pairing.Pair("x", *paths), ["si_sdr"])
+    assert row.scores["si_sdr"] == row.noisy["si_sdr"] and row.seconds == 1.0
+    assert row.scores["si_sdr"].value == pytest.approx(
+        metrics.si_sdr(noisy[:RATE], clean[:RATE], RATE), abs=1e-4
+    )
+    assert row.length_difference == RATE - clean.size
+
+
+@pytest.mark.parametrize("delay", [-800, -3, 3, 160, 2400])
+def test_a_delay_is_told_and_taken_out_when_asked(
+    delay: int, tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean, noisy = pair
+    better = clean + 0.3 * (noisy - clean)
+    late = np.r_[np.zeros(max(delay, 0)), better[max(-delay, 0) :]][: clean.size]
+    for kind, x in {"clean": clean, "noisy": noisy, "enhanced": late}.items():
+        put(tmp_path / kind / "a.wav", x)
+    assert run(tmp_path, "--jobs", "1", "--metrics", "si_sdr") == 0
+    told = f"1 of 1 enhanced files lag their clean ones (most: a, {delay:+d} samples, {delay / 16:+.1f} ms): "
+    assert told + "scored as they are; --align shifts them back" in capsys.readouterr().out
+    row = table(tmp_path / "scores.csv")["a"]
+    assert int(row["delay"]) == delay and float(row["si_sdr"]) < 8
+    assert run(tmp_path, "--jobs", "1", "--metrics", "si_sdr", "--align", "--overwrite") == 0
+    assert told + "shifted back before scoring" in capsys.readouterr().out
+    row = table(tmp_path / "scores.csv")["a"]
+    begin, end = max(0, -delay), clean.size - max(0, delay)
+    for column, x in (("si_sdr", better), ("noisy_si_sdr", noisy)):
+        expected = metrics.si_sdr(x[begin:end], clean[begin:end], RATE)
+        assert float(row[column]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_noise_alone_is_no_delay(pair: PairOfSignals) -> None:
+    clean, noisy = pair
+    rng = np.random.default_rng(0)
+    assert evaluate.estimate_delay(noisy, clean, RATE) == 0
+    assert evaluate.estimate_delay(clean + 0.3 * rng.standard_normal(clean.size), clean, RATE) == 0
+    assert evaluate.estimate_delay(rng.standard_normal(clean.size), clean, RATE) == 0
+    assert evaluate.estimate_delay(-clean, clean, RATE) == 0  # inverted, in time
+    assert evaluate.estimate_delay(0 * clean, clean, RATE) == 0
+
+
+def test_links_to_folders_are_followed_and_loops_are_not(tmp_path: Path, pair: PairOfSignals) -> None:
+    put(tmp_path / "disk" / "p1" / "a.wav", pair[0])
+    put(tmp_path / "clean" / "b.wav", pair[0])
+    (tmp_path / "clean" / "p1").symlink_to("../disk/p1")
+    (tmp_path / "disk" / "p1" / "again").symlink_to("..")
+    (tmp_path / "clean" / "self").symlink_to(".")
+    for name in ("p1/a", "b"):
+        put(tmp_path / "enhanced" / f"{name}.wav", pair[1])
+    found = pairing.pair_folders(tmp_path / "clean", tmp_path / "enhanced")
+    assert [pair.name for pair in found.pairs] == ["b", "p1/a"] and not found.unmatched
 
 
 # --- manifest
@@ -288,7 +377,7 @@ def test_narrow_band_files_get_narrow_band_pesq(tmp_path: Path, pair: PairOfSign
     put(tmp_path / "clean" / "a.wav", pair[0], 8000)
     put(tmp_path / "enhanced" / "a.wav", pair[1], 8000)
     assert run(tmp_path, noisy=False) == 0
-    assert list(table(tmp_path / "scores.csv")["a"])[4:8] == ["pesq_nb", "stoi", "estoi", "si_sdr"]
+    assert list(table(tmp_path / "scores.csv")["a"])[5:9] == ["pesq_nb", "stoi", "estoi", "si_sdr"]
 
 
 def test_two_files(tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--jobs", type=int, metavar="N", help="processes (default: as many as there are cores)")
     add("--resample", action="store_true", help="bring differing sample rates together instead of refusing")
+    add("--align", action="store_true", help="shift files that lag their clean ones back before scoring")
     add("--overwrite", action="store_true", help="replace existing files")
 
 
@@ -74,10 +75,15 @@ def run(args: argparse.Namespace) -> int:
     )  # starting a process costs a few files
     with tqdm(total=len(everything), unit="file", disable=None, leave=False) as bar:
         rows = evaluate.evaluate(
-            everything, names, resample=args.resample, jobs=jobs, on_row=lambda _: bar.update()
+            everything,
+            names,
+            resample=args.resample,
+            align=args.align,
+            jobs=jobs,
+            on_row=lambda _: bar.update(),
         )
     mine, theirs = rows[: len(paired.pairs)], rows[len(paired.pairs) :]
-    print(tables.render(mine, names))
+    print(tables.render(mine, names, args.align))
     compared = {}
     if args.vs is not None:
         compared = {str(args.vs): scores.comparisons(mine, theirs, names)}
@@ -98,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         if args.vs is not None:
             name = Path(args.vs).name
             systems[name if name and name not in systems else str(args.vs)] = theirs
-        config = {"metrics": list(names), "resample": args.resample}
+        config = {"metrics": list(names), "resample": args.resample, "align": args.align}
         found = scores.to_results(paired.pairs, systems, names, results_file.parent, config)
         results.write_results(results_file, found)
         print(f"wrote {results_file}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import signal
 
 from diffgmm import audio, metrics
 from diffgmm.evaluation.pairing import Pair
@@ -18,14 +19,23 @@ from diffgmm.evaluation.scores import Row
 from diffgmm.metrics import Score
 from diffgmm.utils.processes import Workers
 
+_LONGEST_DELAY = 1.0  # seconds; more is another recording
+_HEARD = 60.0  # seconds that a delay is estimated from
+_LEAST_CORRELATION = 0.3  # of an estimate with the clean speech, below which its delay cannot be told
+_LEAST_GAIN_DB = 1.0  # of SI-SDR by shifting, below which nothing is called a delay
 
-def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False) -> Row:
+
+def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, align: bool = False) -> Row:
     """Score one pair; what is wrong with its files ends up in the row's ``errors``.
+
+    Clean, enhanced and noisy file are judged over the time that all of them have, so that an improvement compares
+    the same stretch of sound.
 
     Args:
         pair: the files.
         names: of metrics.
         resample: bring other rates to the clean file's, and signals to a rate at which a metric is defined.
+        align: shift enhanced and noisy file by their estimated delays first.
     """
     errors: list[str] = []
     try:
@@ -34,16 +44,76 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False) -> R
         enhanced = _beside(pair.enhanced, clean, rate, resample)
     except audio.AudioError as error:
         return Row(pair.name, errors=(str(error),))
-    scores = _scores(enhanced, clean, rate, names, resample, errors)
-    noisy: dict[str, Score] = {}
+    signals = {"enhanced": enhanced}
     if pair.noisy is not None:
         try:
-            noisy = _scores(_beside(pair.noisy, clean, rate, resample), clean, rate, names, resample, errors)
+            signals["noisy"] = _beside(pair.noisy, clean, rate, resample)
         except audio.AudioError as error:
             errors.append(str(error))
-    samples = min(clean.shape[1], enhanced.shape[1])
-    difference = enhanced.shape[1] - clean.shape[1]
-    return Row(pair.name, rate, samples / rate, difference, scores, noisy, tuple(dict.fromkeys(errors)))
+    delays = {kind: estimate_delay(x.mean(axis=0), clean.mean(axis=0), rate) for kind, x in signals.items()}
+    shifts = delays if align else dict.fromkeys(signals, 0)
+    start = max(0, *(-shift for shift in shifts.values()))
+    ends = (x.shape[1] - shifts[kind] for kind, x in signals.items())
+    stop = max(start, min(clean.shape[1], *ends))
+    scores = {
+        kind: _scores(
+            x[:, start + shifts[kind] : stop + shifts[kind]],
+            clean[:, start:stop],
+            rate,
+            names,
+            resample,
+            errors,
+        )
+        for kind, x in signals.items()
+    }
+    return Row(
+        pair.name,
+        rate,
+        (stop - start) / rate,
+        enhanced.shape[1] - clean.shape[1],
+        delays["enhanced"],
+        delays.get("noisy", 0),
+        scores["enhanced"],
+        scores.get("noisy", {}),
+        tuple(dict.fromkeys(errors)),
+    )
+
+
+def estimate_delay(x: np.ndarray, clean: np.ndarray, sample_rate: int) -> int:
+    """By how many samples a signal lags the clean speech in it, by the peak of their cross-correlation.
+
+    Args:
+        x: float ``[samples]``.
+        clean: float ``[samples]``; the first minute of both is looked at.
+        sample_rate: Hz.
+
+    Returns:
+        Samples, at most a second in either direction, negative for a signal that is ahead; 0 where shifting would
+        gain less than 1 dB of SI-SDR, or where the correlation is too low (0.3) to tell.
+
+    >>> rng = np.random.default_rng(0)
+    >>> clean = rng.standard_normal(8000)
+    >>> estimate_delay(np.concatenate([np.zeros(40), clean])[:8000], clean, 16000)
+    40
+    """
+    heard = round(_HEARD * sample_rate)
+    a, b = (np.nan_to_num(one[:heard].astype(np.float64)) for one in (x, clean))
+    scale = math.sqrt(float(a @ a) * float(b @ b))
+    if scale == 0.0:
+        return 0
+    correlation = np.abs(signal.correlate(a, b, method="fft")) / scale
+    lags = signal.correlation_lags(len(a), len(b))
+    near = np.abs(lags) <= _LONGEST_DELAY * sample_rate
+    correlation, lags = correlation[near], lags[near]
+    best, unshifted = int(np.argmax(correlation)), int(np.flatnonzero(lags == 0)[0])
+
+    def si_sdr(place: int) -> float:
+        square = min(float(correlation[place]) ** 2, 1 - 1e-9)
+        return 10 * math.log10(max(square, 1e-9) / (1 - square))
+
+    if correlation[best] < _LEAST_CORRELATION or si_sdr(best) < si_sdr(unshifted) + _LEAST_GAIN_DB:
+        return 0
+    return int(lags[best])
 
 
 def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool) -> np.ndarray:
@@ -62,13 +132,12 @@ def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool) -> np.ndar
 def _scores(
     x: np.ndarray, clean: np.ndarray, rate: int, names: Sequence[str], resample: bool, errors: list[str]
 ) -> dict[str, Score]:
-    """Mean over channels of every metric, on the common length; none if a channel has none."""
-    samples = min(x.shape[1], clean.shape[1])
+    """Mean over channels of every metric, on signals of one length; none if a channel has none."""
     scores = {}
     for name in names:
         try:
             found = [
-                metrics.METRICS[name].explain(a[:samples], b[:samples], rate, resample=resample)
+                metrics.METRICS[name].explain(a, b, rate, resample=resample)
                 for a, b in zip(x, clean, strict=True)
             ]
         except ValueError as error:  # not defined at this rate
@@ -86,6 +155,7 @@ def evaluate(
     names: Sequence[str],
     *,
     resample: bool = False,
+    align: bool = False,
     jobs: int = 1,
     on_row: Callable[[Row], None] | None = None,
 ) -> list[Row]:
@@ -94,7 +164,7 @@ def evaluate(
     Args:
         pairs: what to score.
         names: of metrics in :data:`diffgmm.metrics.NAMES`.
-        resample: see :func:`evaluate_pair`.
+        resample, align: see :func:`evaluate_pair`.
         jobs: processes.
         on_row: called with every finished row.
 
@@ -107,7 +177,7 @@ def evaluate(
     pairs, rows = list(pairs), []
     with Workers(evaluate_pair, jobs if jobs > 1 else 0) as workers:
         for pair in pairs:
-            workers.submit(pair, tuple(names), resample)
+            workers.submit(pair, tuple(names), resample, align)
         for pair, row in zip(pairs, workers.results(), strict=True):
             if not isinstance(row, Row):
                 row = Row(

@@ -190,21 +190,30 @@ def beside(pairing: Pairing, other: str | os.PathLike[str]) -> Pairing:
     return Pairing(tuple(pairs), tuple(unmatched))
 
 
+def _walk(root: Path) -> list[Path]:
+    """Audio files below a folder, also behind links to folders, but not those that lead back to one above."""
+    found = []
+    for where, folders, names in os.walk(root, followlinks=True):
+        here = os.path.realpath(where)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not Path(here).is_relative_to(os.path.realpath(os.path.join(where, name)))
+        ]
+        paths = (Path(where, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if audio.is_audio(path) and path.is_file()]
+    return sorted(found)
+
+
 def _files(root: Path, problems: list[str]) -> dict[str, Path]:
     if not root.is_dir():
         raise audio.AudioError(
             f"{root}: " + ("is a file, give a folder" if root.exists() else "no such folder")
         )
     files: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        within = path.relative_to(root)
-        if (
-            not audio.is_audio(path)
-            or not path.is_file()
-            or any(part.startswith(".") for part in within.parts)
-        ):
-            continue
-        name = within.with_suffix("").as_posix()
+    for path in _walk(root):
+        name = path.relative_to(root).with_suffix("").as_posix()
         if name in files:
             problems.append(f"{path}: same name as {files[name].name}, which is used")
         else:

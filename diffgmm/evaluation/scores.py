@@ -32,6 +32,8 @@ class Row:
         seconds: length that was judged.
         length_difference: samples by which the enhanced file is longer than the clean one; the common part
             was judged.
+        delay: samples by which the enhanced file lags the clean one, as estimated; 0 if it does not.
+        noisy_delay: the same of the noisy file.
         scores: of the enhanced file by metric.
         noisy: of the noisy file by metric, empty without one.
         errors: why the pair or a part of it could not be judged; empty if all went well.
@@ -41,6 +43,8 @@ class Row:
     sample_rate: int = 0
     seconds: float = 0.0
     length_difference: int = 0
+    delay: int = 0
+    noisy_delay: int = 0
     scores: Mapping[str, Score] = field(default_factory=dict)
     noisy: Mapping[str, Score] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
@@ -77,11 +81,26 @@ def columns(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
     return {"enhanced": enhanced, "noisy": noisy, "improvement": improvement}
 
 
+def compared(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
+    """:func:`columns` for means that stand beside one another: with noisy files, of the rows with both scores only.
+
+    A system without a score on the hard files would else be set against an input that has them.
+    """
+    found = columns(rows, name)
+    if not any(row.noisy for row in rows):
+        return {"enhanced": found["enhanced"]}
+    both = [math.isfinite(value) for value in found["improvement"]]
+    return {
+        kind: [value if there else math.nan for value, there in zip(values, both, strict=True)]
+        for kind, values in found.items()
+    }
+
+
 def table(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[list[str | int | float]]]:
     """Head and one line per pair.
 
-    Columns: ``name``, ``sample_rate``, ``seconds``, ``length_difference``, each metric, with noisy files also
-    ``noisy_METRIC`` and ``improvement_METRIC`` (positive is better), then ``error`` and ``note`` (why a score
+    Columns: ``name``, ``sample_rate``, ``seconds``, ``length_difference``, ``delay``, each metric, with noisy files
+    also ``noisy_METRIC`` and ``improvement_METRIC`` (positive is better), then ``error`` and ``note`` (why a score
     is missing). NaN means that there is no score.
     """
     with_noisy = any(row.noisy for row in rows)
@@ -91,10 +110,16 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[li
     head = [name if kind == "enhanced" else f"{kind}_{name}" for kind, name in cells]
     lines: list[list[str | int | float]] = []
     for i, row in enumerate(rows):
-        basics: list[str | int | float] = [row.name, row.sample_rate, row.seconds, row.length_difference]
+        basics: list[str | int | float] = [
+            row.name,
+            row.sample_rate,
+            row.seconds,
+            row.length_difference,
+            row.delay,
+        ]
         values = [found[name][kind][i] for kind, name in cells]
         lines.append([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
-    return ["name", "sample_rate", "seconds", "length_difference", *head, "error", "note"], lines
+    return ["name", "sample_rate", "seconds", "length_difference", "delay", *head, "error", "note"], lines
 
 
 def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str]) -> None:
@@ -136,9 +161,14 @@ VERSION = 1
 
 
 def estimates(rows: Sequence[Row], names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
-    """By metric the ``enhanced`` mean and, where there are noisy files, ``noisy`` and ``improvement``."""
-    kinds = ("enhanced", "noisy", "improvement") if any(row.noisy for row in rows) else ("enhanced",)
-    return {name: {kind: statistics.estimate(columns(rows, name)[kind]) for kind in kinds} for name in names}
+    """By metric the ``enhanced`` mean and, where there are noisy files, ``noisy`` and ``improvement``.
+
+    All three are over the rows that have both scores.
+    """
+    return {
+        name: {kind: statistics.estimate(values) for kind, values in compared(rows, name).items()}
+        for name in names
+    }
 
 
 def comparisons(rows: Sequence[Row], others: Sequence[Row], names: Sequence[str]) -> dict[str, Comparison]:
@@ -186,6 +216,7 @@ def summary(
                 "seed": statistics.SEED,
             },
             "pairs": len(rows),
+            "delayed": {row.name: row.delay for row in rows if row.delay},
             "pairs_with_errors": sum(bool(row.errors) for row in rows),
             "errors": [error for row in rows for error in row.errors],
             "unmatched": list(unmatched),

@@ -13,16 +13,23 @@ from diffgmm.metrics.statistics import Comparison
 LINES = 20  # of each kind of complaint; the files have them all
 
 
-def render(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """The table of means and the counts beside it, as text."""
+def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> str:
+    """The table of means and the counts beside it, as text.
+
+    Args:
+        rows: of the pairs.
+        names: of metrics.
+        aligned: whether delays were taken out before scoring.
+    """
     kinds = ["enhanced"]
     if any(row.noisy for row in rows):
         kinds = ["noisy", "enhanced", "improvement"]
     lines = [["metric", "", *kinds, "95 % interval", "scored"]]
+    left_out = []
     for name in names:
         unit = metrics.METRICS[name].unit
         digits = 2 if unit else 3
-        found = {kind: statistics.estimate(v) for kind, v in scores.columns(rows, name).items()}
+        found = {kind: statistics.estimate(v) for kind, v in scores.compared(rows, name).items()}
         cells = []
         for kind in kinds:
             one, sign = found[kind], "+" if kind == "improvement" else ""
@@ -32,10 +39,20 @@ def render(rows: Sequence[Row], names: Sequence[str]) -> str:
         cells.append(f"{whole.low:.{digits}f} to {whole.high:.{digits}f}" if whole.n_valid > 1 else "")
         arrow = "" if metrics.METRICS[name].higher_is_better else " (lower is better)"
         counts = f"{found['enhanced'].n_valid}/{found['enhanced'].n_total}"
-        if "noisy" in kinds and found["improvement"].n_valid != found["enhanced"].n_valid:
-            counts += f" (noisy {found['noisy'].n_valid}, both {found['improvement'].n_valid})"
+        if len(kinds) > 1:
+            own = {k: statistics.estimate(v).n_valid for k, v in scores.columns(rows, name).items()}
+            alone = {kind: own[kind] - whole.n_valid for kind in ("noisy", "enhanced")}
+            if any(alone.values()):
+                counts += " *"
+                left_out.append(
+                    f"{name} without {' and '.join(f'{count} {kind}' for kind, count in alone.items() if count)}"
+                )
         lines.append([name, unit + arrow, *cells, counts])
     text = _aligned(lines)
+    if left_out:
+        text.append(
+            f"* the means are over the files that have both a noisy and an enhanced score: {', '.join(left_out)}"
+        )
     differing = [row for row in rows if row.length_difference]
     if differing:
         most = max(differing, key=lambda row: abs(row.length_difference))
@@ -43,6 +60,19 @@ def render(rows: Sequence[Row], names: Sequence[str]) -> str:
             f"{len(differing)} of {len(rows)} pairs differ in length (most: {most.name}, "
             f"{most.length_difference:+d} samples); the common part was scored"
         )
+    for kind, delays in (
+        ("enhanced", [(row.delay, row) for row in rows if row.delay]),
+        ("noisy", [(row.noisy_delay, row) for row in rows if row.noisy_delay]),
+    ):
+        if delays:
+            delay, row = max(delays, key=lambda entry: abs(entry[0]))
+            what = (
+                "shifted back before scoring" if aligned else "scored as they are; --align shifts them back"
+            )
+            text.append(
+                f"{len(delays)} of {len(rows)} {kind} files lag their clean ones (most: {row.name}, "
+                f"{delay:+d} samples, {1000 * delay / row.sample_rate:+.1f} ms): {what}"
+            )
     missing = [f"  {row.name}: {note}" for row in rows if not row.errors for note in scores.notes(row)]
     if missing:
         text += ["no score, not in the means:", *missing[:LINES]]
