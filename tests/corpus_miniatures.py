@@ -36,7 +36,8 @@ def sounds(kind: str, seconds: float) -> Iterator[np.ndarray]:
 
 def encoded(x: np.ndarray, rate: int, kind: str = "WAV") -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, resample(x[None], 16000, rate)[0], rate, format=kind, subtype="PCM_16")
+    subtype = "VORBIS" if kind == "OGG" else "PCM_16"
+    soundfile.write(buffer, resample(x[None], 16000, rate)[0], rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
@@ -195,6 +196,42 @@ def bird_sounds_denoising() -> Files:
     return {"BirdSoundsDenoising.zip": zipped(record)}
 
 
+@cache
+def open_voices() -> Files:
+    """Archives of commits, each with the folder that GitHub puts around what is in it."""
+    from data_modules.corpora.recipes.open_voices import _PARTS
+
+    voices, noises = sounds("speech", 2.4), sounds("noise", 1.2)
+    rooms = {f"bg/room{number}.wav": encoded(next(noises), 16000) for number in range(2)}
+    paths = {
+        "librispeech_train_clean_100": [
+            f"audio_data/librispeech_train-clean-100/{reader}-1-0000.flac" for reader in (19, 26, 1040)
+        ],
+        "librispeech_test_other": ["audio_data/librispeech_test-other/1688/1688-1-0000.flac"],
+        "speechocean762": [f"WAVE/SPEAKER{speaker}/{speaker}0001.WAV" for speaker in ("0001", "0002")],
+        "picovoice_speech_to_intent": ["data/speech/clean/0a-1.wav", "data/speech/noisy/0a-1.wav"],
+        "gcompris_voices": ["ca/words/sneaker.ogg", "gd/alphabet/U0061.ogg", "mk/words/sneaker.ogg"],
+        "watson_stt_demo": ["public/audio/es-ES_Broadband_sample1.wav"],
+        "vctk_autovc": ["wavs/p225/p225_003.wav", "wavs/p230/p230_003.wav"],
+        "cdda_cc_sounds": [
+            f"sound/CC-Sounds/{name}.ogg"
+            for name in ("humming/electric", "environment/ambient/indoors", "reload/default", "reload/unknown")
+        ],
+        "esc10": ["002 - Rain/1-1-A.ogg", "008 - Chainsaw/1-2-A.ogg"],
+        "blanket": ["data/resources/sounds/coffee-shop.ogg", "data/resources/sounds/pink-noise.ogg"],
+        "speech_commands_background": ["data/_background_noise_/running_tap.wav"],
+        "precise_room_noise": ["not-wake-words/noises/bg_noise-20201215-jarbas.tar.gz"],
+    }  # fmt: skip
+    archives: dict[str, Files] = {}
+    for part in _PARTS:
+        top = f"{part.repository.split('/')[1]}-{part.commit}"
+        files = archives.setdefault(part.archive, {f"{top}/README.md": b"About", f"{top}/setup.py": b""})
+        for path in paths[part.source]:
+            sound, ending = next(voices if part.kind == "speech" else noises), path.rsplit(".", 1)[1].upper()
+            files[f"{top}/{path}"] = tarred(rooms) if ending == "GZ" else encoded(sound, 16000, ending)
+    return {name: tarred(files) for name, files in archives.items()}
+
+
 MINIATURES: dict[str, Callable[[], Files]] = {
     "voicebank-demand": voicebank_demand,
     "demand": demand,
@@ -202,6 +239,7 @@ MINIATURES: dict[str, Callable[[], Files]] = {
     "musan": musan,
     "librispeech-esc50": librispeech_esc50,
     "bird-sounds-denoising": bird_sounds_denoising,
+    "open-voices": open_voices,
 }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
-from corpus_miniatures import MINIATURES, PLACES, dns_challenge, miniature, sounds, write
+from corpus_miniatures import MINIATURES, PLACES, dns_challenge, encoded, miniature, sounds, write
 from file_server import serving
 
 from data_modules.corpora.build.engine import prepare
@@ -25,6 +28,7 @@ from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
 from diffgmm import audio
+from diffgmm.audio.levels import active_level
 from diffgmm.cli.main import main
 
 PUBLIC = tuple(MINIATURES)
@@ -244,6 +248,118 @@ def test_librispeech_small_shares_readers_out(tmp_path: Path) -> None:
         "valid": 2,
         "test": 2,
     }
+
+
+def open_voices_pack(folder: Path) -> Path:
+    """Two packs with clips of held-out and other groups, as folders."""
+    voices, noises = sounds("speech", 1.0), sounds("noise", 1.0)
+    rows = {
+        "open-voices": [
+            ("speech", "librispeech_test_other", "1688", "resemble-ai/Resemblyzer@15d8:audio_data/a.flac"),
+            ("speech", "gcompris_voices", "gd_words", "gcompris/GCompris-voices@c0e8:gd/words/sneaker.ogg"),
+            ("noise", "esc10", "chainsaw", "karolpiczak/ESC-10@553c:008 - Chainsaw/1-1-A.ogg"),
+            (
+                *("noise", "cdda_cc_sounds", "humming"),
+                "Fris0uman/CDDA-Soundpacks@8858:sound/CC-Sounds/humming/electric.ogg | nicola_ariutti | CC BY 4.0 | -",
+            ),
+        ],
+        "open-voices-more": [
+            ("speech", "speechocean762", "SPEAKER0026", "jimbozhang/speechocean762@6139:a.WAV")
+        ],
+    }
+    for pack, clips in rows.items():
+        lines = ["path,kind,source,group,seconds,snr_db,gain_db,origin,sha256_source"]
+        for kind, source, group, origin in clips:
+            path = f"{kind}/{source}/{group}/a.flac"
+            (folder / pack / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / pack / path).write_bytes(
+                encoded(next(voices if kind == "speech" else noises), 16000, "FLAC")
+            )
+            lines.append(f"{path},{kind},{source},{group},1.0,30,0,{origin},{'ab' * 32}")
+        (folder / pack / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_open_voices(prepared: dict[str, Path]) -> None:
+    clips = read_manifest(prepared["open-voices"])
+    where = {clip.group: clip.split for clip in clips}
+    for split, names in {
+        "train": (
+            *(
+                "librispeech_train_clean_100_19",
+                "speechocean762_SPEAKER0002",
+                "picovoice_speech_to_intent_unlabelled",
+            ),
+            *("gcompris_voices_ca_words", "gcompris_voices_gd_main", "cdda_cc_sounds_reload", "esc10_rain"),
+            *("speech_commands_background_running_tap", "precise_room_noise_room_tone"),
+        ),
+        "valid": (
+            *("librispeech_train_clean_100_1040", "speechocean762_SPEAKER0001", "vctk_autovc_p225"),
+            *("cdda_cc_sounds_environment_ambient", "blanket_coffee-shop"),
+        ),
+        "test": (
+            *("librispeech_test_other_1688", "watson_stt_demo_es-ES_Broadband_sample1"),
+            *("cdda_cc_sounds_humming", "esc10_chainsaw"),
+        ),
+    }.items():
+        for name in names:
+            assert where.pop(name) == split, name
+    assert set(where) == {
+        "librispeech_train_clean_100_26"
+    }  # no other language, licence, speaker or synthetic noise
+    licences = {clip.group: clip.licence for clip in clips}
+    assert licences["cdda_cc_sounds_humming"] == "CC-BY-4.0 (nicola_ariutti)"
+    assert licences["blanket_coffee-shop"] == "public domain (stephan)"
+    assert licences["gcompris_voices_gd_main"] == "public domain"
+    origins = {clip.group: (clip.source, clip.member) for clip in clips}
+    assert origins["esc10_rain"] == (
+        "karolpiczak/ESC-10@553c8f1743b9dba6b282e1323c3ca8fa76923448",
+        "002 - Rain/1-1-A.ogg",
+    )
+    for clip in clips:
+        sound = soundfile.read(prepared["open-voices"] / clip.path, dtype="float32")[0]
+        assert active_level(sound, 16000) == pytest.approx(-20.0, abs=0.5) or abs(sound).max() > 0.98
+    assert sum(clip.group == "precise_room_noise_room_tone" for clip in clips) == 2
+
+
+@pytest.mark.parametrize("tarred", [False, True])
+def test_open_voices_from_packs(tarred: bool, tmp_path: Path) -> None:
+    given = open_voices_pack(tmp_path / "given")
+    if tarred:
+        for pack in ("open-voices", "open-voices-more"):
+            with tarfile.open(given / f"{pack}.tar", "w") as bundle:
+                bundle.add(given / pack, pack)
+            shutil.rmtree(given / pack)
+    corpus = prepare(recipe("open-voices"), tmp_path / "corpora", downloads=given, workers=1)
+    clips = {clip.group: clip for clip in read_manifest(corpus)}
+    assert {name: clip.split for name, clip in clips.items()} == {
+        "librispeech_test_other_1688": "test",
+        "gcompris_voices_gd_words": "train",
+        "speechocean762_SPEAKER0026": "valid",
+        "esc10_chainsaw": "test",
+        "cdda_cc_sounds_humming": "test",
+    }
+    humming = clips["cdda_cc_sounds_humming"]
+    assert (
+        humming.licence == "CC-BY-4.0 (nicola_ariutti)" and humming.source == "Fris0uman/CDDA-Soundpacks@8858"
+    )
+    assert humming.member == f"sound/CC-Sounds/humming/electric.ogg sha256:{'ab' * 32}"
+    original = open_voices_pack(tmp_path / "again") / "open-voices" / "noise/cdda_cc_sounds/humming/a.flac"
+    assert np.array_equal(soundfile.read(corpus / humming.path)[0], soundfile.read(original)[0])
+    about = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
+    assert len(about["sources"]) == 2
+    assert not (tmp_path / "corpora" / ".open-voices.unfinished").exists()
+    assert original.is_file()
+
+
+def test_a_damaged_pack_is_told(tmp_path: Path) -> None:
+    given = open_voices_pack(tmp_path / "given")
+    (given / "open-voices" / "noise/esc10/chainsaw/a.flac").unlink()
+    with pytest.raises(DataError, match=r"names noise/esc10/chainsaw/a\.flac, which is not there"):
+        prepare(recipe("open-voices"), tmp_path / "corpora", downloads=given, workers=1)
+    (given / "open-voices" / "manifest.csv").write_text("path,kind\n")
+    with pytest.raises(DataError, match="lacks the column source"):
+        prepare(recipe("open-voices"), tmp_path / "corpora", downloads=given, workers=1)
 
 
 def test_bird_sounds_denoising(prepared: dict[str, Path]) -> None:

