@@ -23,7 +23,7 @@ from diffgmm import audio
 from diffgmm.audio import contact_sheet
 from diffgmm.cli.main import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_ten_kills_give_the_same_bytes(tmp_path):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     }
 
     def start(root: Path) -> subprocess.Popen[bytes]:

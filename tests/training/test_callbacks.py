@@ -315,12 +315,12 @@ def test_wrong_use_is_told_before_training(tmp_path: Path, pair: PairOfSignals) 
 @pytest.mark.slow  # starts a second interpreter with torch and Lightning
 def test_two_processes_agree_with_one(tmp_path: Path, pair: PairOfSignals) -> None:
     np.save(tmp_path / "pair.npy", np.stack(pair))
-    here = Path(__file__).parent
+    helpers = Path(__file__).parents[1] / "helpers"
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]),
+        "PYTHONPATH": os.pathsep.join([str(helpers.parents[1]), str(helpers)]),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(here / "gate_module.py"), str(tmp_path / "pair.npy"), str(tmp_path)]
+    command = [sys.executable, str(helpers / "gate_module.py"), str(tmp_path / "pair.npy"), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     two = torch.load(tmp_path / "logged.pt")

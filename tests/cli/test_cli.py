@@ -14,7 +14,7 @@ from diffgmm.audio import AudioError
 from diffgmm.cli.main import TRAINING, VERBS, main
 from diffgmm.utils.errors import complain, exit_code
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "diffgmm.cli.main"]
 
 

@@ -92,7 +92,7 @@ def test_torchrun_trains_in_two_processes_and_continues(tmp_path: Path) -> None:
     config = configuration(tmp_path, strategy="ddp", max_epochs=1)
     environment = os.environ | {
         "PYTHON": sys.executable, "PROCESSES": "2", "RESTARTS": "0", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]),
     }  # fmt: skip
     for epochs in (1, 2):
         done = subprocess.run(

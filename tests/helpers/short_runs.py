@@ -19,7 +19,7 @@ import yaml
 
 from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class SlowCheckpoints(AtomicCheckpoints):

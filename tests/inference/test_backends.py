@@ -20,7 +20,7 @@ from diffgmm.inference.denoiser import available_models
 from diffgmm.inference.export import export
 from diffgmm.inference.streaming import StreamingDenoiser
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from test_train import SMALL
 
 from diffgmm.cli.main import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOGGERS = ROOT / "experiments" / "loggers"
 CONFIG = ROOT / "experiments" / "mini.yaml"
 

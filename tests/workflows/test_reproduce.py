@@ -21,7 +21,7 @@ from diffgmm.workflows.reproduce.plan import Plan, ReproduceError, find_plan, re
 from diffgmm.workflows.reproduce.steps import Steps
 from diffgmm.workflows.reproduce.table import checks, expectations, render, write_markdown
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "experiments" / "benchmarks"
 FILES = sorted(BENCHMARKS.glob("*.yaml"))
 

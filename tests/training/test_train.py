@@ -26,7 +26,7 @@ from diffgmm.networks import UNet
 from diffgmm.training.module import DiffGMM
 from diffgmm.training.perceptual import NEEDED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "experiments" / "mini.yaml"
 SMALL = [
     "--model.network.channels=[4,6]", "--model.network.strides=[[4,1],[4,1]]", "--model.network.hidden=8",

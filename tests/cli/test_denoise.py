@@ -25,7 +25,7 @@ from diffgmm.inference import Denoiser
 from diffgmm.inference.denoiser import available_models
 from diffgmm.networks import UNet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True, scope="module")

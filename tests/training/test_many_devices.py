@@ -72,7 +72,7 @@ def train(folder: Path, devices: int, norm: str) -> None:
 
 def run(*arguments: str, seconds: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python process with one thread, and all that it starts: ended after so many seconds."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])
     process = subprocess.Popen(
         [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},

@@ -11,7 +11,7 @@ import pytest
 from data_modules.errors import DataError
 from experiments import demo
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_demo(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":

@@ -44,7 +44,7 @@ def test_two_processes_agree_with_one(
     np.save(tmp_path / "pair.npy", np.stack(pair))
     here = Path(__file__).parent
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]),
+        "PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here.parent / "helpers")]),
         "OMP_NUM_THREADS": "1",
     }
     arguments = [str(tmp_path / "pair.npy"), str(tmp_path), estimate, str(count)]

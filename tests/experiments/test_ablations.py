@@ -30,7 +30,7 @@ from experiments.ablations.plan import Variant
 from experiments.ablations.running import state
 from experiments.ablations.table import gather, render, verdict, write
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ONE = Variant("k1", "components", "K = 1", (0, 1, 2), {"model.head.components": 1})
 THREE = Variant("k3", "components", "K = 3", (0, 1, 2), {})
 PREDICTIVE = Variant("predictive", "loss", "noise prediction", (0,), {"model.losses": {"noise_l1": 1.0}})
@@ -237,7 +237,7 @@ def test_the_page_shows_what_exists() -> None:
         program, *words = command.split()
         if program == "python":
             _parser().parse_args(words[2:])
-        else:  # tests/test_train.py runs every experiment on the mini corpus
+        else:  # tests/training/test_train.py runs every experiment on the mini corpus
             assert words[:2] == ["fit", "--config"] and (ROOT / words[2]).is_file()
     options = "run --only k1 k3 --seeds 0 1 2 --jobs 4 --corpus NAME --set PATH=VALUE"
     _parser().parse_args(options.split())

@@ -20,7 +20,7 @@ from diffgmm.cli.main import main
 from diffgmm.workflows.sweep import wandb_yaml
 from diffgmm.workflows.sweep.space import SweepError, draw, parse_space, read_space, settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "experiments" / "mini.yaml"
 SPACE: dict[str, Any] = {
     "monitor": "val/loss",

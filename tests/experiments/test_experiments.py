@@ -21,7 +21,7 @@ from diffgmm.diffusion.saving import build, describe, load_model, save_model
 from diffgmm.inference import Denoiser
 from diffgmm.networks import UNet
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def network_of(name: str) -> UNet:

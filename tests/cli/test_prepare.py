@@ -35,7 +35,7 @@ from diffgmm.cli.main import main
 from diffgmm.utils.files import sha256_of
 
 PROGRAM = [sys.executable, str(Path(tiny_corpus.__file__))]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

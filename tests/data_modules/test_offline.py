@@ -159,7 +159,7 @@ def test_killed_runs_with_several_processes_end_the_same(
     script, target = tmp_path / "run.py", tmp_path / "pairs"
     script.write_text(_RUN)
     command = [sys.executable, str(script), str(target), str(corpus), str(cache)]
-    environment = {"PYTHONPATH": str(Path(run.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(Path(run.__file__).parents[2]), "PATH": "/usr/bin:/bin"}
     for delay in (0.2, 0.6, 0.0, 1.0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
         while process.poll() is None and not (tmp_path / ".pairs.part" / "train").exists():
