@@ -15,6 +15,7 @@ RECIPES: dict[str, str] = {
     for name in (
         "debian-speech-noise",
         "open-voices",
+        "kokoro-voices",
         "voicebank-demand",
         "librispeech-esc50",
         "bird-sounds-denoising",

@@ -18,6 +18,7 @@ from data_modules.errors import DataError
 
 __all__ = ["RATIO", "Shelf", "is_archive", "reading", "unpack"]
 
+_ZIPS = (".zip", ".whl")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 RATIO = 100
 """What unpacks to more than so many times its size is a bomb; audio packs to a half, silence aside."""
@@ -30,7 +31,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 
 def is_archive(name: str) -> bool:
     """Whether :func:`unpack` knows this ending."""
-    return name.lower().endswith((".zip", *_TARS))
+    return name.lower().endswith((*_ZIPS, *_TARS))
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def unpack(
         else:
             limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
             shelf = Shelf(archive, part, limit, tick)
-            take = _from_zip if archive.name.lower().endswith(".zip") else _from_tar
+            take = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
             take(archive, shelf, wanted or (lambda _: True))
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
