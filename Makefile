@@ -76,7 +76,7 @@ peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
 	@$(PYTHON) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/evaluation/baselines/requirements.txt
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/evaluation/baselines/requirements-no-deps.txt
-	@echo "use them: diffgmm benchmark --set dsn-test --peers all --peers-python .venv-peers/bin/python"
+	@echo "use them: diffgmm benchmark --set cross-test --peers all --peers-python .venv-peers/bin/python"
 
 reproduce: install ## reproduce BENCHMARK=dsn from raw data to the table (dsn: 5.3 GB to fetch, then some minutes)
 	@'$(BIN)/diffgmm' reproduce '$(BENCHMARK)'
