@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import add_model, at_least
+from diffgmm.cli.options import add_model, at_least, model_file
 from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
-from diffgmm.utils.errors import FAILED, complain
+from diffgmm.utils.errors import FAILED, UsageError, complain
 
 if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
-    from diffgmm.cli.denoise_plan import Job
+    from diffgmm.inference import Denoiser
+    from diffgmm.inference.file_plan import Job
 
 HELP = "denoise audio files or folders"
 
@@ -112,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
     from tqdm import tqdm
 
-    from diffgmm.cli.denoise_plan import open_denoiser, plan
-    from diffgmm.inference.files import denoise_file, each
+    from diffgmm.inference.file_plan import plan
+    from diffgmm.inference.files import denoise_jobs
     from diffgmm.utils.interrupts import Interrupts
 
     jobs, skipped = plan(
@@ -132,28 +135,40 @@ def run(args: argparse.Namespace) -> int:
         return FAILED
     at_a_time = min(args.jobs, len(sound))
     denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time)
+    sampling: Any = {
+        name: getattr(args, name) for name in ("nfe", "estimate", "samples", "solver", "substeps")
+    }
     done, seconds, start = 0, 0.0, time.perf_counter()
     bar = tqdm(
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
     )  # fmt: skip
 
-    def work(task: tuple[Job, AudioInfo]) -> tuple[float, float]:
+    def announced() -> Iterator[Job]:
+        for job, _ in sound:
+            interrupts.check()
+            bar.set_description(job.source.name, refresh=False)
+            yield job
+
+    def progress(read: float) -> None:
         interrupts.check()
-        bar.set_description(task[0].source.name, refresh=False)
-        return denoise_file(*task, denoiser, args, bar.update, interrupts)
+        if read:
+            bar.update(read)
 
     with bar, Interrupts() as interrupts:
-        for (job, info), result in each(sound, work, at_a_time):
+        for result in denoise_jobs(
+            announced(), denoiser, seed=args.seed, strength=args.strength, overwrite=args.overwrite,
+            jobs=at_a_time, progress=progress, **sampling,
+        ):  # fmt: skip
             bar.clear()
-            if isinstance(result, BaseException):
-                complain(result)
+            if result.error is not None:
+                complain(result.error)
                 continue
-            gain, took = result
-            done, seconds = done + 1, seconds + info.seconds
+            done, seconds = done + 1, seconds + result.seconds
+            gain = result.gain
             note = f", level {20 * math.log10(gain):+.1f} dB so as not to clip" if gain < 1.0 else ""
-            figures = f"{info.seconds:.1f} s in {took:.2f} s (rtf {took / info.seconds:.3f}){note}"
-            print(f"{job.source} -> {job.target}: {figures}", flush=True)
+            figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f}){note}"
+            print(f"{result.job.source} -> {result.job.target}: {figures}", flush=True)
     if len(jobs) > 1:
         spent = time.perf_counter() - start
         rtf = f" (rtf {spent / seconds:.3f})" if seconds else ""
@@ -172,3 +187,63 @@ def _readable(jobs: list[Job]) -> list[tuple[Job, AudioInfo]]:
         except AudioError as error:
             complain(error)
     return sound
+
+
+_DRIVERS = (
+    "/dev/nvidia0",
+    "/dev/nvidiactl",
+    "/dev/kfd",
+    "/dev/dxg",
+)  # of NVIDIA and AMD, and of Windows' Linux
+
+
+def open_denoiser(
+    name: str, device: str = "auto", backend: str = "auto", threads: int | None = None, at_a_time: int = 1
+) -> Denoiser:
+    """The denoiser that the options ask for.
+
+    Args:
+        name: of a shipped model, or a file.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        backend: of :data:`diffgmm.inference.backends.BACKENDS`.
+        threads: in all; ``None`` for ``OMP_NUM_THREADS`` or every core.
+        at_a_time: files that share the threads.
+
+    Raises:
+        UsageError: no such model or device, or a back end that does not run on it.
+        ModelError: the model or the back end can't be used.
+    """
+    from diffgmm.inference import Denoiser
+
+    path = model_file(name)
+    device = _device(device, backend)
+    share = None
+    if threads or at_a_time > 1:
+        from diffgmm.utils.cores import thread_count
+
+        share = max(1, (threads or thread_count()) // at_a_time)
+    denoiser = Denoiser.from_pretrained(path, device, backend, share)
+    if share:
+        denoiser.limit_threads(share)
+    return denoiser
+
+
+def _device(device: str, backend: str) -> str:
+    kind, _, number = device.partition(":")
+    if device != "auto" and (kind not in ("cpu", "cuda") or (number and not number.isdigit())):
+        raise UsageError(f"unknown device {device!r}; use cpu, cuda, cuda:N or auto")
+    if backend in ("onnxruntime", "openvino"):
+        if kind == "cuda":
+            raise UsageError(f"back end {backend} runs on the cpu, not on {device}")
+        return "cpu"
+    # Asking PyTorch for GPUs means to load it, for seconds; without a driver there is none.
+    if kind == "cpu" or (device == "auto" and not any(map(os.path.exists, _DRIVERS))):
+        return "cpu"
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if gpus else "cpu"
+    if int(number or 0) >= gpus:
+        raise UsageError(f"device {device!r}: torch sees {gpus} GPU(s) here; use --device cpu")
+    return device

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffgmm.inference.denoiser import Denoiser
+    from diffgmm.inference.files import Denoised, denoise_file, denoise_folder
     from diffgmm.inference.streaming import StreamingDenoiser
 
-__all__ = ["Denoiser", "StreamingDenoiser"]
+__all__ = ["Denoised", "Denoiser", "StreamingDenoiser", "denoise_file", "denoise_folder"]
 
-_MODULES = {"Denoiser": "denoiser", "StreamingDenoiser": "streaming"}
+_MODULES = {
+    "Denoised": "files",
+    "Denoiser": "denoiser",
+    "StreamingDenoiser": "streaming",
+    "denoise_file": "files",
+    "denoise_folder": "files",
+}
 
 
 def __getattr__(name: str) -> Any:

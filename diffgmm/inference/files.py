@@ -1,139 +1,248 @@
-"""One file through the denoiser, block by block, with what else was asked for beside it; and several at a time."""
+"""Files and folders through a denoiser, block by block, with a picture and the uncertainty beside them on request.
+
+Example:
+    >>> from diffgmm.inference import denoise_file
+    >>> denoise_file("noisy.wav", "clean.wav").seconds  # doctest: +SKIP
+    12.5
+"""
 
 from __future__ import annotations
 
-import argparse
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from diffgmm.audio import Writer, choose_format, probe, read_blocks
+from diffgmm.inference.any_rate import checked
+from diffgmm.inference.denoiser import Denoiser
+from diffgmm.inference.file_plan import Job, check_outputs, plan
 from diffgmm.utils.errors import FOR_USERS
+from diffgmm.utils.files import replacing
 
 if TYPE_CHECKING:
-    import numpy as np
+    from typing_extensions import Unpack
 
     from diffgmm.audio import AudioInfo
-    from diffgmm.inference.denoiser import Denoiser
-    from diffgmm.utils.interrupts import Interrupts
+    from diffgmm.diffusion.sampler_options import Sampling
 
 PICTURE_SECONDS = 60  # a picture of more shows nothing
 ROW_SECONDS = 0.02  # of the table of uncertainty
 
-Task = TypeVar("Task")
 Progress = Callable[[float], object]
-"""Told how many more seconds of audio are read."""
+"""Called with the seconds of audio that were read since the last call; may raise to stop."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file to denoise; where its picture and the table of its uncertainty go, if they are wanted."""
+class Denoised:
+    """What became of one file.
 
-    source: Path
-    target: Path
-    picture: Path | None = None
-    uncertainty: Path | None = None
+    Attributes:
+        job: its input and outputs.
+        seconds: length of the recording.
+        spent: seconds that denoising took.
+        gain: what the output was multiplied by so as not to clip; 1.0 for nothing.
+        error: why there is no output, or None.
+    """
 
-    def outputs(self) -> list[Path]:
-        """All files that are written."""
-        drawn = self.uncertainty.with_suffix(".png") if self.uncertainty else None
-        return [path for path in (self.target, self.picture, self.uncertainty, drawn) if path]
+    job: Job
+    seconds: float = 0.0
+    spent: float = 0.0
+    gain: float = 1.0
+    error: Exception | None = None
 
-
-def sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of the sampler that were given; the others are the model's."""
-    return {name: getattr(args, name) for name in ("nfe", "estimate", "samples", "solver", "substeps")}
+    @property
+    def rtf(self) -> float:
+        """Real-time factor: seconds spent per second of audio."""
+        return self.spent / self.seconds if self.seconds else float("nan")
 
 
 def denoise_file(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    model: Denoiser | str | os.PathLike[str] = "base",
+    seed: int = 0,
+    strength: float = 1.0,
+    picture: str | os.PathLike[str] | None = None,
+    uncertainty: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **sampling: Unpack[Sampling],
+) -> Denoised:
+    """Denoise an audio file of any length in constant memory; rate, channels, length and format stay.
+
+    Args:
+        path: the recording.
+        out: file to write, which appears once it is complete; its ending names the format.
+        model: a denoiser, or what :meth:`~diffgmm.inference.denoiser.Denoiser.from_pretrained` loads.
+        seed: of the sampling noise.
+        strength: 0 changes nothing, 1 is the model's result.
+        picture: PNG to draw the first minute into, before and after.
+        uncertainty: CSV for the expected error and the confidence, every 20 ms; a PNG of this name is drawn beside it.
+        overwrite: replace existing files.
+        progress: see :data:`Progress`.
+        sampling: as in :meth:`~diffgmm.inference.denoiser.Denoiser.denoise`.
+
+    Raises:
+        AudioError: the file can't be read, or the output can't be written.
+        ModelError: the model can't be used.
+        UsageError: an output exists, or would replace the input.
+        ValueError: a setting out of range.
+    """
+    job = Job(
+        Path(path),
+        Path(out),
+        None if picture is None else Path(picture),
+        None if uncertainty is None else Path(uncertainty),
+    )
+    check_outputs([job], overwrite)
+    info = probe(job.source)
+    denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
+    return _denoise(job, info, denoiser, seed, strength, overwrite, progress, denoiser.options(**sampling))
+
+
+def denoise_folder(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    recursive: bool = False,
+    model: Denoiser | str | os.PathLike[str] = "base",
+    picture: bool = False,
+    uncertainty: bool = False,
+    seed: int = 0,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    jobs: int = 1,
+    **sampling: Unpack[Sampling],
+) -> list[Denoised]:
+    """Denoise every audio file of a folder; one that fails is reported in its :class:`Denoised`, the others are done.
+
+    Args:
+        folder: the recordings.
+        out: folder for files of the same names; None for ``FOLDER.denoised``.
+        recursive: also of subfolders.
+        model: as in :func:`denoise_file`.
+        picture: write NAME.png beside each output.
+        uncertainty: write NAME.uncertainty.csv and .png beside each output.
+        seed, strength, overwrite: as in :func:`denoise_file`.
+        jobs: files at a time, in threads.
+        sampling: as in :func:`denoise_file`.
+
+    Raises:
+        UsageError: no audio in the folder, an output exists, or it would replace an input.
+        ModelError: the model can't be used.
+        ValueError: a setting out of range.
+    """
+    todo, _ = plan(
+        [os.fspath(folder)], None if out is None else os.fspath(out),
+        recursive=recursive, picture=picture, overwrite=overwrite, uncertainty=uncertainty,
+    )  # fmt: skip
+    denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
+    return list(
+        denoise_jobs(todo, denoiser, seed=seed, strength=strength, overwrite=overwrite, jobs=jobs, **sampling)
+    )
+
+
+def denoise_jobs(
+    todo: Iterable[Job],
+    denoiser: Denoiser,
+    *,
+    seed: int = 0,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    **sampling: Unpack[Sampling],
+) -> Iterator[Denoised]:
+    """Results in the order of the jobs, ``jobs`` of them at a time; arguments as in :func:`denoise_folder`.
+
+    The files share one model, in threads: what takes the time leaves Python's lock alone.
+    """
+    options = denoiser.options(**sampling)
+
+    def work(job: Job) -> Denoised:
+        try:
+            return _denoise(job, probe(job.source), denoiser, seed, strength, overwrite, progress, options)
+        except FOR_USERS as error:
+            return Denoised(job, error=error)
+
+    if jobs == 1:
+        yield from map(work, todo)
+        return
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures: list[Future[Denoised]] = [pool.submit(work, job) for job in todo]
+        for future in futures:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an interrupt the running ones end at their next block
+
+
+def _denoise(
     job: Job,
     info: AudioInfo,
     denoiser: Denoiser,
-    args: argparse.Namespace,
-    progress: Progress,
-    interrupts: Interrupts,
-) -> tuple[float, float]:
-    """Denoise one file; returns the gain against clipping, and the seconds it took."""
-    from diffgmm.audio import Writer, choose_format, read_blocks
+    seed: int,
+    strength: float,
+    overwrite: bool,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> Denoised:
+    told = progress or (lambda seconds: None)
 
     def counted() -> Iterator[np.ndarray]:
         for block in read_blocks(job.source):
-            interrupts.check()
+            told(0.0)
             yield block
-            progress(block.shape[1] / info.sample_rate)
+            told(block.shape[1] / info.sample_rate)
 
     start = time.perf_counter()
     job.target.parent.mkdir(parents=True, exist_ok=True)
     form, subtype = choose_format(job.target, like=info)
     writer = Writer(
-        job.target, info.sample_rate, info.channels, format=form, subtype=subtype, overwrite=args.overwrite
+        job.target, info.sample_rate, info.channels, format=form, subtype=subtype, overwrite=overwrite
     )
-    tracks = _Tracks(info, denoiser, args) if job.uncertainty else None
+    tracks = _Tracks(info, denoiser, options, seed, strength) if job.uncertainty else None
     with writer:
         if tracks is not None:
             outputs: Iterable[np.ndarray] = tracks.denoised(counted())
         else:
             outputs = denoiser.denoise_blocks(
-                counted(),
-                info.sample_rate,
-                info.channels,
-                seed=args.seed,
-                strength=args.strength,
-                **sampling(args),
+                counted(), info.sample_rate, info.channels, seed=seed, strength=strength, **options
             )
         for block in outputs:
-            interrupts.check()
+            told(0.0)
             writer.write(block)
-    took = time.perf_counter() - start
+    spent = time.perf_counter() - start
     if tracks is not None and job.uncertainty is not None:
         tracks.save(job.uncertainty, job.target, writer.gain)
     if job.picture:
         from diffgmm.audio.figures import before_after
 
         before_after(_beginning(job.source), _beginning(job.target), info.sample_rate, job.picture)
-    return writer.gain, took
-
-
-def each(
-    tasks: Iterable[Task], work: Callable[[Task], tuple[float, float]], jobs: int
-) -> Iterator[tuple[Task, tuple[float, float] | BaseException]]:
-    """Results or errors for the user of ``work`` in the order of the tasks, ``jobs`` of them at a time.
-
-    The tasks share one model, in threads: what takes the time leaves Python's lock alone.
-    """
-
-    def tried(task: Task) -> tuple[float, float] | BaseException:
-        try:
-            return work(task)
-        except FOR_USERS as error:
-            return error
-
-    if jobs == 1:
-        yield from ((task, tried(task)) for task in tasks)
-        return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        futures: list[tuple[Task, Future[Any]]] = [(task, pool.submit(tried, task)) for task in tasks]
-        for task, future in futures:
-            yield task, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt the running ones end at their next block
+    return Denoised(job, info.seconds, spent, writer.gain)
 
 
 class _Tracks:
     """Uncertainty of one file: a row every :data:`ROW_SECONDS`, and the map of its beginning for the picture."""
 
-    def __init__(self, info: AudioInfo, denoiser: Denoiser, args: argparse.Namespace) -> None:
+    def __init__(
+        self, info: AudioInfo, denoiser: Denoiser, options: dict[str, Any], seed: int, strength: float
+    ) -> None:
         from diffgmm.inference.uncertainty import UncertainStream
 
-        options = denoiser.options(**sampling(args))
         self._stream = UncertainStream(
-            denoiser, info.sample_rate, info.channels, options, args.seed, bins_seconds=PICTURE_SECONDS
+            denoiser, info.sample_rate, info.channels, options, seed, bins_seconds=PICTURE_SECONDS
         )
-        self._rate, self._channels, self._strength = info.sample_rate, info.channels, args.strength
+        self._rate, self._channels, self._strength = info.sample_rate, info.channels, strength
         self._model_rate = denoiser.sample_rate
         self._rows: list[np.ndarray] = []  # [2, channels, rows]: 4 bytes each, 1.4 MB for an hour of mono
         self._shown: list[np.ndarray] = []  # [2, samples], channels averaged, of the picture's part
@@ -141,10 +250,6 @@ class _Tracks:
 
     def denoised(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The output; what is told of it is kept."""
-        from itertools import chain
-
-        from diffgmm.inference.any_rate import checked
-
         fed = (self._stream.push(checked(block, self._channels), self._strength) for block in blocks)
         for pieces in chain(fed, (self._stream.finish(self._strength) for _ in range(1))):
             for waveform, std, confidence in pieces:
@@ -152,8 +257,6 @@ class _Tracks:
                 yield waveform
 
     def _keep(self, std: np.ndarray, confidence: np.ndarray) -> None:
-        import numpy as np
-
         end = self._done + std.shape[1]
         first, last = (int(np.ceil(n / (ROW_SECONDS * self._rate) - 1e-9)) for n in (self._done, end))
         places = np.round(np.arange(first, last) * ROW_SECONDS * self._rate).astype(int) - self._done
@@ -166,10 +269,7 @@ class _Tracks:
 
     def save(self, path: Path, target: Path, gain: float) -> None:
         """Write the table and, beside it, the picture; ``gain`` is what the output was multiplied by."""
-        import numpy as np
-
         from diffgmm.audio.figures import certainty_panel
-        from diffgmm.utils.files import replacing
 
         std, confidence = (
             np.concatenate(self._rows, axis=-1) if self._rows else np.zeros((2, self._channels, 0))
@@ -198,10 +298,6 @@ class _Tracks:
 
 def _beginning(path: Path) -> np.ndarray:
     """The first :data:`PICTURE_SECONDS` of a file, channels averaged: ``[samples]``."""
-    import numpy as np
-
-    from diffgmm.audio import probe, read_blocks
-
     wanted, pieces = PICTURE_SECONDS * probe(path).sample_rate, []
     for block in read_blocks(path):
         pieces.append(block.mean(axis=0))

@@ -29,7 +29,7 @@ def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
     if last is not None:
         words += ["--ckpt_path", str(last)]
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], env=os.environ, check=False)
+    done = subprocess.run([sys.executable, "-m", "diffgmm.training", *words], env=os.environ, check=False)
     last = _last(folder)
     if done.returncode or last is None:
         raise ReproduceError(

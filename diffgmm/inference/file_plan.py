@@ -1,78 +1,29 @@
-"""What `diffgmm denoise` is to do: inputs and -o become a list of files, checked before any work."""
+"""Inputs and an output become a list of files, checked before any work."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diffgmm.audio import FORMATS, is_audio
-from diffgmm.cli.options import model_file
-from diffgmm.inference.files import Job
 from diffgmm.utils.errors import UsageError
 
-if TYPE_CHECKING:
-    from diffgmm.inference import Denoiser
 
-_DRIVERS = (
-    "/dev/nvidia0",
-    "/dev/nvidiactl",
-    "/dev/kfd",
-    "/dev/dxg",
-)  # of NVIDIA and AMD, and of Windows' Linux
+@dataclass(frozen=True)
+class Job:
+    """One file to denoise; where its picture and the table of its uncertainty go, if they are wanted."""
 
+    source: Path
+    target: Path
+    picture: Path | None = None
+    uncertainty: Path | None = None
 
-def open_denoiser(
-    name: str, device: str = "auto", backend: str = "auto", threads: int | None = None, at_a_time: int = 1
-) -> Denoiser:
-    """The denoiser that the options ask for.
-
-    Args:
-        name: of a shipped model, or a file.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        backend: of :data:`diffgmm.inference.backends.BACKENDS`.
-        threads: in all; ``None`` for ``OMP_NUM_THREADS`` or every core.
-        at_a_time: files that share the threads.
-
-    Raises:
-        UsageError: no such model or device, or a back end that does not run on it.
-        ModelError: the model or the back end can't be used.
-    """
-    from diffgmm.inference import Denoiser
-
-    path = model_file(name)
-    device = _device(device, backend)
-    share = None
-    if threads or at_a_time > 1:
-        from diffgmm.utils.cores import thread_count
-
-        share = max(1, (threads or thread_count()) // at_a_time)
-    denoiser = Denoiser.from_pretrained(path, device, backend, share)
-    if share:
-        denoiser.limit_threads(share)
-    return denoiser
-
-
-def _device(device: str, backend: str) -> str:
-    kind, _, number = device.partition(":")
-    if device != "auto" and (kind not in ("cpu", "cuda") or (number and not number.isdigit())):
-        raise UsageError(f"unknown device {device!r}; use cpu, cuda, cuda:N or auto")
-    if backend in ("onnxruntime", "openvino"):
-        if kind == "cuda":
-            raise UsageError(f"back end {backend} runs on the cpu, not on {device}")
-        return "cpu"
-    # Asking PyTorch for GPUs means to load it, for seconds; without a driver there is none.
-    if kind == "cpu" or (device == "auto" and not any(map(os.path.exists, _DRIVERS))):
-        return "cpu"
-    import torch
-
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if gpus else "cpu"
-    if int(number or 0) >= gpus:
-        raise UsageError(f"device {device!r}: torch sees {gpus} GPU(s) here; use --device cpu")
-    return device
+    def outputs(self) -> list[Path]:
+        """All files that are written."""
+        drawn = self.uncertainty.with_suffix(".png") if self.uncertainty else None
+        return [path for path in (self.target, self.picture, self.uncertainty, drawn) if path]
 
 
 def plan(
@@ -123,7 +74,7 @@ def plan(
         )
         for target, source in targets.items()
     ]
-    _check(jobs, overwrite)
+    check_outputs(jobs, overwrite)
     return jobs, skipped
 
 
@@ -157,7 +108,12 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             yield from _walk(path, recursive)
 
 
-def _check(jobs: list[Job], overwrite: bool) -> None:
+def check_outputs(jobs: Sequence[Job], overwrite: bool) -> None:
+    """Refuse outputs that can't be written or would replace what they must not.
+
+    Raises:
+        UsageError: as in :func:`plan`.
+    """
     inputs = {_identity(job.source) for job in jobs if job.source.exists()}
     outputs = [path for job in jobs for path in job.outputs()]
     existing = []
