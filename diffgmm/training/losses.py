@@ -117,7 +117,7 @@ def balance(x: LossInputs) -> Tensor:
 
 
 def si_sdr(x: LossInputs) -> Tensor:
-    """Negative scale-invariant SDR in dB over the windows with speech.
+    """Negative scale-invariant SDR in dB over the windows with speech: of signals without their means, as the metric.
 
     Le Roux et al., "SDR - half-baked or well done?", 2019. Soft-limited at 30 dB, so that clean windows don't dominate.
     """

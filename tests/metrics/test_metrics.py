@@ -33,12 +33,12 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 def test_si_sdr_by_hand() -> None:
     # The estimate is the reference plus an orthogonal error of a tenth of its size: 20 dB, at any scale.
-    reference, error = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.1, -0.1])
+    reference, error = np.array([1.0, -1.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.1, -0.1])
     assert metrics.si_sdr(7 * (reference + error), reference, RATE) == pytest.approx(20.0)
-    # A constant offset is an error like any other: <(2, 2), (3, 1)> / 8 = 1, so 10 lg(8 / 2).
-    assert metrics.si_sdr(np.array([3.0, 1.0]), np.array([2.0, 2.0]), RATE) == pytest.approx(
-        10 * math.log10(4)
-    )
+    # Means are taken off first: a constant offset of either counts for nothing.
+    assert metrics.si_sdr(reference + error - 3.0, reference + 2.0, RATE) == pytest.approx(20.0)
+    constant = metrics.explain(np.full(4, 0.3), reference, RATE, ["si_sdr"])["si_sdr"]
+    assert math.isnan(constant.value) and constant.reason == "estimate is silent but for an offset"
 
 
 def test_snr_by_hand() -> None:
@@ -89,7 +89,7 @@ def test_sdr_forgives_filtering_and_si_sdr_does_not(speech: np.ndarray) -> None:
         ("pesq_nb", lambda e, r: perceptual_evaluation_speech_quality(e, r, RATE, "nb")),
         ("stoi", lambda e, r: short_time_objective_intelligibility(e, r, RATE)),
         ("estoi", lambda e, r: short_time_objective_intelligibility(e, r, RATE, extended=True)),
-        ("si_sdr", scale_invariant_signal_distortion_ratio),
+        ("si_sdr", lambda e, r: scale_invariant_signal_distortion_ratio(e, r, zero_mean=True)),
         ("snr", signal_noise_ratio),
         ("sdr", signal_distortion_ratio),
     ],

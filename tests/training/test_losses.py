@@ -74,6 +74,19 @@ def test_true_noise_as_answer_gives_zero_errors_and_limited_si_sdr() -> None:
         assert LOSSES[name](x).item() == pytest.approx(-30.0, abs=0.1)
 
 
+def test_si_sdr_is_the_metric_of_that_name_with_a_soft_limit() -> None:
+    from diffgmm.metrics import si_sdr
+
+    x = inputs()
+    x.clean_wave = x.clean_wave + 0.05  # an offset of the target alone
+    noise = torch.randn(x.clean_wave.shape, generator=torch.Generator().manual_seed(1))
+    x.__dict__["estimate_wave"] = 2.0 * x.clean_wave + 0.1 * noise - 0.3
+    pairs = zip(x.estimate_wave[:, 0].numpy(), x.clean_wave[:, 0].numpy(), strict=True)
+    ratios = [10 ** (si_sdr(estimate, clean, 16000) / 10) for estimate, clean in pairs]
+    limited = [10 * math.log10(1 / (1 / ratio + 1e-3)) for ratio in ratios]
+    assert LOSSES["si_sdr"](x).item() == pytest.approx(-sum(limited) / 3, abs=1e-3)
+
+
 def test_only_snr_minds_the_level() -> None:
     """An answer that leaves 0.9 of the clean signal: a residual of 0.1, 20 dB below it (19.6 with the soft limit)."""
     x = inputs()
