@@ -20,13 +20,16 @@ DESCRIPTIONS = {
 }
 
 
-def write_set_file(corpus: Path, path: Path, split: str = "test") -> None:
+def write_set_file(
+    corpus: Path, path: Path, split: str = "test", *, name: str | None = None, description: str | None = None
+) -> None:
     """Describe the pairs of a split of the corpus in ``path``; audio stays where it is.
 
     Args:
         corpus: folder of the prepared corpus.
         path: file to write.
         split: ``test`` or ``valid``.
+        name, description: of the set; None for those of VoiceBank-DEMAND.
 
     Raises:
         DataError: the corpus has no such pairs, or a file has no counterpart.
@@ -39,8 +42,8 @@ def write_set_file(corpus: Path, path: Path, split: str = "test") -> None:
     if not ids or ids != sorted(found["noisy"]):
         raise DataError(f"{corpus}: no complete {split} pairs; run `diffgmm prepare {CORPUS}` again")
     found_ids = [(id, *(corpus / found[kind][id].path for kind in found)) for id in ids]
-    name = CORPUS if split == "test" else f"{CORPUS}-{split}"
-    write_described(path, name, DESCRIPTIONS[split], found_ids)
+    name = name or (CORPUS if split == "test" else f"{CORPUS}-{split}")
+    write_described(path, name, description or DESCRIPTIONS[split], found_ids)
 
 
 def write_described(path: Path, name: str, description: str, pairs: Iterable[tuple[str, Path, Path]]) -> None:

@@ -263,7 +263,7 @@ def _make_set(kind: str, told: dict[str, Any], corpus: Path, kept: Path) -> Path
         return benchmarks.open_set(told["name"], corpus)
     if kind == "corpus":
         path = kept / "set.json"
-        write_set_file(corpus, path, told["name"], told["description"])
+        write_set_file(corpus, path, name=told["name"], description=told["description"])
         return path
     if kind == "created":
         split = told.pop("split")
