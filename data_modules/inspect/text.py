@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from diffgmm.utils.text_table import aligned
+
 __all__ = ["leak_lines", "render"]
 
 _ROWS = 60  # of a table; the JSON has them all
@@ -166,11 +168,4 @@ def _cut(rows: Sequence[tuple[str, ...]], right: set[int]) -> str:
 
 def table(rows: Sequence[tuple[str, ...]], right: set[int]) -> str:
     """Columns side by side, those in `right` aligned there."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if number in right else text.ljust(width)
-            for number, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return "\n".join(aligned(rows, left=set(range(len(rows[0]))) - right))

@@ -6,9 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import filelock
@@ -22,7 +20,7 @@ from data_modules.pools.pool import Pool
 from diffgmm import audio
 from diffgmm.utils.cores import usable_cores
 from diffgmm.utils.files import replacing
-from diffgmm.utils.processes import begin
+from diffgmm.utils.processes import process_pool
 
 __all__ = ["create_pairs"]
 
@@ -165,19 +163,9 @@ def _counts(blocks: Sequence[Block], workers: int) -> Iterator[int]:
     if workers < 2:
         yield from map(write_block, blocks)
         return
-    # Spawned, not forked: a fork of a process with threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin) as processes:
-        try:
-            for done in as_completed([processes.submit(write_block, block) for block in blocks]):
-                yield done.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{blocks[0].folder.parent}: a worker process died, perhaps for want of memory; "
-                "try again with fewer --workers"
-            ) from error
-        except BaseException:
-            processes.shutdown(wait=False, cancel_futures=True)
-            raise
+    with process_pool(workers, str(blocks[0].folder.parent)) as pool:
+        for done in as_completed([pool.submit(write_block, block) for block in blocks]):
+            yield done.result()
 
 
 def _finish(part: Path, target: Path, blocks: Sequence[Block]) -> None:

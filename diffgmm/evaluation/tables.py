@@ -9,6 +9,7 @@ from diffgmm.evaluation import scores
 from diffgmm.evaluation.scores import Row
 from diffgmm.metrics import statistics
 from diffgmm.metrics.statistics import Comparison
+from diffgmm.utils import text_table
 
 LINES = 20  # of each kind of complaint; the files have them all
 
@@ -48,7 +49,7 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
                     f"{name} without {' and '.join(f'{count} {kind}' for kind, count in alone.items() if count)}"
                 )
         lines.append([name, unit + arrow, *cells, counts])
-    text = _aligned(lines)
+    text = text_table.aligned(lines, left=range(2), rule=True)
     if left_out:
         text.append(
             f"* the means are over the files that have both a noisy and an enhanced score: {', '.join(left_out)}"
@@ -104,20 +105,10 @@ def render_comparison(found: Mapping[str, Comparison], other: str) -> str:
         [
             f"against {other}, pair by pair (positive is better; effect: rank-biserial correlation, -1 to 1;",
             f"p: Wilcoxon's signed-rank test, adjusted for {len(found)} metrics):",
-            *(line.rstrip() for line in _aligned(lines)),
+            *text_table.aligned(lines, left=range(2), rule=True),
         ]
     )
 
 
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells in columns, the first two to the left, a rule below the head."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = []
-    for line in lines:
-        sides = "<<" + ">" * (len(line) - 2)
-        text.append("  ".join(f"{cell:{s}{w}}" for cell, s, w in zip(line, sides, widths, strict=True)))
-    return [text[0], "-" * max(map(len, text)), *text[1:]]

@@ -5,62 +5,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-
-
-@cache
-def code_sha256(module: str) -> str:
-    """SHA-256 over the source of a module of diffgmm and of all modules of diffgmm that it imports, in turn."""
-    pending, seen = [module], dict[str, bytes]()
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            continue
-        source = Path(spec.origin).read_bytes()
-        seen[name] = source
-        package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-        pending += _imports(source, package)
-    digest = hashlib.sha256()
-    for name in sorted(seen):
-        digest.update(name.encode() + b"\0" + seen[name] + b"\0")
-    return digest.hexdigest()
-
-
-def _imports(source: bytes, package: str) -> Iterable[str]:
-    """Names of diffgmm's modules that a source imports; names imported from a package may be modules."""
-    for node in ast.walk(ast.parse(source)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join(
-                    [*package.split(".")[: len(package.split(".")) - node.level + 1], base]
-                ).strip(".")
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] == "diffgmm" and _is_module(name):
-                yield name
-
-
-@cache
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, AttributeError, ValueError):  # the parent is a module, not a package
-        return False
-
 
 OURS = ("diffgmm", "data_modules")
 
 
-def code_version(modules: Iterable[str]) -> str:
+@cache
+def code_version(*modules: str) -> str:
     """SHA-256 over modules of this project and all of its modules that they import, in turn.
 
     Comments, docstrings and layout do not count; a training of a day should not be void for a better sentence.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
@@ -22,9 +21,15 @@ from diffgmm.utils.cores import usable_cores
 from diffgmm.utils.errors import UserError
 
 
-def begin() -> None:
-    """Ctrl-C is the parent's to handle; and a parent that is killed takes its workers along."""
+def begin(nice: int = 0) -> None:
+    """Set up a worker: Ctrl-C is the parent's to handle, and a parent that is killed takes its workers along.
+
+    Args:
+        nice: by how much the process stands back behind others, 0 to 19.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
     parent = parent_process()
     if parent is not None:
         sentinel = parent.sentinel
@@ -62,10 +67,32 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _prepare(nice: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: one of them deals with it
-    if nice and hasattr(os, "nice"):
-        os.nice(nice)
+def _spawning(workers: int, nice: int = 0) -> ProcessPoolExecutor:
+    # Not fork: the process may hold threads of torch, CUDA or a logger, which a forked child inherits half.
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin, initargs=(nice,))
+
+
+@contextlib.contextmanager
+def process_pool(workers: int, what: str) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one; what is not yet begun is dropped when the block ends by an exception.
+
+    Args:
+        workers: how many.
+        what: they do, for the message.
+
+    Raises:
+        WorkerDied: a process died.
+    """
+    with _spawning(workers) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                f"{what}: a worker process died, perhaps for want of memory; try again with fewer --workers"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class Workers(Generic[T]):
@@ -155,11 +182,7 @@ class Workers(Generic[T]):
                 return died
 
     def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
-        # Not fork: the process may hold threads of torch, CUDA or a logger, which a forked child inherits
-        # half.
-        return ProcessPoolExecutor(
-            jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(self.nice,)
-        )
+        return _spawning(jobs, self.nice)
 
     def __enter__(self) -> Workers[T]:
         return self
@@ -199,22 +222,14 @@ def in_processes(
                 yield function(one)
                 bar.update()
             return
-        # A fork of a process with threads may hang, so these start afresh.
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin) as pool:
-            running: deque[Future[list[Found]]] = deque()
-            try:
-                for chunk in chunks:
-                    running.append(pool.submit(_some, function, chunk))
-                    if len(running) > 3 * processes:
-                        yield from _taken(running, bar)
-                while running:
+        running: deque[Future[list[Found]]] = deque()
+        with process_pool(processes, title) as pool:
+            for chunk in chunks:
+                running.append(pool.submit(_some, function, chunk))
+                if len(running) > 3 * processes:
                     yield from _taken(running, bar)
-            except BrokenProcessPool as error:
-                raise WorkerDied(
-                    f"{title}: a worker process died, perhaps for want of memory; try again with --workers 1"
-                ) from error
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            while running:
+                yield from _taken(running, bar)
 
 
 def _some(function: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:

@@ -27,7 +27,7 @@ from diffgmm.evaluation.results import PairInfo
 from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import METRICS, score
 from diffgmm.metrics.statistics import mean
-from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.code_version import code_version
 from diffgmm.utils.files import replacing, sha256_of
 from diffgmm.utils.random import keyed_generator
 
@@ -155,7 +155,7 @@ def measure(
         facts["weights"],
         info.checksum,
         list(names),
-        code_sha256("diffgmm.diffusion.model"),
+        code_version("diffgmm.diffusion.model"),
         repr(SETTINGS),
         CALLS,
     ]

@@ -288,7 +288,7 @@ def test_threads_reach_the_libraries() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--set", "nowhere"], "no set or folder 'nowhere'; sets: dsn-test"),
+        (["--set", "nowhere"], "no set or folder 'nowhere'; sets: cross-test"),
         (["--set", "dsn-test"], "run `diffgmm prepare debian-speech-noise`"),
         (["--peers", "nobody"], "unknown peer 'nobody'; choose from noisereduce-stationary"),
         (["--models", "nobody"], "unknown model 'nobody'; shipped: base"),
@@ -370,13 +370,13 @@ def test_missing_scores_are_remembered_with_their_reason(tmp_path: Path) -> None
 
 
 def test_identity_follows_the_code_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffgmm.utils.code_version import code_sha256
+    from diffgmm.utils.code_version import code_version
 
     read: list[str] = []
     before = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda self: (read.append(str(self)), before(self))[1])
-    code_sha256.cache_clear()
-    code_sha256("diffgmm.inference.denoiser")
+    code_version.cache_clear()
+    code_version("diffgmm.inference.denoiser")
     names = {Path(name).name for name in read}
     assert {"denoiser.py", "model.py", "unet.py", "samplers.py", "mixture.py", "window_grid.py"} <= names
     assert not names & {"losses.py", "module.py", "pesq.py", "table.py"}

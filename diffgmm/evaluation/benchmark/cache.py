@@ -16,7 +16,7 @@ from typing import Any
 from diffgmm.evaluation.benchmark.identity import key_of
 from diffgmm.evaluation.benchmark.systems import Candidate
 from diffgmm.metrics import METRICS, Score
-from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.code_version import code_version
 from diffgmm.utils.files import replacing
 from diffgmm.utils.provenance import installed
 
@@ -30,7 +30,7 @@ def slug(text: str) -> str:
 
 def metric_version(name: str) -> str:
     """Changes with the metric's code and the libraries that may be behind it."""
-    code = code_sha256(METRICS[name].function.__module__)
+    code = code_version(METRICS[name].function.__module__)
     return key_of({"metric": name, "code": code, "tools": installed(_TOOLS)})
 
 

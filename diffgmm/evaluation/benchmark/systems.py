@@ -19,7 +19,7 @@ from diffgmm.evaluation.baselines.base import __file__ as _PEERS_BASE
 from diffgmm.evaluation.benchmark.errors import BenchmarkError
 from diffgmm.evaluation.benchmark.identity import files_sha256, key_of
 from diffgmm.inference.denoiser import model_path
-from diffgmm.utils.code_version import code_sha256
+from diffgmm.utils.code_version import code_version
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.provenance import installed
 
@@ -60,7 +60,7 @@ class Candidate:
 
     def is_current(self) -> bool:
         """Whether the code that a process of this system loads now is the code of its identity."""
-        return "code" not in self.identity or self.identity["code"] == code_sha256.__wrapped__(_ENTRY)
+        return "code" not in self.identity or self.identity["code"] == code_version.__wrapped__(_ENTRY)
 
 
 def models(
@@ -103,7 +103,7 @@ def models(
                 identity = {
                     "weights": weights,
                     **told,
-                    "code": code_sha256(_ENTRY),
+                    "code": code_version(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
                 argv = (sys.executable, "-c", _MODEL, str(path.resolve()), json.dumps(told))

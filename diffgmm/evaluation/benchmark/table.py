@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from diffgmm.evaluation.results import MetricInfo, Results
+from diffgmm.utils.text_table import BOLD, PLAIN, aligned
 
 _BY_SUBSET = ("pesq_wb", "pesq_nb", "si_sdr")
 
@@ -50,7 +51,7 @@ def _headline(results: Results, ids: Sequence[str], bold: bool) -> str:
                 f"{failed} failed" if failed else "",
             ]
         )
-    return _aligned(rows)
+    return "\n".join(aligned(rows, left={0}, rule=True))
 
 
 def _by_subset(results: Results, metric: MetricInfo, bold: bool) -> str:
@@ -61,7 +62,8 @@ def _by_subset(results: Results, metric: MetricInfo, bold: bool) -> str:
     rows = [["system", *subsets], ["", *(f"n={len(results.set.ids(name))}" for name in subsets)]]
     rows += [[system.name, *(column[i] for column in cells)] for i, system in enumerate(results.systems)]
     unit = f" in {metric.unit}" if metric.unit else ""
-    return f"\n{metric.name}{unit} by subset\n{_aligned(rows)}"
+    lines = aligned(rows, left={0}, rule=True)
+    return "\n".join(["", f"{metric.name}{unit} by subset", *lines])
 
 
 def _any_value(results: Results, metric: MetricInfo, ids: Sequence[str]) -> bool:
@@ -88,7 +90,7 @@ def _marked(results: Results, metric: MetricInfo, ids: Sequence[str], bold: bool
     for text, rival, total, (_, count) in zip(texts, rivals, totals, found, strict=True):
         mark = text + ("" if bold else " ")
         if rival and text == best:
-            mark = f"\033[1m{text}\033[0m" if bold else f"{text}*"
+            mark = f"{BOLD}{text}{PLAIN}" if bold else f"{text}*"
         cells.append(mark + (f" ({count}/{total})" if 0 < count < total else ""))
     return cells
 
@@ -110,20 +112,3 @@ def _large(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g} {letter}"
     return f"{value:.3g}"
-
-
-def _width(cell: str) -> int:
-    return len(cell.replace("\033[1m", "").replace("\033[0m", ""))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(_width(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell + " " * (width - _width(cell)) if i == 0 else " " * (width - _width(cell)) + cell
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "-" * max(map(_width, lines)))
-    return "\n".join(lines)

@@ -99,7 +99,7 @@ class Job:
         told = dict(self.plan.set)
         kind = told.pop("kind")
         code = code_version(
-            ["data_modules.benchmarks", "data_modules.windows.fixed_pairs", "data_modules.offline.run"]
+            "data_modules.benchmarks", "data_modules.windows.fixed_pairs", "data_modules.offline.run"
         )
         inputs = {"corpus": corpus["manifest_sha256"], "set": dict(self.plan.set), "code": code}
         if kind == "named":
@@ -139,7 +139,7 @@ class Job:
             "config": yaml.safe_load(text),
             "settings": settings,
             "code": code_version(
-                ["diffgmm.training.lightning_cli", *_classes(yaml.safe_load(text)), *_classes(settings)]
+                "diffgmm.training.lightning_cli", *_classes(yaml.safe_load(text)), *_classes(settings)
             ),
         }
         folder = self.out / f"train-{key_of(inputs)[:12]}"
@@ -211,7 +211,7 @@ class Job:
 
     def _report(self, results: Path) -> None:
         page = self.out / "report.html"
-        inputs = {"results": sha256_of(results), "code": code_version(["diffgmm.report"])}
+        inputs = {"results": sha256_of(results), "code": code_version("diffgmm.report")}
 
         def work() -> dict[str, Any]:
             from diffgmm.report import render
