@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
     from tqdm import tqdm
 
+    from diffgmm.diffusion.pretrained import check_likelihood
     from diffgmm.inference.file_plan import plan
     from diffgmm.inference.files import denoise_jobs
     from diffgmm.utils.interrupts import Interrupts
@@ -135,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
         return FAILED
     at_a_time = min(args.jobs, len(sound))
     denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time)
+    if args.uncertainty:
+        check_likelihood(denoiser.description)
     sampling: Any = {
         name: getattr(args, name) for name in ("nfe", "estimate", "samples", "solver", "substeps")
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,28 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 class ModelError(UserError):
     """A saved model that can't be used; the message names the file and what to do."""
+
+
+_LIKELIHOODS = {"nll", "elbo"}  # losses that make a mixture's widths mean something
+
+
+def check_likelihood(description: Mapping[str, Any]) -> None:
+    """Refuse a model whose mixture was trained by no likelihood: how wide it is then tells nothing.
+
+    Args:
+        description: of the model; one that does not tell its losses passes.
+
+    Raises:
+        ModelError: it tells them, and there is no ``nll`` or ``elbo``.
+    """
+    losses = description.get("losses") or description.get("card", {}).get("losses")
+    if not losses or not isinstance(losses, Mapping):
+        return
+    if not _LIKELIHOODS & {name for name, weight in losses.items() if weight}:
+        raise ModelError(
+            f"the model was trained without a likelihood (losses: {', '.join(losses)}), so its mixture does not tell "
+            "how sure it is; train with a weight on nll or elbo, or leave out the uncertainty"
+        )
 
 
 def available_models() -> list[str]:

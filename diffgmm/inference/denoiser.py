@@ -13,6 +13,7 @@ from diffgmm.diffusion.pretrained import (
     PRETRAINED,
     ModelError,
     available_models,
+    check_likelihood,
     model_path,
     read_description,
 )
@@ -174,7 +175,7 @@ class Denoiser(WindowModel):
             known, and nothing is counted.
 
         Raises:
-            ValueError: as :meth:`denoise`, or the model gives no mixture.
+            ValueError: as :meth:`denoise`, or the model gives no mixture, or one that was trained by no likelihood.
         """
         from diffgmm.inference.uncertainty import whole
 
@@ -219,8 +220,9 @@ class Denoiser(WindowModel):
             float32 ``[n, *x.shape]``.
 
         Raises:
-            ValueError: as :meth:`denoise`, or ``n`` below 1.
+            ValueError: as :meth:`denoise`, ``n`` below 1, or a mixture that was trained by no likelihood.
         """
+        check_likelihood(self.description)
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         given: Sampling = {"nfe": 4, **sampling}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffgmm.audio import Writer, choose_format, probe, read_blocks
+from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.inference.any_rate import checked
 from diffgmm.inference.denoiser import Denoiser
 from diffgmm.inference.file_plan import Job, check_outputs, plan
@@ -146,6 +147,8 @@ def denoise_folder(
         recursive=recursive, picture=picture, overwrite=overwrite, uncertainty=uncertainty,
     )  # fmt: skip
     denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
+    if uncertainty:
+        check_likelihood(denoiser.description)
     return list(
         denoise_jobs(todo, denoiser, seed=seed, strength=strength, overwrite=overwrite, jobs=jobs, **sampling)
     )

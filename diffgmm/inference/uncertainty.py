@@ -12,6 +12,7 @@ from diffgmm.audio import BLOCK
 from diffgmm.audio.buffer import Fifo
 from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
+from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.inference.any_rate import ThroughRate, checked, mixed_back
 from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
 from diffgmm.inference.window_grid import Enhance
@@ -30,7 +31,7 @@ class UncertainStream:
         bins_seconds: how much of the bins' map is kept, from the beginning.
 
     Raises:
-        ValueError: the model gives no mixture.
+        ValueError: the model gives no mixture, or one that was trained by no likelihood.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class UncertainStream:
         model: Any = denoiser.model
         if not hasattr(model, "representation") or not hasattr(model, "head"):
             raise ValueError(f"{type(model).__name__} gives no mixture, so nothing tells how sure it is")
+        check_likelihood(denoiser.description)
         self._representation, self._components = model.representation, model.head.components
         self._hop = frame_hop(self._representation)
         self._rate, self._model_rate = sample_rate, denoiser.sample_rate

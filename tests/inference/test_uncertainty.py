@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from diffgmm import audio
+from diffgmm.cli.main import main
 from diffgmm.diffusion.expected_error import FRAME, bin_errors, expected_error, frame_count, frame_hop
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.model import Enhanced, MixtureDenoiser
+from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.saving import save_model
 from diffgmm.inference import Denoiser
 from diffgmm.networks import UNet
 
@@ -210,6 +214,35 @@ def test_a_model_without_mixture_is_refused() -> None:
 
     with pytest.raises(ValueError, match="Half gives no mixture"):
         Denoiser(Half()).denoise_with_uncertainty(np.zeros(100, np.float32), 16000)  # type: ignore[arg-type]
+
+
+def test_a_model_trained_without_a_likelihood_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its widths were moved by nothing, so they mean nothing; its denoised sound is as good as ever."""
+    x = white(1, 4000)
+    for losses, refused in (
+        ({"noise_l1": 1.0, "nll": 0.0}, True),
+        ({"noise_l1": 1.0, "nll": 0.1}, False),
+        ({}, False),
+    ):
+        save_model(tmp_path / "model", mixture_model(), {"losses": losses}, {"nfe": 1, "estimate": "mean"})
+        denoiser = Denoiser.from_pretrained(tmp_path / "model.json", backend="torch")
+        assert denoiser.denoise(x, 16000).shape == x.shape
+        if not refused:
+            denoiser.denoise_with_uncertainty(x, 16000)
+            continue
+        with pytest.raises(ModelError, match=r"without a likelihood \(losses: noise_l1, nll\)"):
+            denoiser.denoise_with_uncertainty(x, 16000)
+        with pytest.raises(ModelError, match="without a likelihood"):
+            denoiser.posterior_samples(x, 16000, 2)
+        audio.write(tmp_path / "a.wav", x, 16000)
+        command = ["denoise", str(tmp_path / "a.wav"), "--model", str(tmp_path / "model.json")]
+        assert main([*command, "--uncertainty"]) == 1
+        assert (
+            "without a likelihood" in capsys.readouterr().err and not (tmp_path / "a.denoised.wav").exists()
+        )
+        assert main(command) == 0
 
 
 def test_the_shipped_model_knows_where_it_errs() -> None:
