@@ -1,4 +1,4 @@
-"""Fixed pairs for validation and test, which depend on the corpus and the seed alone; also as WAV files."""
+"""Fixed pairs for validation and test, which depend on the corpus and the seed alone."""
 
 from __future__ import annotations
 

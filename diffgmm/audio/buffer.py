@@ -1,4 +1,4 @@
-"""buffer.py."""
+"""A buffer of samples that are pushed at one end, read anywhere and forgotten at the other."""
 
 from __future__ import annotations
 

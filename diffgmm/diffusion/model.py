@@ -1,4 +1,4 @@
-"""The denoiser without Lightning: representation, network, head and process; saved and loaded as plain data."""
+"""The denoiser without Lightning: representation, network, head and process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of scores that an evaluation fills: rows, summaries, the file."""
+"""Scores of an evaluation: rows, the table of files, and the summary that reports are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audio of any rate through a model of one rate: resampling, and a gain for the band that the model can't see."""
+"""Audio blocks of any rate through a model of one rate: checks, resampling, and a gain for the band above the model's."""
 
 from __future__ import annotations
 

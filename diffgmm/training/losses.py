@@ -1,4 +1,4 @@
-"""Training losses: each a function of the same inputs, chosen and weighted by name in the configuration."""
+"""Training losses: what they look at, and one function each, chosen and weighted by name in the configuration."""
 
 from __future__ import annotations
 

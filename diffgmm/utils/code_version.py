@@ -1,4 +1,4 @@
-"""Which code a step ran: a checksum of what its modules do, not of how they are laid out or explained."""
+"""Versions of code: a checksum of what modules do, not of their layout or comments."""
 
 from __future__ import annotations
 

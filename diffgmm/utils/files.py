@@ -1,4 +1,4 @@
-"""Writing files so that they appear whole or not at all."""
+"""Atomic writes and checksums of files."""
 
 from __future__ import annotations
 

@@ -192,11 +192,9 @@ class Workers(Generic[T]):
 
 
 _CHUNK = 32
-
 _FEW = 4 * _CHUNK  # not worth starting processes for
 
 Given = TypeVar("Given")
-
 Found = TypeVar("Found")
 
 

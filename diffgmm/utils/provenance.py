@@ -1,4 +1,4 @@
-"""What a figure or a run was made with: command line, revision, versions, machine."""
+"""Facts about what made a figure or a run: command line, revision, versions, machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch norm's running means and variances, the same from any number of processes."""
+"""Batch norm's running statistics across processes, and the buffers that weight averaging leaves alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and the one to go on from."""
+"""Complete or absent checkpoints, the random state in them, and the one from which a run resumes."""
 
 from __future__ import annotations
 

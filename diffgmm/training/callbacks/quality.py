@@ -1,4 +1,4 @@
-"""Scores of what the model makes of validation and test pairs."""
+"""Scores of what the model makes of validation and test pairs, and their means."""
 
 from __future__ import annotations
 

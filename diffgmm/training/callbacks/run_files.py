@@ -1,4 +1,4 @@
-"""A run's ``metrics.csv`` that survives restarts: one row after the other, as if the run had never stopped."""
+"""A run's ``config.yaml`` and ``metrics.csv``, complete at any time and continued across restarts."""
 
 from __future__ import annotations
 
