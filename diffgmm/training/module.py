@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import Estimate, Solver
 from diffgmm.diffusion.samplers import check_solver, grid_for
-from diffgmm.diffusion.saving import FORMAT, describe, load_model
+from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
 from diffgmm.networks import UNet
 from diffgmm.training.losses import LossInputs, WeightedLoss
 from diffgmm.training.noising import TimeLaw, TrainingStates
@@ -107,13 +107,7 @@ class DiffGMM(L.LightningModule):
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
         if weights is not None:
-            start, _ = load_model(weights)
-            try:
-                self.model.load_state_dict(start.state_dict())
-            except RuntimeError as error:
-                raise models.ModelError(
-                    f"{weights}: weights of another network than the one described"
-                ) from error
+            load_weights(weights, self.model)
         if channels_last and representation.dims == 2:
             self.model.network.to(memory_format=torch.channels_last)
         if compile_network:
@@ -240,20 +234,29 @@ class DiffGMM(L.LightningModule):
         checkpoint["diffgmm"] = self.description()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> DiffGMM:
+    def from_checkpoint(cls, path: str | Path, trust: Collection[str] = ()) -> DiffGMM:
         """Module rebuilt from a checkpoint's own description, ready for further training or evaluation.
+
+        Args:
+            path: of the checkpoint.
+            trust: packages whose classes it may name (:func:`diffgmm.diffusion.saving.load_model`).
 
         Raises:
             diffgmm.diffusion.model.ModelError: if the file is not a checkpoint of this class.
         """
-        loaded, description = load_model(path)
+        loaded, description = load_model(path, trust)
         # A temperature was fitted to these weights: further training makes it void.
         known = ("nfe", "estimate", "solver", "substeps", "grid_power")
-        sampler = {name: value for name, value in description["sampler"].items() if name in known}
-        return cls(
-            loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
-            **{**sampler, **description.get("states", {})},
-        )  # fmt: skip
+        sampler = {name: value for name, value in (description.get("sampler") or {}).items() if name in known}
+        try:
+            return cls(
+                loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
+                **{**sampler, **(description.get("states") or {})},
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise models.ModelError(
+                f"{path}: losses or states of no training of this version: {error}"
+            ) from error
 
 
 def check_rates(module: DiffGMM, data: Any) -> None:
