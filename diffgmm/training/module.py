@@ -148,10 +148,10 @@ class DiffGMM(L.LightningModule):
         return torch.initial_seed(), self.current_epoch, turn(self.trainer, batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
+        """Weighted loss of one batch, logged as ``train/loss``, its parts as ``train/loss/NAME``."""
         total, parts = self.training_loss(batch, *self.place(batch_idx))
         size = batch["noisy"].shape[0]
-        self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
+        self.log_dict({f"train/loss/{name}": value for name, value in parts.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         return total
 
@@ -160,7 +160,7 @@ class DiffGMM(L.LightningModule):
         return self._evaluate(batch, batch_idx, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As validation, logged as ``test/NAME``."""
+        """As validation, logged as ``test/loss`` and ``test/loss/NAME``."""
         return self._evaluate(batch, batch_idx, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class DiffGMM(L.LightningModule):
         total, parts = self.loss(
             self.states.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
         )
-        named = {f"{stage}/{name}": value for name, value in parts.items()}
+        named = {f"{stage}/loss/{name}": value for name, value in parts.items()}
         # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
         weight: Any = float(len(new))
         self.log_dict(named, on_epoch=True, batch_size=weight, sync_dist=True)
