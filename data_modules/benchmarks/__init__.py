@@ -19,9 +19,9 @@ LISTS = {
     "cross-test": "Pairs of 3 to 8 seconds from open-voices: sources of speech and classes of noise that no training "
     "of this package hears; 16 kHz unless the subset says otherwise.",
     "cross-valid": "Five-second pairs from the validation split of open-voices, for tuning.",
-    "dsn-test": "Four-second pairs from the test split of the full debian-speech-noise: speakers and noise packages "
-    "that training never hears; 16 kHz unless the subset says otherwise.",
-    "dsn-valid": "Four-second pairs from the validation split of the full debian-speech-noise, for tuning.",
+    "dsn-test": "In-domain: four-second pairs from the test split of the full debian-speech-noise, other speakers and "
+    "packages of the same kind of recording that trains base; 16 kHz unless the subset says otherwise.",
+    "dsn-valid": "In-domain: four-second pairs from the validation split of the full debian-speech-noise, for tuning.",
 }
 #: Splits of VoiceBank+DEMAND that are sets, where its corpus is prepared.
 VOICEBANK = {"voicebank-demand": "test", "voicebank-demand-valid": "valid"}

@@ -16,6 +16,8 @@ from diffgmm.utils.files import replacing
 # Shares of a score by ratio, counts, and what the noisy input alone determines.
 _DETAIL = re.compile(r"_(valid|noisy|improvement|percent)$|/pairs$|_snr_|/mixture_(?!nll|coverage_90)")
 
+_FEWEST = 5  # pairs in a noise, below which their mean is not worth a row
+
 
 def render_markdown(
     runs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], *, overwrite: bool = False
@@ -62,10 +64,12 @@ def _results(run: ResultsRun) -> str:
             "SNR in dB",
             {groups.number(x, 1).removesuffix(".0"): y for x, y in groups.by_snr(results, table.ids).items()},
         ),
-        ("noise", groups.by_noise(results, table.ids)),
+        ("noise", {k: ids for k, ids in groups.by_noise(results, table.ids).items() if len(ids) >= _FEWEST}),
     )
     for name, way in ways:
         metrics = groups.main_metrics(results)[:1] if len(way) > 1 else []
+        if name == "subset":  # wide-band PESQ says nothing of pairs at 8 kHz
+            metrics += [one for one in results.metrics if one.name == "pesq_nb" and one not in metrics]
         for metric in metrics:
             rows = groups.breakdown(results, metric, way, systems)
             head = [name, "pairs", *(system.name for system in systems)]

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,20 @@ def test_lists_hold_what_they_promise(name: str) -> None:
         path.path.split("/")[2] for path in pairs.recordings if "/speech/" in path.path
     }
     assert {pair.seconds for pair in pairs.pairs} == set(PLANS[name].seconds)
+
+
+def test_the_page_about_the_sets_has_their_counts_and_the_command_their_names() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \| ([\d, ]+) \|", page, re.MULTILINE)
+    counts = {
+        name: int(count)
+        for names, numbers in rows
+        for name, count in zip(re.findall(r"`([\w-]+)`", names), numbers.split(","), strict=True)
+    }
+    assert counts.pop("real-valid") == 6 and counts.pop("voicebank-demand") == 824
+    assert counts == {name: len(benchmarks.load_list(name).pairs) for name in benchmarks.LISTS}
+    assert all(f"`{name}`" in page for name in benchmarks.NAMES)
+    assert all(benchmarks.load_list(name).description == text for name, text in benchmarks.LISTS.items())
 
 
 def test_cross_test_holds_whole_sources_of_speech_and_other_noise_than_cross_valid() -> None:
