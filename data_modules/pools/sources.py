@@ -18,6 +18,7 @@ from pathlib import Path
 
 from data_modules.errors import DataError
 from diffgmm.audio import FORMATS, is_audio
+from diffgmm.utils.files import walk
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,7 @@ def audio_files(folder: str | Path) -> list[Path]:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(f"{root}: {what}; give a folder that holds audio files")
-    found: list[Path] = []
-    for where, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(where, name) for name in names if not name.startswith(".") and is_audio(name)]
+    found = [path for path in walk(root) if is_audio(path)]
     if not found:
         raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(FORMATS)})")
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffgmm.audio import plots
+from diffgmm.audio.levels import kept_channel
 from diffgmm.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ def before_after(
     Returns:
         The figure.
     """
-    before, after = plots.mono(noisy), plots.mono(denoised)
+    before, after = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (noisy, denoised))
+    kept = kept_channel(before) if len(before) == len(after) else None
+    if kept is not None:  # channels of opposite phase: the same one before and after
+        before, after = before[kept], after[kept]
+    before, after = plots.mono(before), plots.mono(after)
     samples = max(1, min(before.size, after.size))
     signals = {"before": before, "after": after, "removed": before[:samples] - after[:samples]}
     seconds = max(before.size, after.size, 1) / sample_rate

@@ -48,14 +48,20 @@ def to_mono(channels: np.ndarray) -> np.ndarray:
     Returns:
         float32 [samples]
     """
-    mean = channels.mean(axis=0, dtype=np.float32)
+    kept = kept_channel(channels)
+    return channels.mean(axis=0, dtype=np.float32) if kept is None else channels[kept].astype(np.float32)
+
+
+def kept_channel(channels: np.ndarray) -> int | None:
+    """The strongest of the channels if their mean would cancel them; ``None`` if it doesn't."""
     if len(channels) < 2 or channels.shape[1] == 0:
-        return mean
+        return None
+    mean = channels.mean(axis=0, dtype=np.float32)
     powers = np.einsum("ct,ct->c", channels, channels)
     # Independent channels lose 3 dB each time their number doubles; ten times more is no coincidence.
     if float(np.dot(mean, mean)) < 0.1 * float(powers.mean()) / len(channels):
-        return channels[int(powers.argmax())].astype(np.float32)
-    return mean
+        return int(powers.argmax())
+    return None
 
 
 def active_power(samples: np.ndarray, sample_rate: int) -> float:

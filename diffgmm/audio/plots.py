@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffgmm.audio.levels import to_mono
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -39,9 +41,9 @@ def spectrogram_db(x: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def mono(x: Any) -> np.ndarray:
-    """Mean over channels, float32 ``[samples]``."""
+    """Mean over channels, or the strongest one where they cancel each other; float32 ``[samples]``."""
     x = np.asarray(x, dtype=np.float32)
-    return x.reshape(-1, x.shape[-1]).mean(axis=0)
+    return to_mono(x.reshape(-1, x.shape[-1]))
 
 
 def scale(signals: Mapping[str, np.ndarray], sample_rate: int) -> tuple[float, float]:

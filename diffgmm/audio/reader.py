@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from diffgmm.audio.levels import to_mono
 from diffgmm.audio.signal import resample
+from diffgmm.audio.sounds import CONTAINERS, UNKNOWN, Sound, StreamsDiffer, av_is_installed, open_sound
+from diffgmm.audio.streams import Layout, layout
 from diffgmm.utils.errors import UserError
 
 #: File name endings that libsndfile reads and writes, and the format each stands for.
@@ -21,10 +24,12 @@ FORMATS = {
     ".aiff": "AIFF", ".aif": "AIFF", ".au": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64",
 }  # fmt: skip
 BLOCK = 1 << 16  # frames per block when streaming
+_SMALL = 512  # of a damaged file: libsndfile drops a block that breaks off
 LOWEST_RATE = 100  # Hz; one second at 1 Hz would become 16000 samples in a model, the rest is damage
 # libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
 _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
+_AGAIN = "copy the file again (`diffgmm denoise --salvage` takes what is there)"
 _MP3_SLACK = 2 * 1152  # MP3 headers count frames before encoder delay and padding are cut
 
 
@@ -34,7 +39,10 @@ class AudioError(UserError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """A file's header: ``frames`` is samples per channel; ``format``, ``subtype`` are soundfile's names."""
+    """A file's header: ``frames`` is samples per channel; ``format``, ``subtype`` are soundfile's names.
+
+    ``note`` says what had to be put right to read the file, for the user; empty for most files.
+    """
 
     path: Path
     sample_rate: int
@@ -42,6 +50,7 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
+    note: str = ""
 
     @property
     def seconds(self) -> float:
@@ -49,65 +58,104 @@ class AudioInfo:
 
 
 def is_audio(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends like an audio file that this module reads."""
-    return Path(path).suffix.lower() in FORMATS
+    """Whether the name ends like an audio file that this module reads: :data:`CONTAINERS` only with PyAV."""
+    suffix = Path(path).suffix.lower()
+    return suffix in FORMATS or (suffix in CONTAINERS and av_is_installed())
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
+def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tuple[Sound, AudioInfo]]:
     path = Path(path)
+    _check_file(path)
+    try:
+        found = layout(path)
+        opened = open_sound(path, found.streams)
+    except StreamsDiffer as error:
+        raise AudioError(str(error)) from error
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise AudioError(f"{path}: {_unreadable(path)}") from error
+    with opened as sound:
+        notes = [found.note] if found.note else []
+        promised = _SHORT.search(sound.extra_info)
+        if promised and int(promised[2]) < int(promised[1]) < _PLACEHOLDER:
+            notes.append(f"truncated, {promised[2]} of {promised[1]} bytes are there")
+        elif found.missing:
+            notes.append(found.missing)
+        if len(notes) > bool(found.note) and not salvage:
+            raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
+        if sound.samplerate < LOWEST_RATE:
+            raise AudioError(f"{path}: a sample rate of {sound.samplerate} Hz is no audio; repair the header")
+        frames = sound.frames
+        if salvage or frames > UNKNOWN:
+            frames, whole = _counted(path, found, _SMALL if salvage else BLOCK)
+            slack = _MP3_SLACK if sound.format == "MP3" else 0
+            if not whole or frames + slack < sound.frames < UNKNOWN:
+                of = f" of {sound.frames}" if sound.frames < UNKNOWN else ""
+                notes.append(f"damaged or truncated after {frames}{of} samples")
+                if not salvage:
+                    raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
+        if frames <= 0:
+            raise AudioError(f"{path}: holds no audio samples")
+        form = "WAV" if sound.format == "RF64" and found.note else sound.format
+        yield (
+            sound,
+            AudioInfo(path, sound.samplerate, sound.channels, frames, form, sound.subtype, "; ".join(notes)),
+        )
+
+
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise AudioError(f"{path}: is a directory, give an audio file")
     if not path.exists():
         raise AudioError(f"{path}: no such file")
+    if not path.is_file():
+        raise AudioError(f"{path}: is no regular file; copy what it gives to one")
     if not os.access(path, os.R_OK):
         raise AudioError(f"{path}: permission denied")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: the file is empty")
+
+
+def _unreadable(path: Path) -> str:
+    if path.suffix.lower() in CONTAINERS:
+        if not av_is_installed():
+            return "only PyAV reads this kind of file; pip install av"
+        return "holds no sound that can be read, or is damaged"
+    return "not an audio file this reads (WAV, FLAC, OGG, MP3 ...), or damaged"
+
+
+def _counted(path: Path, found: Layout, size: int) -> tuple[int, bool]:
+    """How many samples can be decoded in blocks of ``size``, and whether nothing broke."""
+    frames = 0
     try:
-        sound = soundfile.SoundFile(os.fsencode(path))
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise AudioError(
-            f"{path}: not an audio file this reads (WAV, FLAC, OGG, MP3 ...), or damaged"
-        ) from error
-    with sound:
-        info = AudioInfo(path, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
-        promised = _SHORT.search(sound.extra_info)
-        if promised and int(promised[2]) < int(promised[1]) < _PLACEHOLDER:
-            raise AudioError(
-                f"{path}: truncated, {promised[2]} of {promised[1]} bytes are there; copy the file again"
-            )
-        if info.format == "OGG" and _ends_inside_a_page(path):
-            raise AudioError(f"{path}: truncated, its last page is incomplete; copy the file again")
-        if info.sample_rate < LOWEST_RATE:
-            raise AudioError(f"{path}: a sample rate of {info.sample_rate} Hz is no audio; repair the header")
-        if info.frames <= 0:
-            raise AudioError(f"{path}: holds no audio samples")
-        yield sound, info
+        with open_sound(path, found.streams) as sound:
+            while block := len(sound.read(size, dtype="float32", always_2d=True)):
+                frames += block
+    except soundfile.SoundFileError:
+        return frames, False
+    return frames, True
 
 
-def _ends_inside_a_page(path: Path) -> bool:
-    """Whether an Ogg file stops in the middle of a page (RFC 3533): no header tells its length."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2 * 65307))  # the largest page
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[26] if len(page) > 26 else 0
-    return len(page) < 27 + segments + sum(page[27 : 27 + segments])
-
-
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
+def probe(path: str | os.PathLike[str], salvage: bool = False) -> AudioInfo:
     """Return the file's rate, channels, length and format from its header.
+
+    Args:
+        path: the file.
+        salvage: of a damaged or truncated file, take what can be read (it is decoded to count it).
 
     Raises:
         AudioError: missing, a directory, empty, truncated, without samples or not audio.
     """
-    with _opened(path) as (_, info):
+    with _opened(path, salvage) as (_, info):
         return info
 
 
 def read_blocks(
-    path: str | os.PathLike[str], frames: int = BLOCK, first: int = 0, count: int | None = None
+    path: str | os.PathLike[str],
+    frames: int = BLOCK,
+    first: int = 0,
+    count: int | None = None,
+    salvage: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the file piece by piece, float32 ``[channels, <= frames]``, in constant memory.
 
@@ -116,23 +164,27 @@ def read_blocks(
         frames: samples per channel in a piece; the last may be shorter.
         first: where to begin, in samples of the file.
         count: how many samples to read; ``None``: up to the end.
+        salvage: end where a damaged or truncated file does, rather than raise.
 
     Raises:
         AudioError: as :func:`probe`, when NaN, Inf or fewer samples than promised turn up on the way, and
             when the stretch asked for reaches past the end.
     """
-    with _opened(path) as (sound, info):
+    with _opened(path, salvage) as (sound, info):
         stop = info.frames if count is None else first + count
         if not 0 <= first < max(stop, 1) or stop > info.frames:
             raise AudioError(f"{path}: samples {first} to {stop} are asked for, the file has {info.frames}")
         done = _seek(sound, first, path)
+        frames = min(frames, _SMALL) if salvage else frames
         while count is None or done < stop:
             try:
                 size = frames if count is None else min(frames, stop - done)
                 block = sound.read(size, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
+                if salvage:
+                    break
                 raise AudioError(
-                    f"{path}: damaged or truncated after {done} of {info.frames} samples"
+                    f"{path}: damaged or truncated after {done} of {info.frames} samples; {_AGAIN}"
                 ) from error
             if not len(block):
                 break
@@ -144,13 +196,12 @@ def read_blocks(
                 raise AudioError(f"{path}: holds {kind} at {where}; repair the file")
             done += len(block)
             yield np.ascontiguousarray(block.T)
-        if done + (_MP3_SLACK if info.format == "MP3" else 0) < stop or not done:
-            raise AudioError(
-                f"{path}: truncated, {done} of {info.frames} samples are there; copy the file again"
-            )
+        short = done + (_MP3_SLACK if info.format == "MP3" else 0) < stop
+        if (short and not salvage) or not done:
+            raise AudioError(f"{path}: truncated, {done} of {info.frames} samples are there; {_AGAIN}")
 
 
-def _seek(sound: soundfile.SoundFile, first: int, path: str | os.PathLike[str]) -> int:
+def _seek(sound: Sound, first: int, path: str | os.PathLike[str]) -> int:
     """Go to a sample and return its number."""
     if first:
         try:
@@ -172,7 +223,7 @@ def read(
     Args:
         path: WAV, FLAC, OGG, MP3 or another format of libsndfile.
         sample_rate: resample to this rate in Hz; ``None`` keeps the file's.
-        mono: average the channels into one.
+        mono: average the channels into one, or take the strongest if their mean would cancel them.
         start: where the stretch begins, in seconds, to the nearest sample.
         seconds: how long it is; ``None``: up to the end. It may exceed the end by one millisecond, for times
             in lists are rounded.
@@ -191,7 +242,7 @@ def read(
         count -= first + count - info.frames if info.frames < first + count <= info.frames + slack else 0
     x = np.concatenate(list(read_blocks(path, first=first, count=count)), axis=1)
     if mono:
-        x = x.mean(axis=0, keepdims=True, dtype=np.float32)
+        x = to_mono(x)[None]
     if sample_rate is not None:
         x = resample(x, info.sample_rate, sample_rate)
     return x, info

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import soundfile
 
-from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo
+from diffgmm.audio import tags
+from diffgmm.audio.formats import (
+    FLOAT_SUBTYPES,
+    INTEGER_BITS,
+    MOST_BYTES,
+    SMALL_CONTAINERS,
+    choose_format,
+    coding,
+    sample_bytes,
+)
+from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
 from diffgmm.utils.files import part_beside
 
-FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
-_INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")
-
-
-def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -> tuple[str, str]:
-    """Format and subtype for a new file: those of ``like`` if the ending allows it, else the default.
-
-    Raises:
-        AudioError: the ending names no audio format.
-    """
-    suffix = Path(path).suffix.lower()
-    if like is not None and suffix == like.path.suffix.lower():
-        form = like.format  # a .wav may hold WAVEX or RF64, keep it
-    elif suffix in FORMATS:
-        form = FORMATS[suffix]
-    else:
-        raise AudioError(f"{path}: the name's ending is no audio format; use one of {' '.join(FORMATS)}")
-    if like is not None and soundfile.check_format(form, like.subtype):
-        return form, like.subtype
-    return form, "OPUS" if suffix == ".opus" else str(soundfile.default_subtype(form))
+Clip = Literal["scale", "keep"]
 
 
 class Writer:
     """Write a file block by block; it appears under its name only when complete.
 
     Subtypes without headroom (integer, lossy) are spooled as float first, so that one gain can be applied
-    to the whole file if, and only if, its peak exceeds full scale. Leaving the ``with`` block by an
-    exception removes everything.
+    to the whole file if, and only if, its peak exceeds full scale. A WAV that would pass 4 GiB becomes an RF64
+    file; other containers with 32-bit sizes refuse. Leaving the ``with`` block by an exception removes everything.
+
+    Args:
+        path: the file.
+        sample_rate: Hz.
+        channels: of every block.
+        format, subtype: soundfile's names; by default what the ending of ``path`` stands for.
+        overwrite: replace an existing file.
+        like: the file that the sound came from: its bit rate, places of channels, tags and cover are kept where the
+            format can hold them.
+        frames: how many samples per channel will be written, if that is known. What can't hold them is refused here.
+        clip: ``scale`` lowers the whole file where it would clip, ``keep`` leaves the level and cuts peaks off.
 
     Attributes:
         gain: factor applied to avoid clipping, 1.0 for none; final after :meth:`close`.
+        clipped: samples that were cut off, with ``clip="keep"``.
+        lost: what of ``like`` could not be kept, in words; final after :meth:`close`.
+
+    Raises:
+        AudioError: exists already, unwritable folder, unsupported combination, too long for the format.
+        ValueError: an unknown ``clip``.
     """
 
     def __init__(
@@ -59,7 +67,12 @@ class Writer:
         format: str | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
+        like: AudioInfo | None = None,
+        frames: int | None = None,
+        clip: Clip = "scale",
     ) -> None:
+        if clip not in ("scale", "keep"):
+            raise ValueError(f"clip must be scale or keep, got {clip!r}")
         self.path = Path(path)
         if format is None:
             format, default = choose_format(self.path)
@@ -67,8 +80,15 @@ class Writer:
         self.sample_rate, self.channels, self.format = sample_rate, channels, format
         self.subtype = subtype or str(soundfile.default_subtype(format))
         self.gain, self._peak, self._overwrite = 1.0, 0.0, overwrite
+        self.clipped, self._frames, self._like = 0, 0, like
+        self.lost: list[str] = []
         self._sound: soundfile.SoundFile | None = None
         self._spool: IO[bytes] | None = None
+        headroom = self.subtype in FLOAT_SUBTYPES
+        self._cut_off = clip == "keep" and not headroom
+        spooled = (frames is None and self.format in SMALL_CONTAINERS) or not (headroom or self._cut_off)
+        if frames is not None:
+            self._fit(frames)
         if self.path.is_dir():
             raise AudioError(f"{self.path}: is a directory, give a file name to write")
         if self.path.exists() and not overwrite:
@@ -77,10 +97,8 @@ class Writer:
             raise AudioError(f"{self.path.parent}: no such folder to write into")
         self._part = part_beside(self.path)
         try:
-            self._sound = soundfile.SoundFile(
-                os.fsencode(self._part), "w", sample_rate, channels, self.subtype, format=format
-            )
-            if self.subtype not in FLOAT_SUBTYPES:
+            self._sound = self._opened()
+            if spooled:
                 self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 26, dir=str(self.path.parent))  # noqa: SIM115
         except BaseException as error:
             self.abort()
@@ -98,18 +116,28 @@ class Writer:
         if not np.isfinite(block).all():
             raise AudioError(f"{self.path}: refusing to write NaN or Inf")
         frames = np.ascontiguousarray(block.T, dtype=np.float32)
+        self._frames += len(frames)
         with self._disk_errors():
+            self._fit(self._frames, started=self._spool is None)
+            if frames.size:
+                self._peak = max(self._peak, float(np.abs(frames).max()))
+            if self._cut_off and self._peak > 1.0:
+                self.clipped += int(np.count_nonzero(np.abs(frames) > 1.0))
+                frames = np.clip(frames, -1.0, 1.0)
             if self._spool is None:
                 self._encode(frames)
-            elif frames.size:
-                self._peak = max(self._peak, float(np.abs(frames).max()))
+            else:
                 self._spool.write(frames.tobytes())
 
     def close(self) -> float:
         """Finish the file, move it to its name and return the gain used (1.0 = none)."""
         with self._disk_errors():
             if self._spool is not None:
-                self.gain = 1.0 if self._peak <= 1.0 else 1.0 / self._peak
+                if self._sound is not None and self._sound.format != self.format:  # longer than a WAV can be
+                    self._sound.close()
+                    self._sound = self._opened()
+                scaled = self._peak > 1.0 and not self._cut_off and self.subtype not in FLOAT_SUBTYPES
+                self.gain = 1.0 / self._peak if scaled else 1.0
                 self._spool.seek(0)
                 gain = np.float32(self.gain)
                 while data := self._spool.read(BLOCK * 4 * self.channels):
@@ -117,6 +145,10 @@ class Writer:
                 self._spool.close()
             if self._sound is not None:
                 self._sound.close()
+                if soundfile.info(os.fsencode(self._part)).frames < self._frames:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+            if self._like is not None:
+                self.lost = tags.carry(self._like, self._part, self.format, self.subtype)
             if self.path.exists() and not self._overwrite:
                 raise AudioError(f"{self.path}: exists already; choose another name or allow overwriting")
             os.replace(self._part, self.path)
@@ -130,10 +162,42 @@ class Writer:
             self._sound.close()
         self._part.unlink(missing_ok=True)
 
+    def _opened(self) -> soundfile.SoundFile:
+        sound = soundfile.SoundFile(
+            os.fsencode(self._part),
+            "w",
+            self.sample_rate,
+            self.channels,
+            self.subtype,
+            format=self.format,
+            **coding(self.format, self.subtype, self._like),
+        )
+        if self._like is not None:
+            tags.copy_channels(self._like.path, sound)
+            for name, value in tags.strings(self._like, self.format).items():
+                setattr(sound, name, value)
+        return sound
+
+    def _fit(self, frames: int, started: bool = False) -> None:
+        """Take RF64 instead of WAV if so many frames need it.
+
+        Raises:
+            AudioError: they don't fit into the format, or the file has begun as another.
+        """
+        needed = frames * self.channels * sample_bytes(self.subtype)
+        if self.format not in SMALL_CONTAINERS or needed <= MOST_BYTES:
+            return
+        if self.format not in ("WAV", "WAVEX") or started:
+            raise AudioError(
+                f"{self.path}: {needed / (1 << 30):.1f} GiB of samples are more than {self.format} holds; "
+                "choose another format, say .w64 or .flac"
+            )
+        self.format = "RF64"
+
     def _encode(self, frames: np.ndarray) -> None:
         if self._sound is None:
             raise ValueError(f"{self.path}: writer is closed")
-        bits = _INTEGER_BITS.fullmatch(self.subtype)
+        bits = INTEGER_BITS.fullmatch(self.subtype)
         if bits:  # round here: libsndfile truncates, which shifts every sample down by half a step
             top = 1 << (int(bits[1]) - 1)
             steps = np.clip(np.rint(frames.astype(np.float64) * top), -top, top - 1)
@@ -144,12 +208,30 @@ class Writer:
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except (soundfile.SoundFileError, OSError) as error:
+        except (
+            soundfile.SoundFileError,
+            OSError,
+            AssertionError,
+        ) as error:  # soundfile asserts that all is written
+            why = self._words_of_the_system(error)
             self.abort()
-            raise AudioError(f"{self.path}: writing failed ({error})") from error
+            raise AudioError(f"{self.path}: writing failed: {why}") from error
         except AudioError:
             self.abort()
             raise
+
+    def _words_of_the_system(self, error: BaseException) -> str:
+        """Why a file can't be written: libsndfile does not tell, so one more write is tried."""
+        if isinstance(error, OSError) and error.errno != errno.EIO:
+            return error.strerror or str(error)
+        try:
+            with self._part.open("ab") as file:
+                file.write(bytes(1 << 16))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as refusal:
+            return refusal.strerror or str(refusal)
+        return str(error) or "not everything was written"
 
     def __enter__(self) -> Writer:
         return self
@@ -187,7 +269,16 @@ def write(
         AudioError: exists already, unwritable folder, unsupported combination, NaN or Inf in ``x``.
     """
     x = np.atleast_2d(x)
-    with Writer(path, sample_rate, x.shape[0], format=format, subtype=subtype, overwrite=overwrite) as writer:
+    writer = Writer(
+        path,
+        sample_rate,
+        x.shape[0],
+        format=format,
+        subtype=subtype,
+        overwrite=overwrite,
+        frames=x.shape[1],
+    )
+    with writer:
         for start in range(0, x.shape[1], BLOCK):
             writer.write(x[:, start : start + BLOCK])
     return writer.gain

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffgmm.cli.options import add_model, at_least, model_file
 from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
-from diffgmm.utils.errors import FAILED, UsageError, complain
+from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
 if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
     from diffgmm.inference import Denoiser
     from diffgmm.inference.file_plan import Job
+    from diffgmm.inference.files import Denoised
 
 HELP = "denoise audio files or folders"
 
@@ -34,12 +39,12 @@ def _fraction(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="IN", help="audio file, or folder of audio files")
+    add("inputs", nargs="+", metavar="IN", help="audio file, folder of audio files, or - (stdin)")
     add(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for one input, else folder (default: NAME.denoised beside IN)",
+        help="file for one input, else folder; - for stdout (default: NAME.denoised beside IN)",
     )
     add_model(parser)
     add(
@@ -107,41 +112,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "channel; and NAME.uncertainty.png, the first minute with the expected error of each bin. They describe the "
         "model's result, whatever --strength mixes back",
     )
+    add(
+        "--clip",
+        choices=("scale", "keep"),
+        default="scale",
+        help="what would pass full scale: lower the whole file, or keep its level and cut the peaks off, as parts of "
+        "one recording need it (scale)",
+    )
+    add("--salvage", action="store_true", help="of a damaged or truncated file, denoise what can be read")
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--recursive", action="store_true", help="also look into the subfolders of a folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Denoise; returns 1 if any file failed (the others are done all the same)."""
+    from diffgmm.inference.file_plan import STDIN, plan
+
+    with tempfile.TemporaryDirectory(prefix="diffgmm-") as scratch:
+        jobs, skipped = plan(
+            args.inputs,
+            args.output,
+            recursive=args.recursive,
+            picture=args.picture,
+            overwrite=args.overwrite,
+            uncertainty=args.uncertainty,
+            scratch=Path(scratch),
+        )
+        to_stdout = any(job.stream == STDIN for job in jobs)
+        with contextlib.redirect_stdout(sys.stderr if to_stdout else sys.stdout):
+            return _denoise(jobs, skipped, args)
+
+
+def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from diffgmm.diffusion.pretrained import check_likelihood
-    from diffgmm.inference.file_plan import plan
     from diffgmm.inference.files import denoise_jobs
     from diffgmm.utils.interrupts import Interrupts
 
-    jobs, skipped = plan(
-        args.inputs,
-        args.output,
-        recursive=args.recursive,
-        picture=args.picture,
-        overwrite=args.overwrite,
-        uncertainty=args.uncertainty,
-    )
     if skipped:
         names = ", ".join(path.name for path in skipped[:10]) + (" ..." if len(skipped) > 10 else "")
         print(f"skipped {len(skipped)} that are no audio: {names}")
-    sound = _readable(jobs)
+    sound = _readable(jobs, args.salvage)
     if not sound:
         return FAILED
     at_a_time = min(args.jobs, len(sound))
-    denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time, args.trust)
+    denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time)
     if args.uncertainty:
         check_likelihood(denoiser.description)
     sampling: Any = {
         name: getattr(args, name) for name in ("nfe", "estimate", "samples", "solver", "substeps")
     }
     done, seconds, start = 0, 0.0, time.perf_counter()
+    lowered: list[float] = []
     bar = tqdm(
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
@@ -161,34 +184,64 @@ def run(args: argparse.Namespace) -> int:
     with bar, Interrupts() as interrupts:
         for result in denoise_jobs(
             announced(), denoiser, seed=args.seed, strength=args.strength, overwrite=args.overwrite,
-            jobs=at_a_time, progress=progress, **sampling,
+            clip=args.clip, salvage=args.salvage, jobs=at_a_time, progress=progress, **sampling,
         ):  # fmt: skip
             bar.clear()
+            if isinstance(result.error, BrokenPipeError):
+                raise result.error
             if result.error is not None:
-                complain(result.error)
+                complain(_named(result.error, result.job))
                 continue
             done, seconds = done + 1, seconds + result.seconds
-            gain = result.gain
-            note = f", level {20 * math.log10(gain):+.1f} dB so as not to clip" if gain < 1.0 else ""
-            figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f}){note}"
-            print(f"{result.job.source} -> {result.job.target}: {figures}", flush=True)
+            lowered += [result.gain] if result.gain < 1.0 else []
+            figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f})"
+            out = result.job.stream or result.job.target
+            print(f"{result.job.source} -> {out}: {figures}{_notes(result)}", flush=True)
     if len(jobs) > 1:
         spent = time.perf_counter() - start
         rtf = f" (rtf {spent / seconds:.3f})" if seconds else ""
         print(f"{done} of {len(jobs)} files denoised, {seconds:.1f} s of audio in {spent:.1f} s{rtf}")
+        if lowered:
+            print(
+                f"{len(lowered)} of them lowered by up to {-20 * math.log10(min(lowered)):.1f} dB so as not to clip; "
+                "if they are parts of one recording, --clip keep leaves them at one level"
+            )
     return 0 if done == len(jobs) else FAILED
 
 
-def _readable(jobs: list[Job]) -> list[tuple[Job, AudioInfo]]:
+def _notes(result: Denoised) -> str:
+    """What else is to be said of a file."""
+    notes = []
+    if result.gain < 1.0:
+        notes.append(f"level {20 * math.log10(result.gain):+.1f} dB so as not to clip")
+    if result.clipped:
+        notes.append(f"{result.clipped} samples cut off at full scale")
+    if result.lost:
+        notes.append(f"not kept: {'; '.join(result.lost)}")
+    return "".join(f", {note}" for note in notes)
+
+
+def _named(error: BaseException, job: Job) -> BaseException | str:
+    """The error with the name that the user gave in the place of a copy's."""
+    if job.spool is None:
+        return error
+    return str(error).replace(str(job.spool), "standard input" if str(job.source) == "-" else str(job.source))
+
+
+def _readable(jobs: list[Job], salvage: bool) -> list[tuple[Job, AudioInfo]]:
     """The jobs whose file has a sound header; the others are complained about before the model loads."""
     from diffgmm.audio import AudioError, probe
 
     sound = []
     for job in jobs:
         try:
-            sound.append((job, probe(job.source)))
+            info = probe(job.sound, salvage)
         except AudioError as error:
-            complain(error)
+            complain(_named(error, job))
+            continue
+        if info.note:
+            warn(f"{job.source}: {info.note}")
+        sound.append((job, info))
     return sound
 
 
@@ -201,12 +254,7 @@ _DRIVERS = (
 
 
 def open_denoiser(
-    name: str,
-    device: str = "auto",
-    backend: str = "auto",
-    threads: int | None = None,
-    at_a_time: int = 1,
-    trust: Sequence[str] = (),
+    name: str, device: str = "auto", backend: str = "auto", threads: int | None = None, at_a_time: int = 1
 ) -> Denoiser:
     """The denoiser that the options ask for.
 
@@ -216,7 +264,6 @@ def open_denoiser(
         backend: of :data:`diffgmm.inference.backends.BACKENDS`.
         threads: in all; ``None`` for ``OMP_NUM_THREADS`` or every core.
         at_a_time: files that share the threads.
-        trust: packages that the model may name classes of.
 
     Raises:
         UsageError: no such model or device, or a back end that does not run on it.
@@ -231,7 +278,7 @@ def open_denoiser(
         from diffgmm.utils.cores import thread_count
 
         share = max(1, (threads or thread_count()) // at_a_time)
-    denoiser = Denoiser.from_pretrained(path, device, backend, share, trust)
+    denoiser = Denoiser.from_pretrained(path, device, backend, share)
     if share:
         denoiser.limit_threads(share)
     return denoiser

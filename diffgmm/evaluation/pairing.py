@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diffgmm import audio
+from diffgmm.utils.files import walk
 
 
 @dataclass(frozen=True)
@@ -192,18 +193,7 @@ def beside(pairing: Pairing, other: str | os.PathLike[str]) -> Pairing:
 
 def _walk(root: Path) -> list[Path]:
     """Audio files below a folder, also behind links to folders, but not those that lead back to one above."""
-    found = []
-    for where, folders, names in os.walk(root, followlinks=True):
-        here = os.path.realpath(where)
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not Path(here).is_relative_to(os.path.realpath(os.path.join(where, name)))
-        ]
-        paths = (Path(where, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if audio.is_audio(path) and path.is_file()]
-    return sorted(found)
+    return sorted(path for path in walk(root) if audio.is_audio(path) and path.is_file())
 
 
 def _files(root: Path, problems: list[str]) -> dict[str, Path]:

@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffgmm.audio import FORMATS, is_audio
+from diffgmm.audio import CONTAINERS, FORMATS, AudioError, is_audio, probe
 from diffgmm.utils.errors import UsageError
+from diffgmm.utils.files import walk
+
+STDIN = Path("-")
+"""The standard input, or as an output the standard output."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to denoise; where its picture and the table of its uncertainty go, if they are wanted."""
+    """One file to denoise; where its picture and the table of its uncertainty go, if they are wanted.
+
+    ``spool`` holds what came through a pipe, ``stream`` is the pipe or device that ``target`` is copied to in the end
+    (``-`` for the standard output).
+    """
 
     source: Path
     target: Path
     picture: Path | None = None
     uncertainty: Path | None = None
+    spool: Path | None = None
+    stream: Path | None = None
+
+    @property
+    def sound(self) -> Path:
+        """The file to read."""
+        return self.spool or self.source
 
     def outputs(self) -> list[Path]:
         """All files that are written."""
         drawn = self.uncertainty.with_suffix(".png") if self.uncertainty else None
-        return [path for path in (self.target, self.picture, self.uncertainty, drawn) if path]
+        target = None if self.stream else self.target
+        return [path for path in (target, self.picture, self.uncertainty, drawn) if path]
 
 
 def plan(
@@ -34,34 +52,52 @@ def plan(
     picture: bool,
     overwrite: bool,
     uncertainty: bool = False,
+    scratch: Path | None = None,
 ) -> tuple[list[Job], list[Path]]:
     """List the jobs, and the files in folders that are skipped because they are no audio.
 
     Without ``output`` a file gets ``NAME.denoised.EXT`` beside it and a folder ``FOLDER.denoised``. With it,
     a single file goes to that file (or into that folder, if it is one or has no ending), everything else into
-    that folder.
+    that folder. What comes from a container of video or AAC becomes a WAV file. ``-`` as an input is the standard
+    input, and as the output, which it is for that input unless another is given, the standard output.
+
+    Args:
+        inputs, output: as the user gave them.
+        recursive, picture, overwrite, uncertainty: the options of these names.
+        scratch: folder for what comes from pipes and goes to them.
 
     Raises:
         UsageError: an output would replace an input, another output, or an existing file without
             ``overwrite``; it cannot be written; a folder holds no audio.
     """
     paths = [Path(text) for text in inputs]
+    spools = _spools(paths, scratch)
+    if output is None and paths == [STDIN]:
+        output = "-"
+    if output is not None and _is_stream(Path(output)):
+        return [_to_stream(paths, Path(output), spools, scratch, picture or uncertainty)], []
     as_file = output is not None and _names_a_file(output, paths)
     targets: dict[Path, Path] = {}  # target -> source
     skipped: list[Path] = []
     for path in paths:
         if path.is_dir():
-            folder = Path(output) if output else path.with_name(path.resolve().name + ".denoised")
-            found = list(_walk(path, recursive))
-            if not any(map(is_audio, found)):
+            folder = Path(output) if output else _beside(path)
+            found = list(walk(path, recursive))
+            if not any(map(_may_be_read, found)):
                 more = "" if recursive else "; --recursive looks into its subfolders"
                 raise UsageError(f"{path}: no audio files ({' '.join(FORMATS)}) in this folder{more}")
-            skipped += [file for file in found if not is_audio(file)]
-            pairs = [(file, folder / file.relative_to(path)) for file in found if is_audio(file)]
-        elif output is None:
-            pairs = [(path, path.with_name(f"{path.stem}.denoised{path.suffix}"))]
+            skipped += [file for file in found if not _may_be_read(file)]
+            pairs = [
+                (file, _writable_name(folder / file.relative_to(path)))
+                for file in found
+                if _may_be_read(file)
+            ]
+        elif output is None and path != STDIN:
+            pairs = [(path, _writable_name(path.with_name(f"{path.stem}.denoised{path.suffix}")))]
+        elif as_file and output:
+            pairs = [(path, Path(output))]
         else:
-            pairs = [(path, Path(output) if as_file else Path(output) / path.name)]
+            pairs = [(path, _writable_name(Path(output or ".") / _name(path, spools)))]
         for source, target in pairs:
             if targets.setdefault(target, source) != source:
                 raise UsageError(f"{source} and {targets[target]} would both be written to {target}")
@@ -71,6 +107,7 @@ def plan(
             target,
             target.with_suffix(".png") if picture else None,
             target.with_name(f"{target.stem}.uncertainty.csv") if uncertainty else None,
+            spools.get(source),
         )
         for target, source in targets.items()
     ]
@@ -97,15 +134,69 @@ def _names_a_file(output: str, paths: list[Path]) -> bool:
     return True
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Files of a folder in a fixed order; hidden ones (``._x.wav``, ``.x.part``) are nobody's recordings."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_file():
-            yield path
-        elif recursive and path.is_dir():
-            yield from _walk(path, recursive)
+def _may_be_read(path: Path) -> bool:
+    """Whether it is audio, or would be with PyAV: then reading it says what to do."""
+    return is_audio(path) or path.suffix.lower() in CONTAINERS
+
+
+def _writable_name(path: Path) -> Path:
+    return path.with_suffix(".wav") if path.suffix.lower() in CONTAINERS else path
+
+
+def _beside(folder: Path) -> Path:
+    """Where the outputs of a folder go if nothing is said, also for ``.`` and ``..``, which have no name."""
+    resolved = folder.resolve()
+    if not resolved.name:
+        raise UsageError(f"{folder}: name a folder for the outputs with -o")
+    named = folder.name not in ("", "..")
+    return (folder if named else resolved).with_name(resolved.name + ".denoised")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is the standard input or output, a pipe or a device, that is, no file or folder."""
+    return path == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
+    """Copies of what comes through pipes: formats are told by their beginning, and lengths at their end."""
+    spools: dict[Path, Path] = {}
+    for path in filter(_is_stream, paths):
+        if scratch is None or path in spools:
+            raise UsageError(f"{path}: can be read only once")
+        spool = scratch / f"{len(spools)}{path.suffix}"
+        with spool.open("wb") as file:
+            if path == STDIN:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            else:
+                with path.open("rb") as pipe:
+                    shutil.copyfileobj(pipe, file)
+        spools[path] = spool
+    return spools
+
+
+def _name(path: Path, spools: dict[Path, Path]) -> str:
+    """A file name for the output; that of the standard input says what it holds."""
+    if path != STDIN:
+        return path.name
+    try:
+        form = probe(spools[path], salvage=True).format
+    except AudioError:
+        return "stdin"  # reading it again says why
+    return "stdin" + next((ending for ending, known in FORMATS.items() if known == form), ".wav")
+
+
+def _to_stream(
+    paths: list[Path], stream: Path, spools: dict[Path, Path], scratch: Path | None, beside: bool
+) -> Job:
+    """The job of one file whose output goes into a pipe, a device or the standard output."""
+    if len(paths) > 1 or paths[0].is_dir():
+        raise UsageError(f"-o {stream}: takes one file, several need a folder to write into")
+    if beside:
+        raise UsageError(f"-o {stream}: --picture and --uncertainty need the name of a file to write beside")
+    source = paths[0]
+    ending = stream.suffix if is_audio(stream) else _writable_name(source).suffix
+    assert scratch is not None
+    return Job(source, scratch / f"out{ending}", spool=spools.get(source), stream=stream)
 
 
 def check_outputs(jobs: Sequence[Job], overwrite: bool) -> None:

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from diffgmm.audio import Writer, choose_format, probe, read_blocks
+from diffgmm.audio import Clip, Writer, choose_format, probe, read_blocks
 from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.inference.any_rate import checked
 from diffgmm.inference.denoiser import Denoiser
-from diffgmm.inference.file_plan import Job, check_outputs, plan
+from diffgmm.inference.file_plan import STDIN, Job, check_outputs, plan
 from diffgmm.utils.errors import FOR_USERS
 from diffgmm.utils.files import replacing
 
@@ -50,6 +52,8 @@ class Denoised:
         seconds: length of the recording.
         spent: seconds that denoising took.
         gain: what the output was multiplied by so as not to clip; 1.0 for nothing.
+        clipped: samples that were cut off at full scale, with ``clip="keep"``.
+        lost: what the input tells about itself and the output's format can't hold, in words.
         error: why there is no output, or None.
     """
 
@@ -57,6 +61,8 @@ class Denoised:
     seconds: float = 0.0
     spent: float = 0.0
     gain: float = 1.0
+    clipped: int = 0
+    lost: tuple[str, ...] = ()
     error: Exception | None = None
 
     @property
@@ -75,6 +81,8 @@ def denoise_file(
     picture: str | os.PathLike[str] | None = None,
     uncertainty: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    clip: Clip = "scale",
+    salvage: bool = False,
     progress: Progress | None = None,
     **sampling: Unpack[Sampling],
 ) -> Denoised:
@@ -89,6 +97,9 @@ def denoise_file(
         picture: PNG to draw the first minute into, before and after.
         uncertainty: CSV for the expected error and the confidence, every 20 ms; a PNG of this name is drawn beside it.
         overwrite: replace existing files.
+        clip: ``scale`` lowers a file that would clip, ``keep`` leaves its level and cuts peaks off, as the parts of one
+            recording need it.
+        salvage: of a damaged or truncated file, denoise what can be read.
         progress: see :data:`Progress`.
         sampling: as in :meth:`~diffgmm.inference.denoiser.Denoiser.denoise`.
 
@@ -105,9 +116,10 @@ def denoise_file(
         None if uncertainty is None else Path(uncertainty),
     )
     check_outputs([job], overwrite)
-    info = probe(job.source)
+    info = probe(job.source, salvage)
     denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
-    return _denoise(job, info, denoiser, seed, strength, overwrite, progress, denoiser.options(**sampling))
+    writing = _Writing(overwrite, clip, salvage)
+    return _denoise(job, info, denoiser, seed, strength, writing, progress, denoiser.options(**sampling))
 
 
 def denoise_folder(
@@ -121,6 +133,8 @@ def denoise_folder(
     seed: int = 0,
     strength: float = 1.0,
     overwrite: bool = False,
+    clip: Clip = "scale",
+    salvage: bool = False,
     jobs: int = 1,
     **sampling: Unpack[Sampling],
 ) -> list[Denoised]:
@@ -133,7 +147,7 @@ def denoise_folder(
         model: as in :func:`denoise_file`.
         picture: write NAME.png beside each output.
         uncertainty: write NAME.uncertainty.csv and .png beside each output.
-        seed, strength, overwrite: as in :func:`denoise_file`.
+        seed, strength, overwrite, clip, salvage: as in :func:`denoise_file`.
         jobs: files at a time, in threads.
         sampling: as in :func:`denoise_file`.
 
@@ -150,8 +164,11 @@ def denoise_folder(
     if uncertainty:
         check_likelihood(denoiser.description)
     return list(
-        denoise_jobs(todo, denoiser, seed=seed, strength=strength, overwrite=overwrite, jobs=jobs, **sampling)
-    )
+        denoise_jobs(
+            todo, denoiser, seed=seed, strength=strength, overwrite=overwrite, clip=clip, salvage=salvage, jobs=jobs,
+            **sampling,
+        )
+    )  # fmt: skip
 
 
 def denoise_jobs(
@@ -161,6 +178,8 @@ def denoise_jobs(
     seed: int = 0,
     strength: float = 1.0,
     overwrite: bool = False,
+    clip: Clip = "scale",
+    salvage: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
     **sampling: Unpack[Sampling],
@@ -170,10 +189,12 @@ def denoise_jobs(
     The files share one model, in threads: what takes the time leaves Python's lock alone.
     """
     options = denoiser.options(**sampling)
+    writing = _Writing(overwrite, clip, salvage)
 
     def work(job: Job) -> Denoised:
         try:
-            return _denoise(job, probe(job.source), denoiser, seed, strength, overwrite, progress, options)
+            info = probe(job.sound, salvage)
+            return _denoise(job, info, denoiser, seed, strength, writing, progress, options)
         except FOR_USERS as error:
             return Denoised(job, error=error)
 
@@ -189,20 +210,26 @@ def denoise_jobs(
         pool.shutdown(cancel_futures=True)  # after an interrupt the running ones end at their next block
 
 
+class _Writing(NamedTuple):
+    overwrite: bool
+    clip: Clip
+    salvage: bool
+
+
 def _denoise(
     job: Job,
     info: AudioInfo,
     denoiser: Denoiser,
     seed: int,
     strength: float,
-    overwrite: bool,
+    writing: _Writing,
     progress: Progress | None,
     options: dict[str, Any],
 ) -> Denoised:
     told = progress or (lambda seconds: None)
 
     def counted() -> Iterator[np.ndarray]:
-        for block in read_blocks(job.source):
+        for block in read_blocks(job.sound, salvage=writing.salvage):
             told(0.0)
             yield block
             told(block.shape[1] / info.sample_rate)
@@ -211,7 +238,15 @@ def _denoise(
     job.target.parent.mkdir(parents=True, exist_ok=True)
     form, subtype = choose_format(job.target, like=info)
     writer = Writer(
-        job.target, info.sample_rate, info.channels, format=form, subtype=subtype, overwrite=overwrite
+        job.target,
+        info.sample_rate,
+        info.channels,
+        format=form,
+        subtype=subtype,
+        overwrite=writing.overwrite,
+        like=info,
+        frames=info.frames,
+        clip=writing.clip,
     )
     tracks = _Tracks(info, denoiser, options, seed, strength) if job.uncertainty else None
     with writer:
@@ -230,8 +265,23 @@ def _denoise(
     if job.picture:
         from diffgmm.audio.figures import before_after
 
-        before_after(_beginning(job.source), _beginning(job.target), info.sample_rate, job.picture)
-    return Denoised(job, info.seconds, spent, writer.gain)
+        before = _beginning(job.sound, writing.salvage)
+        before_after(before, _beginning(job.target), info.sample_rate, job.picture)
+    if job.stream is not None:
+        _hand_on(job.target, job.stream)
+    return Denoised(job, info.seconds, spent, writer.gain, writer.clipped, tuple(writer.lost))
+
+
+def _hand_on(file: Path, stream: Path) -> None:
+    """Copy a finished file into a pipe, a device or, for ``-``, the standard output."""
+    with file.open("rb") as finished:
+        if stream == STDIN:
+            assert sys.__stdout__ is not None
+            shutil.copyfileobj(finished, sys.__stdout__.buffer)
+            sys.__stdout__.buffer.flush()
+        else:
+            with stream.open("wb") as pipe:
+                shutil.copyfileobj(finished, pipe)
 
 
 class _Tracks:
@@ -299,11 +349,11 @@ class _Tracks:
         )
 
 
-def _beginning(path: Path) -> np.ndarray:
-    """The first :data:`PICTURE_SECONDS` of a file, channels averaged: ``[samples]``."""
-    wanted, pieces = PICTURE_SECONDS * probe(path).sample_rate, []
-    for block in read_blocks(path):
-        pieces.append(block.mean(axis=0))
-        if sum(map(len, pieces)) >= wanted:
+def _beginning(path: Path, salvage: bool = False) -> np.ndarray:
+    """The first :data:`PICTURE_SECONDS` of a file, ``[channels, samples]``."""
+    wanted, pieces = PICTURE_SECONDS * probe(path, salvage).sample_rate, []
+    for block in read_blocks(path, salvage=salvage):
+        pieces.append(block)
+        if sum(piece.shape[1] for piece in pieces) >= wanted:
             break
-    return np.concatenate(pieces)[:wanted]
+    return np.concatenate(pieces, axis=1)[:, :wanted]

@@ -29,6 +29,11 @@ def complain(error: BaseException | str) -> None:
     print("diffgmm: error:", " ".join(text.split()), file=sys.stderr)
 
 
+def warn(text: str) -> None:
+    """Print ``diffgmm: warning: ...`` on stderr, always one line."""
+    print("diffgmm: warning:", " ".join(text.split()), file=sys.stderr)
+
+
 def exit_code(error: Exception) -> int:
     """Report an error that ended a verb and return the exit code; bugs are raised again."""
     if os.environ.get(DEBUG) == "1" or not isinstance(error, FOR_USERS):

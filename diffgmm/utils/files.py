@@ -10,6 +10,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def walk(folder: Path, recursive: bool = True) -> Iterator[Path]:
+    """All files of a folder in a fixed order, following links; hidden ones are left out.
+
+    Hidden files (``._x.wav``, ``.x.part``) are nobody's recordings. A link back to a folder that contains it is not
+    followed, or a file would be met again and again.
+
+    Raises:
+        OSError: a folder can't be listed.
+    """
+
+    def below(inner: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+        status = inner.stat()
+        if (status.st_dev, status.st_ino) in above:
+            return
+        here = above | {(status.st_dev, status.st_ino)}
+        for path in sorted(inner.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if not path.is_dir():
+                yield path
+            elif recursive:
+                yield from below(path, here)
+
+    return below(folder, frozenset())
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file, which is read in pieces.
 
@@ -25,7 +51,8 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 def part_beside(path: Path) -> Path:
     """A temporary name in the folder of ``path``, so that the final rename stays within one file system."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    begin = os.fsencode(path.name)[:100].decode("utf-8", "ignore")  # systems count bytes, 255 of them
+    return path.with_name(f".{begin}.{secrets.token_hex(4)}.part")
 
 
 @contextmanager

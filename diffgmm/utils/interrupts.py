@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Interrupts:
-    """Context in which Ctrl-C and SIGTERM take effect at the next :meth:`check`, and a second one at once.
+    """Context in which Ctrl-C, SIGTERM and SIGHUP take effect at the next :meth:`check`, and a second one at once.
 
     An exception that a signal raises wherever the program happens to be can get lost (a library's bare
     ``except``) or strike between creating a file and the code that would remove it.
@@ -22,9 +22,9 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def check(self) -> None:
-        """Raise ``KeyboardInterrupt``, or ``SystemExit(143)`` after SIGTERM, if one was received."""
-        if self._received == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
+        """Raise ``KeyboardInterrupt``, or ``SystemExit`` (143 after SIGTERM, 129 after SIGHUP), if one was received."""
+        if self._received in (signal.SIGTERM, signal.SIGHUP):
+            raise SystemExit(128 + self._received)
         if self._received is not None:
             raise KeyboardInterrupt
 
@@ -34,7 +34,9 @@ class Interrupts:
             self.check()
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # started by nohup, to outlive the terminal
             try:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:  # not the main thread: whoever called us deals with signals

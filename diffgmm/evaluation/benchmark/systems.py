@@ -64,12 +64,7 @@ class Candidate:
 
 
 def models(
-    names: Iterable[str],
-    nfes: Sequence[int],
-    estimates: Sequence[str],
-    samples: int = 1,
-    seed: int = 0,
-    trust: Sequence[str] = (),
+    names: Iterable[str], nfes: Sequence[int], estimates: Sequence[str], samples: int = 1, seed: int = 0
 ) -> list[Candidate]:
     """Every model with every setting.
 
@@ -79,7 +74,6 @@ def models(
         estimates: see :data:`diffgmm.diffusion.sampler_options.ESTIMATES`.
         samples: reverse runs that are averaged.
         seed: of the sampling noise.
-        trust: packages that models may name classes of.
 
     Raises:
         BenchmarkError: no such model, bad setting.
@@ -112,14 +106,7 @@ def models(
                     "code": code_version(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
-                argv = (
-                    sys.executable,
-                    "-c",
-                    _MODEL,
-                    str(path.resolve()),
-                    json.dumps(told),
-                    json.dumps(list(trust)),
-                )
+                argv = (sys.executable, "-c", _MODEL, str(path.resolve()), json.dumps(told))
                 found.append(Candidate(name, "model", {**told, "weights": weights[0]}, identity, argv))
     return found
 

@@ -1,0 +1,554 @@
+"""Where the sound in a file really is, when its header tells a wrong length or several files follow one another.
+
+libsndfile believes headers: it stops at the length that one promises or, for MP3 without a count, guesses, and
+reads the first of several streams. What is found here is handed to it as slices of the file, with a corrected
+header in front of each where that is needed (:class:`Slice`). Files whose header is right are left alone.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_4GIB = 1 << 32
+_MOST_CHUNKS = 10_000  # a file with more has none: it is damaged
+_LONGER = 64  # above the ratio of the highest to the lowest bit rate of MP3
+_TAIL = 4096  # bytes at the end in which libsndfile looks for tags
+_FEWEST = 4  # MP3 frames of another kind that are a stream of their own
+_MOST_GUESSES = 200_000  # places where the next MP3 frame may begin, before a file is left to libsndfile
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Bytes ``start`` to ``end`` of a file, behind the bytes ``prefix``: one stream that libsndfile can open.
+
+    ``samples``, if not 0, is its length where libsndfile would guess one; it is then shown a file of
+    :data:`_LONGER` times the size, so that its guess is too long rather than too short.
+    """
+
+    start: int
+    end: int
+    prefix: bytes = b""
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The streams of a file, in order; none: the file as it is.
+
+    ``note`` says what its header tells wrongly, ``missing`` what is not there though it ought to be.
+    """
+
+    streams: tuple[Stretch, ...] = ()
+    note: str = ""
+    missing: str = ""
+
+
+class Slice(io.RawIOBase):
+    """A :class:`Stretch` of a file as a file of its own, read-only."""
+
+    def __init__(self, path: Path, stretch: Stretch) -> None:
+        self._file, self._stretch, self._at = path.open("rb"), stretch, 0
+        self._size = len(stretch.prefix) + stretch.end - stretch.start
+        self._shown = self._size * (_LONGER if stretch.samples else 1)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._shown)[whence])
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        prefix = self._stretch.prefix
+        wanted = max(0, min(len(buffer), self._size - self._at))
+        data = prefix[self._at : self._at + wanted]
+        if len(data) < wanted:
+            self._file.seek(self._stretch.start + max(0, self._at - len(prefix)))
+            data += self._file.read(wanted - len(data))
+        if self._size < self._shown - _TAIL <= self._at:
+            data = bytes(min(len(buffer), self._shown - self._at))  # where a tag is looked for
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def layout(path: Path) -> Layout:
+    """How to read a file to its end.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        try:
+            view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:  # empty, or no file of a fixed size
+            return Layout()
+        with view:
+            head = _after_id3(view, 0)
+            magic = bytes(view[head : head + 4])
+            if magic in _FAMILIES:
+                return _chunked(view)
+            if magic == b"OggS":
+                return _ogg(view)
+            if magic == b"fLaC":
+                return _flac(view, head)
+            if magic == b".snd":
+                return _au(view)
+            return _mp3(view, head)
+
+
+# Chunks: RIFF, RF64, AIFF, CAF, W64 ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Family:
+    """How files of one kind are divided into chunks."""
+
+    size: str  # of a chunk, as struct writes it
+    data: bytes  # identifier of the chunk that holds the samples
+    head: int = 12  # bytes before the first chunk
+    counts_itself: bool = False  # whether a chunk's size includes its identifier and size
+    align: int = 2
+    size_at: int | None = 4  # where the size of the whole file stands
+    skip: int = 0  # bytes at the beginning of the data chunk that are no samples
+
+    @property
+    def frame(self) -> int:
+        """Bytes of an identifier and a size."""
+        return len(self.data) + struct.calcsize(self.size)
+
+
+_FAMILIES = {
+    b"RIFF": Family("<I", b"data"),
+    b"RF64": Family("<I", b"data"),
+    b"RIFX": Family(">I", b"data"),
+    b"FORM": Family(">I", b"SSND", skip=8),
+    b"caff": Family(">q", b"data", head=8, align=1, size_at=None, skip=4),
+    b"riff": Family(
+        "<Q", b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a"), 40, counts_itself=True, align=8, size_at=16
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk of a file: identifier, where its contents begin, and how many bytes its header promises."""
+
+    name: bytes
+    start: int
+    size: int
+
+
+def chunks(view: mmap.mmap | bytes, first: int = 0) -> Iterator[Chunk]:
+    """The chunks of a RIFF, AIFF, CAF or W64 file that begins at byte ``first``, as far as they make sense."""
+    family = _FAMILIES.get(bytes(view[first : first + 4]))
+    if family is None:
+        return
+    at, long = first + family.head, 0
+    for _ in range(_MOST_CHUNKS):
+        if at + family.frame > len(view):
+            return
+        name = bytes(view[at : at + len(family.data)])
+        (size,) = struct.unpack(family.size, view[at + len(name) : at + family.frame])
+        size -= family.frame if family.counts_itself else 0
+        if name == b"ds64" and size >= 16:
+            (long,) = struct.unpack("<Q", view[at + family.frame + 8 : at + family.frame + 16])
+        if name == family.data and size == _4GIB - 1 and view[first : first + 4] == b"RF64":
+            size = long
+        yield Chunk(name, at + family.frame, size)
+        if size < 0:
+            return
+        at += family.frame + size
+        at += -(at - first) % family.align
+
+
+def _plausible(view: mmap.mmap, at: int, family: Family) -> bool:
+    """Whether a chunk, a tag or another file begins here rather than samples."""
+    rest = len(view) - at
+    start = bytes(view[at : at + 8])
+    if rest <= 1 or start[:3] in (b"TAG", b"ID3") or start == b"APETAGEX":
+        return True
+    if rest < family.frame:
+        return False
+    name = bytes(view[at : at + len(family.data)])
+    (size,) = struct.unpack(family.size, view[at + len(name) : at + family.frame])
+    if len(name) == 16:
+        return name[4:] == family.data[4:] and size <= rest
+    return all(32 <= letter < 127 for letter in name) and 0 <= size <= rest - family.frame + 1
+
+
+def _chunked(view: mmap.mmap) -> Layout:
+    """Files of chunks, one or several in a row, each with a right or a wrong size of its samples."""
+    streams: list[Stretch] = []
+    first, note = 0, ""
+    while True:
+        family = _FAMILIES[bytes(view[first : first + 4])]
+        data = next((chunk for chunk in chunks(view, first) if chunk.name == family.data), None)
+        if data is None:
+            return Layout() if not streams else Layout((*streams, Stretch(first, len(view))), note)
+        end, wrong = _end_of_samples(view, data, family)
+        following = next((i for i in (end, end + 1) if _is_file(view, i)), None)
+        prefix = b""
+        if wrong:
+            prefix = _corrected(view, first, data, end, family)
+            promised = max(0, data.size - family.skip)
+            note = note or (
+                f"the header promises {promised} bytes of samples, {end - data.start - family.skip} are there: "
+                "all of them are read"
+            )
+        streams.append(
+            Stretch(data.start if prefix else first, len(view) if following is None else following, prefix)
+        )
+        if following is None:
+            break
+        first = following
+    return Layout(tuple(streams), note) if len(streams) > 1 or streams[0].prefix else Layout()
+
+
+def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, bool]:
+    """Where the samples end, and whether that is another place than the header says."""
+    size = len(view)
+    open_end = data.size < 0 or (data.size == 0 and family.size == "<Q") or data.size == -family.frame
+    end = data.start + max(data.size, 0)
+    if not open_end and end > size:  # cut, or from a pipe: libsndfile reads what is there and tells the rest
+        return size, False
+    if not open_end and data.size > family.skip:
+        if any(_plausible(view, end + odd, family) for odd in range(max(4, family.align))):
+            return end, False
+        for wrapped in range(end + _4GIB, size + 1, _4GIB):
+            if _plausible(view, wrapped, family):
+                return wrapped, True
+    elif not open_end and (size - end <= 1 or _plausible(view, end, family)):  # nothing in it
+        return end, False
+    return size, size > data.start + family.skip
+
+
+def _is_file(view: mmap.mmap, at: int) -> bool:
+    start = bytes(view[at : at + 12])
+    return (start[:4] in (b"RIFF", b"RF64", b"RIFX") and start[8:] == b"WAVE") or (
+        start[:4] == b"FORM" and start[8:] in (b"AIFF", b"AIFC")
+    )
+
+
+def _corrected(view: mmap.mmap, first: int, data: Chunk, end: int, family: Family) -> bytes:
+    """The bytes before the samples' chunk with the sizes that are true."""
+    head = bytearray(view[first : data.start])
+    length = end - data.start
+    size_at = data.start - first - struct.calcsize(family.size)
+    if bytes(head[:4]) in (b"RIFF", b"RF64") and length + len(head) >= _4GIB - 8:
+        if head[:4] == b"RF64" and head[12:16] == b"ds64":
+            head[20:36] = struct.pack("<QQ", len(head) + length - 8, length)
+            head[size_at : size_at + 4] = b"\xff\xff\xff\xff"
+            return bytes(head)
+        long = struct.pack("<QQQI", len(head) + 36 + length - 8, length, 0, 0)
+        return (
+            b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<I", 28) + long
+            + bytes(head[12:size_at]) + b"\xff\xff\xff\xff"
+        )  # fmt: skip
+    if head[:4] == b"RF64":
+        head[:4] = b"RIFF"  # libsndfile skips the chunk ds64 there
+    if head[:4] == b"FORM":
+        _correct_frames(head, length - family.skip)
+    own = family.frame if family.counts_itself else 0
+    limit = (1 << 8 * struct.calcsize(family.size)) - 1
+    struct.pack_into(family.size, head, size_at, min(length + own, limit))
+    if family.size_at is not None:
+        total = len(head) + length - (0 if family.counts_itself else 8)
+        struct.pack_into(family.size, head, family.size_at, min(total, limit))
+    return bytes(head)
+
+
+def _correct_frames(head: bytearray, length: int) -> None:
+    """Set the number of frames in the COMM chunk of an AIFF file's header."""
+    for chunk in chunks(bytes(head)):
+        if chunk.name == b"COMM" and chunk.size >= 18:
+            channels, _, bits = struct.unpack_from(">hIh", head, chunk.start)
+            frame = channels * -(-bits // 8)
+            if frame > 0:
+                struct.pack_into(">I", head, chunk.start + 2, min(length // frame, _4GIB - 1))
+
+
+def _au(view: mmap.mmap) -> Layout:
+    """AU: a size that is smaller than the samples, and several files in a row."""
+    streams, first, note = [], 0, ""
+    while True:
+        offset, size = (
+            struct.unpack(">II", view[first + 4 : first + 12]) if len(view) >= first + 24 else (0, 0)
+        )
+        end = first + offset + size
+        if offset < 24 or size == _4GIB - 1 or end >= len(view):
+            streams.append(Stretch(first, len(view)))
+            break
+        if view[end : end + 4] != b".snd":
+            there = len(view) - first - offset
+            head = bytearray(view[first : first + offset])
+            struct.pack_into(">I", head, 8, min(there, _4GIB - 1))
+            streams.append(Stretch(first + offset, len(view), bytes(head)))
+            note = f"the header promises {size} bytes of samples, {there} are there: all of them are read"
+            break
+        streams.append(Stretch(first, end))
+        first = end
+    return Layout(tuple(streams), note) if len(streams) > 1 or note else Layout()
+
+
+# Ogg and FLAC --------------------------------------------------------------------------------------------------
+
+
+def _ogg(view: mmap.mmap) -> Layout:
+    """Ogg (RFC 3533): the links of a chain begin at a first page that does not follow another first page."""
+    starts, before, end = [], False, 0
+    at = view.find(b"OggS")
+    while at >= 0 and at + 27 <= len(view):
+        begins = bool(view[at + 5] & 2)
+        if begins and not before:
+            starts.append(at)
+        before = begins
+        segments = view[at + 26]
+        length = 27 + segments + sum(view[at + 27 : at + 27 + segments])
+        if at + length > len(view):
+            break
+        at = end = at + length
+        if view[at : at + 4] != b"OggS":
+            at = view.find(b"OggS", at)
+    cut = at >= 0
+    ends = [*starts[1:], end if cut else len(view)]
+    streams = tuple(Stretch(start, end) for start, end in zip(starts, ends, strict=False) if start < end)
+    missing = "truncated, its last page is incomplete" if cut else ""
+    return Layout(streams if len(streams) > 1 or (cut and end) else (), missing=missing)
+
+
+def _flac(view: mmap.mmap, first: int) -> Layout:
+    """FLAC: several files in a row, and lengths that the encoder could not write because it had no seekable file."""
+    starts = _flac_files(view, first)
+    streams = []
+    for start, end in zip(starts, [*starts[1:], len(view)], strict=True):
+        head = bytearray(view[start : start + 42])
+        samples = 0
+        if len(head) == 42 and not (head[21] & 15 or any(head[22:26])):
+            samples = _last_flac_sample(view, start, end, int.from_bytes(head[8:10], "big"))
+        if samples:
+            head[21] |= samples >> 32 & 15
+            head[22:26] = (samples & _4GIB - 1).to_bytes(4, "big")
+        streams.append(Stretch(start + 42, end, bytes(head)) if samples else Stretch(start, end))
+    return Layout(tuple(streams)) if len(streams) > 1 or streams[0].prefix else Layout()
+
+
+def _last_flac_sample(view: mmap.mmap, start: int, end: int, block: int) -> int:
+    """Samples up to the end of the last frame (RFC 9639, section 9.1); 0 if none is found."""
+    at, tries = end, 0
+    while at > start and tries < _MOST_GUESSES:
+        at, tries = view.rfind(b"\xff", start, at), tries + 1
+        if at < 0:
+            break
+        head = bytes(view[at : at + 16])
+        if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] >> 4 > 10 or head[3] & 1:
+            continue
+        length = 1 if head[4] < 0x80 else 8 - (head[4] ^ 0xFF).bit_length()
+        if head[4] == 0xFF or head[4] & 0xC0 == 0x80:  # no first byte of UTF-8's scheme
+            continue
+        number = head[4] & (0x7F if length == 1 else 0x7F >> length)
+        for byte in head[5 : 4 + length]:
+            number = number << 6 | byte & 0x3F
+        code, after = head[2] >> 4, 4 + length
+        extra = {6: 1, 7: 2}.get(code, 0)
+        size = int.from_bytes(head[after : after + extra], "big") + 1
+        if not extra:
+            size = 0 if not code else 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
+        after += extra + {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+        if size and after < len(head) and _crc8(head[:after]) == head[after]:
+            return (number if head[1] & 1 else number * block) + size
+    return 0
+
+
+def _crc8(data: bytes) -> int:
+    """CRC with the polynomial x^8 + x^2 + x + 1, of FLAC's frame headers."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x107) if crc & 128 else crc << 1
+    return crc
+
+
+def _flac_files(view: mmap.mmap, first: int) -> list[int]:
+    """Where FLAC files begin that were joined: at the marker and the header of a STREAMINFO block."""
+    starts = [first]
+    for block in (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22"):
+        at = view.find(block, first + 1)
+        while at >= 0:
+            starts.append(at)
+            at = view.find(block, at + 1)
+    return sorted(starts)
+
+
+# MP3 -----------------------------------------------------------------------------------------------------------
+
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_KBITS = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+
+
+@dataclass(frozen=True)
+class _Mp3Stream:
+    start: int
+    frames: int  # that hold sound
+    info: int | None  # length of the frame with the count, if the stream begins with one
+    header: bytes  # the first frame's
+
+
+def _lengths() -> list[int]:
+    """Bytes of an MPEG layer III frame for each value of its header's second and third byte; 0: it is none."""
+    lengths = [0] * (1 << 16)
+    for key in range(0xE200, 1 << 16):
+        version, kbits, rate = key >> 11 & 3, key >> 4 & 15, key >> 2 & 3
+        if key >> 8 & 0xE6 == 0xE2 and version != 1 and rate != 3 and kbits not in (0, 15):
+            first = version == 3
+            bits = (144 if first else 72) * _KBITS[first][kbits] * 1000
+            lengths[key] = bits // _RATES[version][rate] + (key >> 1 & 1)
+    return lengths
+
+
+_LENGTHS = _lengths()
+
+
+def _frame_length(view: mmap.mmap, at: int) -> int:
+    """Bytes of the MPEG layer III frame that begins at ``at``; 0 if none does."""
+    if at + 4 > len(view) or view[at] != 0xFF:
+        return 0
+    return _LENGTHS[view[at + 1] << 8 | view[at + 2]]
+
+
+def _count_at(header: bytes) -> int:
+    """Where a frame's Xing or Info tag stands: behind the side information."""
+    mono = header[3] >> 6 == 3
+    return 4 + ((17 if mono else 32) if header[1] >> 3 & 3 == 3 else (9 if mono else 17))
+
+
+def _after_id3(view: mmap.mmap, at: int) -> int:
+    """Behind the ID3v2 tags that begin at ``at``, if any do."""
+    while view[at : at + 3] == b"ID3" and at + 10 <= len(view):
+        a, b, c, d = (byte & 127 for byte in view[at + 6 : at + 10])
+        at += 10 + (a << 21 | b << 14 | c << 7 | d) + (10 if view[at + 5] & 16 else 0)
+    return at
+
+
+def _mp3_streams(view: mmap.mmap, at: int) -> list[_Mp3Stream]:
+    """The streams of an MP3 file, all frames counted; empty if they can't be followed."""
+    streams: list[_Mp3Stream] = []
+    guesses, size = 0, len(view)
+    kind, tag_at, frames = -1, 0, 0  # of the stream that is being counted
+    while at < size:
+        length = _frame_length(view, at)
+        if not length:
+            if view[at : at + 3] == b"ID3":
+                at = _after_id3(view, at)
+                continue
+            at = view.find(b"\xff", at + 1)
+            while at >= 0 and not _sure(view, at):
+                guesses += 1
+                if guesses > _MOST_GUESSES:
+                    return []
+                at = view.find(b"\xff", at + 1)
+            if at < 0:
+                break
+            continue
+        if at + length > size:
+            break  # cut inside its last frame
+        # Version and layer, rate, whether mono: with another one another stream begins, as with a new tag.
+        this = view[at + 1] >> 1 << 8 | view[at + 2] & 12 | (view[at + 3] >> 6 == 3)
+        if this != kind:
+            tag_at = _count_at(view[at : at + 4])
+        tagged = view[at + tag_at : at + tag_at + 4] in (b"Xing", b"Info")
+        if tagged or this != kind:
+            if streams:
+                streams[-1] = replace(streams[-1], frames=frames)
+            streams.append(_Mp3Stream(at, 0, length if tagged else None, bytes(view[at : at + 4])))
+            kind, frames = this, -int(tagged)
+        frames += 1
+        at += length
+    if streams:
+        streams[-1] = replace(streams[-1], frames=frames)
+    joined: list[_Mp3Stream] = []
+    for stream in streams:
+        if joined and stream.info is None:
+            if stream.frames < _FEWEST:  # damage that looks like a frame
+                continue
+            if _same_kind(joined[-1].header, stream.header):
+                joined[-1] = replace(joined[-1], frames=joined[-1].frames + stream.frames)
+                continue
+        if stream.frames:
+            joined.append(stream)
+    return joined
+
+
+def _sure(view: mmap.mmap, at: int) -> bool:
+    """Whether a frame begins here and another one, or the end, follows."""
+    length = _frame_length(view, at)
+    return length > 0 and (at + length == len(view) or _frame_length(view, at + length) > 0)
+
+
+def _same_kind(a: bytes, b: bytes) -> bool:
+    """Whether two frames agree in version, layer, rate and number of channels."""
+    return a[1] >> 1 == b[1] >> 1 and a[2] & 12 == b[2] & 12 and (a[3] >> 6 == 3) == (b[3] >> 6 == 3)
+
+
+def _mp3(view: mmap.mmap, first: int) -> Layout:
+    streams = _mp3_streams(view, first) if _frame_length(view, first) or first else []
+    stretches, note = [], ""
+    ends = [stream.start for stream in streams[1:]] + [len(view)] * bool(streams)
+    for stream, end in zip(streams, ends, strict=True):
+        promised, tag = _promised(view, stream)
+        if promised >= max(1, stream.frames - 1):
+            stretches.append(Stretch(stream.start, end))
+        elif promised:
+            start = stream.start + len(tag)
+            stretches.append(Stretch(start, end, _recounted(tag, stream, end - stream.start)))
+            note = (
+                f"its header counts {promised} frames of MP3, {stream.frames} are there: all of them are read"
+            )
+        else:
+            samples = stream.frames * (1152 if stream.header[1] >> 3 & 3 == 3 else 576)
+            stretches.append(Stretch(stream.start, end, samples=samples))
+    plain = len(stretches) < 2 and not note and not any(stretch.samples for stretch in stretches)
+    return Layout() if plain else Layout(tuple(stretches), note)
+
+
+def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
+    """Frames that the stream's first frame counts, and that frame; 0 where none tells."""
+    if stream.info is None:
+        return 0, b""
+    frame = bytes(view[stream.start : stream.start + stream.info])
+    at = _count_at(frame) + 4
+    flags, frames = struct.unpack(">II", frame[at : at + 8])
+    return (frames if flags & 1 else 0), frame
+
+
+def _recounted(frame: bytes, stream: _Mp3Stream, size: int) -> bytes:
+    """The frame with the count, corrected; what LAME says of the padding at the end is no longer true."""
+    corrected, at = bytearray(frame), _count_at(frame) + 4
+    (flags,) = struct.unpack_from(">I", corrected, at)
+    struct.pack_into(">I", corrected, at + 4, stream.frames)
+    if flags & 2:
+        struct.pack_into(">I", corrected, at + 8, min(size, _4GIB - 1))
+    lame = at + 8 + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)
+    if len(corrected) >= lame + 24:
+        corrected[lame + 22] &= 0xF0
+        corrected[lame + 23] = 0
+    return bytes(corrected)
