@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -11,9 +12,12 @@ from data_modules.base import PooledDataModule
 from data_modules.errors import require_at_least
 from data_modules.mixing.mixer import Mixer, Mixing
 from data_modules.pools.collection import Collection
+from data_modules.pools.grade import group_weights, medians
 from data_modules.pools.pool import Pool
 from data_modules.windows.fixed_pairs import FixedPairs, choose_pairs
 from data_modules.windows.mixed import MixtureWindows, ResumableLoader
+
+log = logging.getLogger(__name__)
 
 
 class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
@@ -42,6 +46,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         seed: of the training windows.
         mixing: levels, ratios and kinds of noise.
         augmentations: list of augmentations, each with its probability; see `data_modules.augment`.
+        max_pause_level: speakers whose short pauses (median) lie above this level in dB re the speech don't train,
+            those up to 5 dB below are heard less (`data_modules.pools.grade`); None: everybody trains alike.
         valid_pairs, test_pairs: how many fixed pairs.
         valid_seconds: length of the fixed pairs.
         valid_snrs: their ratios in dB, in turn.
@@ -81,6 +87,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         seed: int = 0,
         mixing: Mixing = Mixing(),  # noqa: B008 (frozen)
         augmentations: list[Augmentation] | None = None,
+        max_pause_level: float | None = None,
         valid_pairs: int = 48,
         test_pairs: int = 48,
         valid_seconds: float = 4.0,
@@ -125,6 +132,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         self.pair_samples = round(valid_seconds * sample_rate)
         self.snrs = tuple(valid_snrs)
         self.cache, self.strict = cache, strict
+        self.max_pause_level = max_pause_level
 
     def open_split(self, split: str, quiet: bool) -> tuple[Pool, Pool]:
         """The speech and the noise pool of ``train``, ``valid`` or ``test``."""
@@ -132,7 +140,20 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
             self.collection.open(split, kind, self.sample_rate, self.cache, strict=self.strict, quiet=quiet)
             for kind in ("speech", "noise")
         )
+        if split == "train" and self.max_pause_level is not None:
+            self._leave_out(speech, self.max_pause_level, quiet)
         return speech, noise
+
+    def _leave_out(self, speech: Pool, most: float, quiet: bool) -> None:
+        """Weighs the speakers by how clean they are inside their phrases."""
+        pauses = medians(speech.grades(), speech.group, len(speech.groups))[:, 0]
+        speech.weigh(group_weights(pauses, most))
+        out = [name for name, weight in zip(speech.groups, speech.weights, strict=True) if weight == 0.0]
+        if out and not quiet:
+            named = ", ".join(out[:8]) + (f" and {len(out) - 8} more" if len(out) > 8 else "")
+            log.info(
+                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {named}"
+            )
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """What the open pools hold, for a run's record: per split and kind clips, minutes and checksum."""

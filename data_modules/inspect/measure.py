@@ -13,6 +13,7 @@ import numpy as np
 
 from data_modules.inspect.fingerprint import RATE, fingerprint
 from data_modules.pools.build import read_item
+from data_modules.pools.grade import Grade, grade
 from data_modules.pools.sources import Item
 from diffgmm.audio import AudioError, resample
 from diffgmm.audio.levels import active_level, frame_powers
@@ -33,6 +34,7 @@ class Measured:
         level: active level in dBFS, -inf for silence.
         snr: active level minus that of the quietest twentieth of the frames, in dB; NaN for silence.
         peak: largest sample.
+        grade: how clean it is inside its phrases; None for noise.
         file: SHA-256 of the file; "" for a stretch of one, and, as all below, if no prints are asked for.
         samples: SHA-256 of the samples in 16 bits at the file's rate, whatever the format.
         shape: number of samples at 8 kHz and place of the loudest, which a change of level leaves alone.
@@ -42,6 +44,7 @@ class Measured:
     level: float
     snr: float
     peak: float
+    grade: Grade | None = None
     file: str = ""
     samples: str = ""
     shape: tuple[int, int] = (0, 0)
@@ -74,14 +77,15 @@ def measure(item: Item, prints: bool = False) -> Measured | str:
         return str(error).removeprefix(f"{item.path}: ")
     peak = float(np.abs(samples).max(initial=0.0))
     level, snr = active_level(samples, rate), own_snr(samples, rate)
+    graded = grade(samples, rate) if item.kind in ("speech", "clean") else None
     if not prints:
-        return Measured(level, snr, peak)
+        return Measured(level, snr, peak, graded)
     digest = hashlib.sha256(f"{rate}\n".encode())
     digest.update(np.rint(samples * 32768.0).astype("<i4").tobytes())
     slow = resample(samples, rate, RATE)
     shape = (len(slow), int(np.argmax(np.abs(slow)))) if peak > 0.0 else (len(slow), -1)
     file = sha256_of(Path(item.path)) if item.whole else ""
-    return Measured(level, snr, peak, file, digest.hexdigest(), shape, fingerprint(slow))
+    return Measured(level, snr, peak, graded, file, digest.hexdigest(), shape, fingerprint(slow))
 
 
 def measure_all(

@@ -54,6 +54,7 @@ def survey(
     records = settings.records
     report = facts.overview(settings.name, records)
     report["levels"] = facts.levels(records.by_part(), measured)
+    report["grades"] = facts.grades(records, measured)
     report["leaks"], report["compared"] = leaks, compared
     return report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from data_modules.corpora.records import Record, Records
 from data_modules.inspect.leaks import Leak
 from data_modules.inspect.measure import Measured
+from data_modules.pools.grade import FIELDS, medians
 
-__all__ = ["LEVEL_BINS", "SNR_BINS", "distribution", "leak_rows", "levels", "overview"]
+__all__ = ["LEVEL_BINS", "SNR_BINS", "distribution", "grades", "leak_rows", "levels", "overview"]
 
 LEVEL_BINS = (-80.0, 0.0, 2.0)  # dBFS: from, to, step
 SNR_BINS = (-20.0, 80.0, 2.0)  # dB
@@ -128,6 +130,31 @@ def levels(
             row["snr"] = distribution((one.snr for one in found), SNR_BINS)
         rows.append(row)
     return rows
+
+
+def grades(records: Records, measured: Mapping[Record, Measured]) -> list[dict[str, Any]]:
+    """Median grade of each speaker (`data_modules.pools.grade`), those with the loudest pauses first."""
+    rows = []
+    for (split, kind, name), clips in _grouped(records).items():
+        found = [
+            one.grade for clip in clips if (one := measured.get(clip)) is not None and one.grade is not None
+        ]
+        if kind not in _SPOKEN or not found:
+            continue
+        table = np.array([astuple(one) for one in found])
+        values = medians(table, np.zeros(len(found), dtype=np.int64), 1)[0]
+        rows.append(
+            {
+                "speaker": name,
+                "split": split,
+                "measured": len(found),
+                **{
+                    field: None if math.isnan(value) else round(float(value), digits)
+                    for field, value, digits in zip(FIELDS, values, (1, 4, 0, 6), strict=True)
+                },
+            }
+        )
+    return sorted(rows, key=lambda row: -math.inf if row["pause"] is None else row["pause"], reverse=True)
 
 
 def leak_rows(leaks: Sequence[Leak]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ def render(survey: dict[str, Any], *, bars: bool = True) -> str:
     """
     total = f"{survey['clips']} clips, {survey['seconds'] / 3600:.2f} h"
     blocks = [f"{survey['corpus']}: {total}", _parts(survey), *_groups(survey), _licences(survey)]
-    blocks += [_levels(survey, bars), _mixtures(survey, bars), _unreadable(survey)]
+    blocks += [_levels(survey, bars), _grades(survey), _mixtures(survey, bars), _unreadable(survey)]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -96,6 +96,23 @@ def _levels(survey: dict[str, Any], bars: bool) -> str:
         if counts:
             lines.append(f"{meaning}: {', '.join(counts)}")
     return "\n".join(lines)
+
+
+def _grades(survey: dict[str, Any]) -> str:
+    """What each speaker's recordings are like inside their phrases."""
+    rows = [("speaker", "split", "clips", "pauses, dB", "gated, %", "band, Hz", "clipped, ppm")]
+    for row in survey.get("grades", ()):
+        shown = [
+            "-" if row[field] is None else f"{factor * row[field]:.{digits}f}"
+            for field, factor, digits in (
+                ("pause", 1, 1),
+                ("gated", 100, 1),
+                ("bandwidth", 1, 0),
+                ("clipped", 1e6, 0),
+            )
+        ]
+        rows.append((row["speaker"], row["split"], str(row["measured"]), *shown))
+    return _cut(rows, right=set(range(2, 7))) if len(rows) > 1 else ""
 
 
 def _heads(bars: bool) -> tuple[str, ...]:

@@ -7,19 +7,24 @@ full scale together with its gain, so that quiet recordings keep their resolutio
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
 import os
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from data_modules.errors import DataError
+from data_modules.pools.grade import FIELDS, grade
+from diffgmm.utils.files import replacing
 
 VERSION = 2
-AUDIO, INDEX, INFO, NAMES = "audio.i16", "index.npz", "info.json", "names.txt"
+AUDIO, INDEX, INFO, NAMES, GRADES = "audio.i16", "index.npz", "info.json", "names.txt", "grades.npy"
 # Touched pages of the map count as this process's memory; they are given back after so many samples read.
 _RELEASE_AFTER = 8 * 2**20
 # A pool of more bytes won't stay in the page cache; read-ahead would then fetch megabytes for each window.
@@ -43,6 +48,7 @@ class Pool:
         gain: what the stored clip is multiplied with to get its own level back, float32 [clips].
         level: active level of each clip in dBFS, float32 [clips].
         skipped: the files left out, each with the reason.
+        weights: how often each group is drawn, beside its duration, float64 [groups]; set by `weigh`.
 
     Raises:
         DataError: the folder holds no complete pool.
@@ -73,6 +79,7 @@ class Pool:
         self.skipped: list[list[str]] = info["skipped"]
         if len(self.offset) == 0 or len(self._samples) < int(self.offset[-1] + self.length[-1]):
             raise DataError(f"{self.folder}: the pool is cut short; delete the folder to build it anew")
+        self.weights = np.ones(len(self.groups))
         self._prepare_draws()
 
     def _advise(self, advice: str, *stretch: int) -> None:
@@ -88,10 +95,11 @@ class Pool:
         self._group_ends: dict[float, np.ndarray] = {}  # by the power asked for
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder}
+        return {"folder": self.folder, "weights": self.weights}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["folder"])  # type: ignore[misc]
+        self.weights = state["weights"]
 
     def checksum(self) -> str:
         """SHA-256 of what training hears: rate, groups, clip boundaries and every sample, whatever the files' place."""
@@ -144,6 +152,32 @@ class Pool:
             self._advise("MADV_DONTNEED")
         return out
 
+    def grades(self) -> np.ndarray:
+        """How clean each clip of speech is (`data_modules.pools.grade`), float64 [clips, 4]; computed once."""
+        place = self.folder / GRADES
+        try:
+            found: np.ndarray = np.load(place)
+            if found.shape == (len(self), len(FIELDS)):
+                return found
+        except (OSError, ValueError):
+            pass  # not there yet
+        clips = tqdm(range(len(self)), desc="Grading speech", unit="clip", mininterval=0.5)
+        found = np.array([astuple(grade(self.read(clip), self.sample_rate)) for clip in clips])
+        # A folder that can't be written is no cache, and nothing more.
+        with contextlib.suppress(OSError), replacing(place) as part, part.open("wb") as file:
+            np.save(file, found)
+        return found
+
+    def weigh(self, weights: np.ndarray) -> None:
+        """Sets how often groups are drawn, beside their duration.
+
+        Raises:
+            DataError: nobody is left.
+        """
+        if not np.any(weights > 0.0):
+            raise DataError(f"none of the {len(self.groups)} groups may be drawn; raise the limit")
+        self.weights, self._group_ends = np.asarray(weights, dtype=np.float64), {}
+
     def draw_group(self, rng: np.random.Generator, exclude: int | None = None, balance: float = 0.5) -> int:
         """A random group, by its duration to the power `balance`; never `exclude` if there are others.
 
@@ -152,13 +186,15 @@ class Pool:
         ends = self._group_ends.get(balance)
         if ends is None:
             durations = self._ends[self._last] - self._ends[self._first]
-            weights = (durations / self.sample_rate) ** balance
+            weights = (durations / self.sample_rate) ** balance * self.weights
             ends = self._group_ends[balance] = np.cumsum(weights / weights.sum())
         for _ in range(64):
             group = min(int(np.searchsorted(ends, rng.random(), side="right")), len(self.groups) - 1)
             if group != exclude:
                 return group
-        others = [group for group in range(len(self.groups)) if group != exclude]
+        others = [
+            group for group in range(len(self.groups)) if group != exclude and self.weights[group] > 0.0
+        ]
         return others[int(rng.integers(len(others)))] if others else group
 
     def draw_clip(self, rng: np.random.Generator, group: int) -> int:

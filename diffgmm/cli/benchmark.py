@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
     from diffgmm.evaluation.benchmark.systems import Candidate
+from diffgmm.cli.options import add_trust
 from diffgmm.utils.progress import Bars
 
 HELP = "measure models and other denoisers on a fixed set of pairs"
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--models", default="base", metavar="NAME,...", help="shipped names, files, NAME=FILE, or none (base)"
     )
+    add_trust(parser)
     add("--nfe", default="1", metavar="N,...", help="network calls (1)")
     add("--estimate", default="mean", metavar="E,...", help="mean, sample, mode; each with every nfe (mean)")
     add("--samples", type=int, default=1, metavar="N", help="sampled results that are averaged (1)")
@@ -135,7 +137,12 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
         *systems.peer_systems(_names(args.peers), args.peers_python),
         *(systems.command_system(text) for text in args.command),
         *systems.models(
-            _names(args.models), _numbers(args.nfe), _names(args.estimate), args.samples, args.seed
+            _names(args.models),
+            _numbers(args.nfe),
+            _names(args.estimate),
+            args.samples,
+            args.seed,
+            args.trust,
         ),
     ]
 

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_existing(stem)
     if args.threads:
         torch.set_num_threads(args.threads)
-    model, description = load_model(source)
+    model, description = load_model(source, args.trust)
     start = time.perf_counter()
     splits = [args.split] + (["test"] if args.test and args.split != "test" else [])
     answers = {split: corpus_answers(model, args.data, split, args.pairs) for split in splits}

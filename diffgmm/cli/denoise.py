@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
     if not sound:
         return FAILED
     at_a_time = min(args.jobs, len(sound))
-    denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time)
+    denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time, args.trust)
     if args.uncertainty:
         check_likelihood(denoiser.description)
     sampling: Any = {
@@ -254,7 +254,12 @@ _DRIVERS = (
 
 
 def open_denoiser(
-    name: str, device: str = "auto", backend: str = "auto", threads: int | None = None, at_a_time: int = 1
+    name: str,
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+    at_a_time: int = 1,
+    trust: Sequence[str] = (),
 ) -> Denoiser:
     """The denoiser that the options ask for.
 
@@ -264,6 +269,7 @@ def open_denoiser(
         backend: of :data:`diffgmm.inference.backends.BACKENDS`.
         threads: in all; ``None`` for ``OMP_NUM_THREADS`` or every core.
         at_a_time: files that share the threads.
+        trust: packages that the model may name classes of.
 
     Raises:
         UsageError: no such model or device, or a back end that does not run on it.
@@ -278,7 +284,7 @@ def open_denoiser(
         from diffgmm.utils.cores import thread_count
 
         share = max(1, (threads or thread_count()) // at_a_time)
-    denoiser = Denoiser.from_pretrained(path, device, backend, share)
+    denoiser = Denoiser.from_pretrained(path, device, backend, share, trust)
     if share:
         denoiser.limit_threads(share)
     return denoiser

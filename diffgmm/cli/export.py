@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output or Path(source.stem).with_suffix(FORMATS[args.format]))
     if output.suffix != FORMATS[args.format]:
         raise UsageError(f"{output}: a file of format {args.format} ends in {FORMATS[args.format]}")
-    model, description = load_model(source)
+    model, description = load_model(source, args.trust)
     facts = {"name": source.stem, "licence": str((description.get("card") or {}).get("licence", "unknown"))}
     samples = args.samples
     if args.streaming:

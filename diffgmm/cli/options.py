@@ -28,6 +28,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="shipped model, or .ckpt/.json/.safetensors file (base)",
     )
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--trust``, a list of packages."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import this package if the model names a class of it, which runs its code; may be repeated",
+    )
 
 
 def model_file(name: str) -> Path:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
 from diffgmm.utils.errors import UserError
+
+FORMAT = 1
+"""Version of the saved layout."""
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
@@ -64,20 +69,103 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     return path
 
 
+LONGEST_DESCRIPTION = 16 * 2**20
+"""Bytes of ``NAME.json`` at most."""
+
+
 def read_description(path: Path) -> dict[str, Any]:
-    """The description in ``NAME.json``.
+    """The description in ``NAME.json``, as :func:`checked` has it.
 
     Raises:
-        ModelError: it is not there or not JSON.
+        ModelError: it is not there, not JSON, or describes no model.
     """
+    hint = "a model is NAME.safetensors with NAME.json beside it"
+    if not path.is_file():  # a pipe or a device would be read for ever
+        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'} ({hint})")
+    size = path.stat().st_size
+    if size > LONGEST_DESCRIPTION:
+        raise ModelError(f"{path}: {size / 2**20:.0f} MiB, a description has at most 16")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path}: no such file (a model is NAME.safetensors with NAME.json beside it)"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path.with_suffix('')}: not a diffgmm model: {error}") from error
-    if not isinstance(found, dict):
+        description = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ModelError(f"{path}: not a diffgmm model: nested too deeply") from error
+    except (
+        ValueError
+    ) as error:  # not UTF-8, not JSON, a number of thousands of digits, a key that comes twice
+        raise ModelError(f"{path}: not a diffgmm model: {str(error)[:160]}") from error
+    return checked(description, path)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)[:80]!r} is there more than once")
+    return mapping
+
+
+def checked(description: Any, path: Path) -> dict[str, Any]:
+    """A model's description, from wherever it came, if what is read of it is plain, finite and of the right types.
+
+    The parts of the model themselves are checked when they are made (:mod:`diffgmm.diffusion.parts`).
+
+    Args:
+        description: from a file.
+        path: of that file.
+
+    Raises:
+        ModelError: names the entry.
+    """
+    if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
         raise ModelError(f"{path}: describes no model")
-    return found
+    if description.get("format") != FORMAT or isinstance(description["format"], bool):
+        raise ModelError(
+            f"{path}: model format {description.get('format')!r:.40}, this version reads {FORMAT}"
+        )
+    if (problem := _unfit(description)) is not None:
+        raise ModelError(f"{path}: not a diffgmm model: {problem}")
+    for name in ("card", "sampler", "losses", "states"):
+        if not isinstance(description.get(name) or {}, dict):
+            raise ModelError(f"{path}: {name} must be entries by name")
+    rate = description.get("sample_rate")
+    if type(rate) is not int or not 1000 <= rate <= 768_000:
+        raise ModelError(
+            f"{path}: sample_rate must be a whole number of Hz from 1000 to 768000, got {rate!r:.40}"
+        )
+    for name, value in (description.get("sampler") or {}).items():
+        if (wanted := _unfit_option(name, value)) is not None:
+            raise ModelError(f"{path}: sampler: {name} must be {wanted}, got {value!r:.40}")
+    return description
+
+
+def _unfit(description: dict[Any, Any]) -> str | None:
+    """Why a description is not one of plain, finite values; it may come from a checkpoint, and refer to itself."""
+    left: list[tuple[Any, int]] = [(description, 0)]
+    count = 0
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if depth > 16 or count > 1_000_000:
+            return "nested too deeply" if depth > 16 else "more than a million entries"
+        if isinstance(value, dict):
+            if not all(isinstance(key, str) for key in value):
+                return "entries whose name is no text"
+            left += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, (list, tuple)):
+            left += [(item, depth + 1) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"a number is {value}"
+        elif type(value) not in (str, int, float, bool, type(None)):
+            return f"a value of type {type(value).__name__}"
+    return None
+
+
+def _unfit_option(name: str, value: Any) -> str | None:
+    """What a sampler option must be, if ``value`` isn't that; options of later versions are left alone."""
+    if name in ("nfe", "samples", "substeps"):
+        return None if type(value) is int and 1 <= value <= 1000 else "a whole number from 1 to 1000"
+    if name in ("grid_power", "temperature"):
+        fits = type(value) in (int, float) and 1e-6 <= value <= 1e6
+        return None if fits else "a number from 1e-06 to 1e+06"
+    choices = {"estimate": ESTIMATES, "solver": SOLVERS}.get(name)
+    return None if choices is None or value in choices else f"one of {', '.join(choices)}"

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pickle
+import struct
+import zipfile
+from collections.abc import Collection
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion import parts
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.pretrained import FORMAT as FORMAT
 from diffgmm.diffusion.pretrained import ModelError as ModelError
+from diffgmm.diffusion.pretrained import checked, read_description
 from diffgmm.utils import renames
 from diffgmm.utils.files import replacing
-
-FORMAT = 1
-"""Version of the saved layout."""
 
 
 def describe(part: Any) -> dict[str, Any]:
@@ -33,26 +35,57 @@ def describe(part: Any) -> dict[str, Any]:
     return {"class_path": path, "init_args": dict(part.init_args)}
 
 
-def build(spec: dict[str, Any]) -> Any:
-    """The object that :func:`describe` described; only classes of this package are made.
+def build(spec: Any, trust: Collection[str] = ()) -> Any:
+    """The object that :func:`describe` described: a model, or one part of it.
+
+    Args:
+        spec: ``{"class_path", "init_args"}``, from anywhere.
+        trust: packages whose classes may be named beside this one's; they are imported.
 
     Raises:
         ModelError: if the description names something else or does not fit the class.
     """
-    path = renames.current(str(spec.get("class_path", "")))
-    module, _, name = path.rpartition(".")
-    if not module.startswith("diffgmm."):
-        raise ModelError(f"model description names {path!r}, which is not a class of diffgmm")
-    args = {
-        key: build(value) if isinstance(value, dict) and "class_path" in value else value
-        for key, value in spec.get("init_args", {}).items()
-    }
+    path = spec.get("class_path") if isinstance(spec, dict) else None
+    if isinstance(path, str) and renames.current(path) == parts.class_path(MixtureDenoiser):
+        return _Plans(spec, trust).make()
+    for slot, classes in parts.PARTS.items():
+        if isinstance(path, str) and renames.current(path) in map(parts.class_path, classes):
+            return parts.plan(spec, slot).make()
+    raise ModelError(f"{parts.brief(path, 80)!r} is not a class that a model description may name")
+
+
+class _Plans:
+    """The parts of a model before they are made."""
+
+    def __init__(self, spec: dict[str, Any], trust: Collection[str]) -> None:
+        path, given = spec.get("class_path"), spec.get("init_args")
+        if not isinstance(path, str) or renames.current(path) != parts.class_path(MixtureDenoiser):
+            raise ModelError(f"the model is {parts.brief(path, 80)!r}, not MixtureDenoiser")
+        if not isinstance(given, dict) or set(given) != set(parts.PARTS):
+            raise ModelError(f"a model is described by {', '.join(parts.PARTS)}")
+        trust = (trust,) if isinstance(trust, str) else trust
+        self.parts = {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
+
+    def skeleton(self) -> MixtureDenoiser | None:
+        """The model without memory for its weights; ``None`` where code of other packages has a say."""
+        representation = self.parts["representation"].make()
+        parts.check_sizes(representation, self.parts["network"], self.parts["head"])
+        if not all(part.ours for part in self.parts.values()):
+            return None
+        with torch.device("meta"):
+            network, head = self.parts["network"].make(), self.parts["head"].make()
+            return _composed(representation, network, head, self.parts["process"].make())
+
+    def make(self) -> MixtureDenoiser:
+        """The model."""
+        return _composed(*(part.make() for part in self.parts.values()))
+
+
+def _composed(*made: Any) -> MixtureDenoiser:
     try:
-        return getattr(importlib.import_module(module), name)(**args)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"model description of {path} does not fit this version of diffgmm: {error}"
-        ) from error
+        return MixtureDenoiser(*made)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"the parts of the model do not fit each other: {parts.brief(error)}") from error
 
 
 def save_model(
@@ -83,58 +116,146 @@ def save_model(
             part.write_bytes(content)
 
 
-def load_model(path: str | Path) -> tuple[MixtureDenoiser, dict[str, Any]]:
+def load_model(path: str | Path, trust: Collection[str] = ()) -> tuple[MixtureDenoiser, dict[str, Any]]:
     """Model in evaluation mode and its description (``sampler``, ``card``, of a checkpoint ``steps``...).
+
+    A file from a stranger runs no code: it names registered parts (:data:`diffgmm.diffusion.parts.PARTS`), nothing is
+    allocated that its weights don't fill, and checkpoints are read without unpickling objects.
 
     Args:
         path: ``STEM``, ``STEM.json`` or ``STEM.safetensors`` written by :func:`save_model`, or a Lightning
             checkpoint (``.ckpt``) of :class:`diffgmm.training.module.DiffGMM`.
+        trust: packages whose classes the file may name beside this one's, e.g. ``("my_package",)``. They are imported,
+            with all that doing so runs.
 
     Raises:
-        ModelError: if a file is missing, is not a model, or does not fit this version.
+        ModelError: if a file is missing, is not a model, names code that is not trusted, or does not fit this version.
     """
     path = Path(path)
-    if path.suffix == ".ckpt":
-        description, state = _read_checkpoint(path)
-    else:
-        stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-        description, state = _read_stem(stem)
-    if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
-        raise ModelError(f"{path}: describes no model")
-    if description.get("format") != FORMAT:
-        raise ModelError(f"{path}: model format {description.get('format')!r}, this version reads {FORMAT}")
-    model: MixtureDenoiser = build(description["model"])
+    description, state = _read(path)
     try:
+        plans = _Plans(description["model"], trust)
+        skeleton = plans.skeleton()
+        if skeleton is not None:
+            _compare(skeleton.state_dict(), state)
+        model = plans.make()
+        if model.sample_rate != description["sample_rate"]:
+            raise ModelError(
+                f"sample_rate {description['sample_rate']}, but its parts have {model.sample_rate}"
+            )
+        _compare(model.state_dict(), state)
         model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: weights do not fit their description: {error}") from error
+    except (ModelError, RuntimeError) as error:
+        raise ModelError(f"{path}: {parts.brief(error, 400)}") from error
     return model.eval(), description
+
+
+def load_weights(path: str | Path, model: MixtureDenoiser) -> None:
+    """Give a model the weights of a file that was saved from one of the same description; no class is made.
+
+    Raises:
+        ModelError: if a file is missing, is not a model, or has other weights.
+    """
+    path = Path(path)
+    _, state = _read(path)
+    try:
+        _compare(model.state_dict(), state)
+    except ModelError as error:
+        raise ModelError(f"{path}: weights of another network than the one described: {error}") from error
+    model.load_state_dict(state)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Checked description and weights of a file."""
+    if path.suffix == ".ckpt":
+        return _read_checkpoint(path)
+    return _read_stem(path.with_suffix("") if path.suffix in (".json", ".safetensors") else path)
+
+
+def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    """Refuse weights that aren't exactly those of a model, by name, shape and kind of number."""
+    problems = []
+    if missing := [name for name in wanted if name not in state]:
+        problems.append(f"{len(missing)} missing ({missing[0]})")
+    if extra := [name for name in state if name not in wanted]:
+        problems.append(f"{len(extra)} too many ({parts.brief(extra[0], 60)})")
+    for name, tensor in wanted.items():
+        other = state.get(name)
+        if other is None:
+            continue
+        if other.shape != tensor.shape:
+            problems.append(f"{name} is {list(other.shape)} and not {list(tensor.shape)}")
+        elif other.is_floating_point() != tensor.is_floating_point() or other.is_complex():
+            problems.append(f"{name} is {other.dtype} and not {tensor.dtype}")
+        if len(problems) > 2:
+            break
+    if problems:
+        raise ModelError(f"weights do not fit their description: {'; '.join(problems)}")
 
 
 def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    weights, text = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
-    for file in (weights, text):
-        if not file.is_file():
-            raise ModelError(f"{file}: no such file (a model is NAME.safetensors with NAME.json beside it)")
+    weights = stem.with_name(stem.name + ".safetensors")
+    if not weights.is_file():
+        problem = "not a file" if weights.exists() else "no such file"
+        raise ModelError(f"{weights}: {problem} (a model is NAME.safetensors with NAME.json beside it)")
+    description = read_description(stem.with_name(stem.name + ".json"))
     try:
-        return json.loads(text.read_text(encoding="utf-8")), load_file(weights)
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
-        raise ModelError(f"{stem}: not a diffgmm model: {error}") from error
+        return description, load_file(weights)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(f"{path}: not a checkpoint that loads safely: {first}") from error
+    checkpoint = read_checkpoint(path)
     if "diffgmm" not in checkpoint:
         raise ModelError(f"{path}: a checkpoint, but not one of diffgmm's")
+    steps, tensors = checkpoint.get("global_step"), checkpoint.get("state_dict")
+    if not isinstance(tensors, dict) or not isinstance(steps, (int, NoneType)):
+        raise ModelError(f"{path}: a checkpoint without the state_dict and global_step of a training")
     prefix = "model."
-    state = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    return {**checkpoint["diffgmm"], "steps": checkpoint.get("global_step")}, state
+    state = {
+        name[len(prefix) :]: value
+        for name, value in tensors.items()
+        if isinstance(name, str) and name.startswith(prefix)
+    }
+    for name, value in state.items():
+        # A tensor may be a view that repeats one number a billion times, or have no memory at all.
+        plain = type(value) is Tensor and value.layout is torch.strided and value.device.type == "cpu"
+        if not plain or value.is_quantized or value.numel() * value.element_size() > path.stat().st_size:
+            raise ModelError(f"{path}: {parts.brief(name, 60)} is not a tensor of stored numbers")
+    description = checkpoint["diffgmm"]
+    return {**checked(description, path), "steps": steps}, state
+
+
+def read_checkpoint(path: Path) -> dict[Any, Any]:
+    """What a ``.ckpt`` file holds, tensors and plain values alone: no object in it is unpickled, no code runs.
+
+    Its tensors are read from the file when they are used.
+
+    Raises:
+        ModelError: there is no such file, it is damaged, or it holds anything else.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+        raise ModelError(f"{path}: not a checkpoint that loads safely: {parts.brief(error)}") from error
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ModelError(f"{path}: not a checkpoint that loads safely: its entries are compressed")
+    try:
+        # Mapped, a tensor can't reach beyond the file, whatever size it claims.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # what damaged bytes make the reader raise is not foreseeable
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: not a checkpoint that loads safely: {parts.brief(first)}") from error
+    if not isinstance(checkpoint, dict):
+        raise ModelError(f"{path}: holds {type(checkpoint).__name__}, not a checkpoint")
+    return checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +59,7 @@ class Denoiser(WindowModel):
         device: str | torch.device = "cpu",
         backend: str = "auto",
         threads: int | None = None,
+        trust: Collection[str] = (),
     ) -> Denoiser:
         """Load a shipped model by name, or a saved model or Lightning checkpoint by path.
 
@@ -69,6 +70,7 @@ class Denoiser(WindowModel):
                 ``onnxruntime``, ``openvino``, or ``auto``: onnxruntime on a CPU where it is installed and the model has
                 a graph, else PyTorch. Any other setting is PyTorch's, which is then loaded when it is needed.
             threads: of the other back ends; PyTorch's are set by ``torch.set_num_threads``.
+            trust: packages whose classes the file may name beside this one's; they are imported.
 
         Raises:
             ModelError: unknown name, missing or unusable file, or the back end asked for is not there.
@@ -79,12 +81,12 @@ class Denoiser(WindowModel):
             rows = open_backend(weights, backend, threads)
             if rows is not None:
                 description = read_description(path.with_suffix(".json"))
-                return cls(Later(path, description), description, rows=rows)
+                return cls(Later(path, description, trust), description, rows=rows)
         elif backend not in ("auto", "torch"):
             raise ModelError(f"back end {backend}: runs on the cpu, not on {device}")
         from diffgmm.inference.backends.torch import load
 
-        model, description, rows = load(path, device)
+        model, description, rows = load(path, device, trust)
         return cls(model, description, device=device, rows=rows)
 
     def denoise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import Estimate, Solver
 from diffgmm.diffusion.samplers import check_solver, grid_for
-from diffgmm.diffusion.saving import FORMAT, describe, load_model
+from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
 from diffgmm.networks import UNet
 from diffgmm.training.losses import LossInputs, WeightedLoss
 from diffgmm.training.noising import TimeLaw, TrainingStates
@@ -107,13 +107,7 @@ class DiffGMM(L.LightningModule):
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
         if weights is not None:
-            start, _ = load_model(weights)
-            try:
-                self.model.load_state_dict(start.state_dict())
-            except RuntimeError as error:
-                raise models.ModelError(
-                    f"{weights}: weights of another network than the one described"
-                ) from error
+            load_weights(weights, self.model)
         if channels_last and representation.dims == 2:
             self.model.network.to(memory_format=torch.channels_last)
         if compile_network:
@@ -154,10 +148,10 @@ class DiffGMM(L.LightningModule):
         return torch.initial_seed(), self.current_epoch, turn(self.trainer, batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Weighted loss of one batch; its parts are logged as ``train/NAME``."""
+        """Weighted loss of one batch, logged as ``train/loss``, its parts as ``train/loss/NAME``."""
         total, parts = self.training_loss(batch, *self.place(batch_idx))
         size = batch["noisy"].shape[0]
-        self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
+        self.log_dict({f"train/loss/{name}": value for name, value in parts.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         return total
 
@@ -166,7 +160,7 @@ class DiffGMM(L.LightningModule):
         return self._evaluate(batch, batch_idx, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As validation, logged as ``test/NAME``."""
+        """As validation, logged as ``test/loss`` and ``test/loss/NAME``."""
         return self._evaluate(batch, batch_idx, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
@@ -188,7 +182,7 @@ class DiffGMM(L.LightningModule):
         total, parts = self.loss(
             self.states.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
         )
-        named = {f"{stage}/{name}": value for name, value in parts.items()}
+        named = {f"{stage}/loss/{name}": value for name, value in parts.items()}
         # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
         weight: Any = float(len(new))
         self.log_dict(named, on_epoch=True, batch_size=weight, sync_dist=True)
@@ -240,20 +234,29 @@ class DiffGMM(L.LightningModule):
         checkpoint["diffgmm"] = self.description()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> DiffGMM:
+    def from_checkpoint(cls, path: str | Path, trust: Collection[str] = ()) -> DiffGMM:
         """Module rebuilt from a checkpoint's own description, ready for further training or evaluation.
+
+        Args:
+            path: of the checkpoint.
+            trust: packages whose classes it may name (:func:`diffgmm.diffusion.saving.load_model`).
 
         Raises:
             diffgmm.diffusion.model.ModelError: if the file is not a checkpoint of this class.
         """
-        loaded, description = load_model(path)
+        loaded, description = load_model(path, trust)
         # A temperature was fitted to these weights: further training makes it void.
         known = ("nfe", "estimate", "solver", "substeps", "grid_power")
-        sampler = {name: value for name, value in description["sampler"].items() if name in known}
-        return cls(
-            loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
-            **{**sampler, **description.get("states", {})},
-        )  # fmt: skip
+        sampler = {name: value for name, value in (description.get("sampler") or {}).items() if name in known}
+        try:
+            return cls(
+                loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
+                **{**sampler, **(description.get("states") or {})},
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise models.ModelError(
+                f"{path}: losses or states of no training of this version: {error}"
+            ) from error
 
 
 def check_rates(module: DiffGMM, data: Any) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from diffgmm.metrics import METRICS
 from diffgmm.utils.errors import UserError
 
 CONFIG, CURVES, RECORD = "config.yaml", "metrics.csv", "record.json"
+# What callbacks append to a metric's name.
+_PART_OF_A_METRIC = re.compile(r"_(improvement|valid|noisy|snr_below_0|snr_0_5|snr_5_10|snr_from_10)$")
 _FIRST = ("val/loss", "val/pesq_wb", "val/estoi", "val/si_sdr")
 
 
@@ -51,11 +54,17 @@ class Run:
 def rises(name: str) -> bool:
     """Whether more of a quantity is better: metrics know it of themselves, of anything else less is better.
 
-    >>> rises("val/pesq_wb"), rises("val/loss")
-    (True, False)
+    A metric's mean over some ratios goes with the metric, its improvement rises whatever the metric, and a loss falls
+    though it may have a metric's name.
+
+    >>> rises("val/si_sdr"), rises("val/loss/si_sdr"), rises("val/lsd"), rises("val/lsd_improvement")
+    (True, False, False, True)
     """
-    metric = METRICS.get(name.rpartition("/")[2])
-    return metric is not None and metric.higher_is_better
+    stage, _, last = name.rpartition("/")
+    if "loss" in stage.split("/"):
+        return False
+    metric = METRICS.get(_PART_OF_A_METRIC.sub("", last))
+    return metric is not None and (metric.higher_is_better or last.endswith(("_improvement", "_valid")))
 
 
 def find_runs(folders: Iterable[str | os.PathLike[str]]) -> list[Run]:

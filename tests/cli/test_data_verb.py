@@ -79,6 +79,11 @@ def test_the_tables_of_the_mini_corpus(look: Path, mini: Path) -> None:
     assert all(
         row["measured"] == part["clips"] for row, part in zip(report["levels"], report["parts"], strict=True)
     )
+    grades = {row["speaker"]: row for row in report["grades"]}
+    assert set(grades) == {row["speaker"] for row in report["speakers"]}
+    assert grades["allison"]["pause"] < -30.0 and grades["allison"]["clipped"] == 0.0
+    pauses = [row["pause"] for row in report["grades"] if row["pause"] is not None]
+    assert pauses == sorted(pauses, reverse=True) and "pauses, dB" in text
     assert report["mixtures"]["split"] == "train" and report["leaks"] is None
     quantiles = report["mixtures"]["snr"]["quantiles"]
     assert -5.1 < quantiles["p05"] < quantiles["p95"] < 20.1  # what Mixing draws by default

@@ -44,6 +44,24 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("val/si_sdr", "a"), ("val/loss/si_sdr", "b"), ("val/loss/snr", "b"), ("val/si_sdr_improvement", "a"),
+        ("val/si_sdr_snr_below_0", "a"), ("val/si_sdr_noisy", "a"), ("val/lsd", "b"), ("val/lsd_improvement", "a"),
+        ("val/pesq_wb_valid", "a"), ("val/mixture_nll", "b"),
+    ],
+)  # fmt: skip
+def test_the_best_run_is_the_one_with_more_of_a_score_or_less_of_a_loss(
+    name: str, better: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, value in (("a", 12.0), ("b", -3.0)):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "metrics.csv").write_text(f"step,{name}\n1,{value}\n2,{value}\n")
+    assert main(["runs", str(tmp_path), "--best", name]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / better)
+
+
 def test_runs_are_found_ordered_and_compared(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = find_runs(["runs"])
     assert [run.folder.parts[-2] for run in found] == ["b", "a"]  # by their start

@@ -62,9 +62,15 @@ def test_a_run_leaves_config_record_checkpoints_metrics_pictures_and_audio(home:
     assert set(record["data"]) == {"train/speech", "train/noise", "valid/speech", "valid/noise"}
     header, *rows = (run / "metrics.csv").read_text().splitlines()
     names = header.split(",")
-    assert {"train/nll", "val/nll", "val/pesq_wb", "val/stoi", "val/si_sdr"} <= set(names)
-    values = [row.split(",")[names.index("val/nll")] for row in rows]
+    assert {"train/loss/nll", "val/loss/nll", "val/pesq_wb", "val/stoi", "val/si_sdr"} <= set(names)
+    values = [row.split(",")[names.index("val/loss/nll")] for row in rows]
     assert len([v for v in values if v]) == 2  # two epochs of four steps
+    # The loss and the score of one name are two things: less of the one, more of the other.
+    loss, score = (
+        [float(v) for row in rows if (v := row.split(",")[names.index(name)])]
+        for name in ("val/loss/si_sdr", "val/si_sdr")
+    )
+    assert len(loss) == len(score) == 2 and loss != score
     assert list(run.rglob("*.png")) and list(run.rglob("*.wav"))
 
     model, description = load_model(last(run))  # loads with weights_only
@@ -198,7 +204,7 @@ def test_the_mini_experiment_learns(home: Path) -> None:
     assert main(["fit", "--config", str(CONFIG), "--trainer.enable_progress_bar=false"]) == 0
     (run,) = (home / "runs" / "mini").iterdir()
     header, *rows = (run / "metrics.csv").read_text().splitlines()
-    column = header.split(",").index("val/nll")
+    column = header.split(",").index("val/loss/nll")
     values = [float(v) for v in (row.split(",")[column] for row in rows) if v]
     assert values[-1] < values[0] - 0.2
 

@@ -1,9 +1,9 @@
-"""A model in a process of its own, started with its file, its settings as JSON and the number of threads."""
+"""A model in a process of its own, started with its file, settings, trusted packages (JSON) and threads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from diffgmm.evaluation.baselines.worker import Denoise, claim_stdout, serve
 def main(argv: list[str]) -> int:
     """Serve a model with the settings of a candidate."""
     replies = claim_stdout()
-    path, settings, threads = argv[0], json.loads(argv[1]), int(argv[2])
+    path, settings, trust, threads = argv[0], json.loads(argv[1]), json.loads(argv[2]), int(argv[3])
 
     def load() -> tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]:
         import torch
@@ -23,29 +23,32 @@ def main(argv: list[str]) -> int:
         from diffgmm.inference import Denoiser
 
         torch.set_num_threads(threads)
-        denoiser = Denoiser.from_pretrained(path, threads=threads)
+        denoiser = Denoiser.from_pretrained(path, threads=threads, trust=trust)
 
         def denoise(x: np.ndarray, rate: int) -> np.ndarray:
             return denoiser.denoise(x, rate, **settings)
 
         def count(x: np.ndarray, rate: int) -> dict[str, Any]:
-            plain = Denoiser(*load_model(path))  # PyTorch counts what it computes itself
+            plain = Denoiser(*load_model(path, trust))  # PyTorch counts what it computes itself
 
             def by_torch(x: np.ndarray, rate: int) -> np.ndarray:
                 return plain.denoise(x, rate, **settings)
 
-            return {"parameters": parameters(path), "macs_per_s": macs(by_torch, x, rate) * rate / len(x)}
+            return {
+                "parameters": parameters(path, trust),
+                "macs_per_s": macs(by_torch, x, rate) * rate / len(x),
+            }
 
         return denoise, count
 
     return serve(load, replies)
 
 
-def parameters(path: str) -> int:
+def parameters(path: str, trust: Sequence[str] = ()) -> int:
     """Numbers that were trained, as the file has them."""
     from diffgmm.diffusion.saving import load_model
 
-    return sum(one.numel() for one in load_model(path)[0].parameters())
+    return sum(one.numel() for one in load_model(path, trust)[0].parameters())
 
 
 def macs(denoise: Denoise, x: np.ndarray, rate: int) -> float:

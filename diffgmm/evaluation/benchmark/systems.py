@@ -64,7 +64,12 @@ class Candidate:
 
 
 def models(
-    names: Iterable[str], nfes: Sequence[int], estimates: Sequence[str], samples: int = 1, seed: int = 0
+    names: Iterable[str],
+    nfes: Sequence[int],
+    estimates: Sequence[str],
+    samples: int = 1,
+    seed: int = 0,
+    trust: Sequence[str] = (),
 ) -> list[Candidate]:
     """Every model with every setting.
 
@@ -74,6 +79,7 @@ def models(
         estimates: see :data:`diffgmm.diffusion.sampler_options.ESTIMATES`.
         samples: reverse runs that are averaged.
         seed: of the sampling noise.
+        trust: packages that models may name classes of.
 
     Raises:
         BenchmarkError: no such model, bad setting.
@@ -106,7 +112,14 @@ def models(
                     "code": code_version(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
-                argv = (sys.executable, "-c", _MODEL, str(path.resolve()), json.dumps(told))
+                argv = (
+                    sys.executable,
+                    "-c",
+                    _MODEL,
+                    str(path.resolve()),
+                    json.dumps(told),
+                    json.dumps(list(trust)),
+                )
                 found.append(Candidate(name, "model", {**told, "weights": weights[0]}, identity, argv))
     return found
 

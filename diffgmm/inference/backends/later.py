@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,30 @@ if TYPE_CHECKING:
 class Later:
     """Stands for the model of a file: what can be told from its description, and :meth:`load`.
 
+    Args:
+        path: of the file.
+        description: what is in it.
+        trust: see :func:`diffgmm.diffusion.saving.load_model`.
+
     Raises:
-        ModelError: the description lacks the sample rate.
+        ModelError: the description lacks the sample rate or has an unfit hop.
     """
 
-    def __init__(self, path: Path, description: dict[str, Any]) -> None:
-        self._path = path
+    def __init__(self, path: Path, description: dict[str, Any], trust: Collection[str] = ()) -> None:
+        self._path, self._trust = path, trust
         try:
             self.sample_rate = int(description["sample_rate"])
             told = description["model"]["init_args"]["representation"]["init_args"]
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: describes no model") from error
         self.representation = SimpleNamespace(hop=told["hop"]) if "hop" in told else SimpleNamespace()
+        hop = told.get("hop", 1)
+        if type(hop) is not int or not 1 <= hop <= self.sample_rate:
+            raise ModelError(f"{path}: hop must be a whole number of samples, got {hop!r:.40}")
 
     def load(self) -> nn.Module:
         """The model, ready for inference."""
         from diffgmm.diffusion.saving import load_model
         from diffgmm.networks import fused
 
-        return fused(load_model(self._path)[0])
+        return fused(load_model(self._path, self._trust)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from diffgmm.inference.backends import Rows
 from diffgmm.networks import fused
 
 
-def load(path: Path, device: str | torch.device) -> tuple[MixtureDenoiser, dict[str, Any], Rows | None]:
+def load(
+    path: Path, device: str | torch.device, trust: Collection[str] = ()
+) -> tuple[MixtureDenoiser, dict[str, Any], Rows | None]:
     """Model and description of a file, and what computes the default setting where the model has such a graph."""
-    model, description = load_model(path)
+    model, description = load_model(path, trust)
     try:
         rows: Rows | None = TorchRows(one_step(model), device)
     except UnsupportedModel:

@@ -1,0 +1,247 @@
+"""Classes that a model file may name, and the arguments that it may give them.
+
+A model file comes from anywhere, so nothing that it names is called because it can be found: a class is one of
+:data:`PARTS`, or of a package that the caller trusts, and its arguments are compared with its signature and with
+bounds before anything is made.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import importlib
+import inspect
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from torch import nn
+
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.pretrained import ModelError
+from diffgmm.diffusion.process import Blend, Bridge
+from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.networks import UNet
+from diffgmm.utils import renames
+
+PARTS: dict[str, tuple[type, ...]] = {
+    "representation": (Waveform, Complex, Magnitude),
+    "network": (UNet,),
+    "head": (MixtureHead,),
+    "process": (Blend, Bridge),
+}
+"""Classes by the argument of :class:`diffgmm.diffusion.model.MixtureDenoiser` that they are for."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "sample_rate": (1000, 768_000),
+    "n_fft": (2, 16384),
+    "hop": (1, 16384),
+    "alpha": (1e-3, 1.0),
+    "beta": (1e-6, 1e6),
+    "top_db": (1.0, 1000.0),
+    "channels": (1, 8192),
+    "strides": (1, 1024),
+    "features": (1, 8192),
+    "blocks": (0, 64),
+    "kernel": (1, 1023),
+    "dilations": (1, 4096),
+    "hidden": (1, 16384),
+    "bins": (1, 8193),
+    "embedding": (0, 8192),
+    "slope": (0.0, 1.0),
+    "input_layers": (0, 64),
+    "dropout": (0.0, 1.0),
+    "fine": (0, 8193),
+    "fine_channels": (1, 8192),
+    "fine_blocks": (0, 64),
+    "dual": (0, 64),
+    "dual_level": (0, 63),
+    "dual_hidden": (1, 8192),
+    "components": (1, 1024),
+    "min_scale": (1e-12, 1e6),
+    "initial_scale": (1e-12, 1e6),
+    "c": (1e-9, 1e6),
+}
+"""Smallest and largest number, or number in a list, by the name of an argument; wide, against sizes beyond any use."""
+
+LONGEST = 64
+"""Entries of a list in the arguments at most."""
+
+LARGEST = 2**28
+"""Values of one tensor, for a window of four seconds, at most: 1 GiB."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part before it is made: its class and the arguments, both checked."""
+
+    cls: type
+    args: dict[str, Any]
+    ours: bool
+
+    def make(self) -> Any:
+        """The object.
+
+        Raises:
+            ModelError: the arguments contradict each other.
+        """
+        try:
+            return self.cls(**self.args)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(f"{self.cls.__name__} can't be made as described: {brief(error)}") from error
+
+
+def class_path(cls: type) -> str:
+    """``MODULE.NAME`` of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def brief(value: object, length: int = 160) -> str:
+    """Any value as one short line for a message."""
+    text = " ".join((str(value) if isinstance(value, (str, BaseException)) else repr(value)).split())
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def plan(spec: Any, slot: str, trust: Collection[str] = ()) -> Plan:
+    """Read ``{"class_path", "init_args"}`` of a part without making anything.
+
+    Args:
+        spec: from a file.
+        slot: of :data:`PARTS`.
+        trust: top packages whose classes are imported, beside this one's.
+
+    Raises:
+        ModelError: no description of such a part, a class that may not be named, or arguments that it doesn't take.
+    """
+    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+        raise ModelError(f"the {slot} is not described by a class_path and init_args")
+    given = spec.get("init_args", {})
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+        raise ModelError(f"the {slot}'s init_args are not arguments by name")
+    path = renames.current(spec["class_path"])
+    ours = {class_path(cls): cls for cls in PARTS[slot]}
+    cls = ours.get(path) or _foreign(path, slot, trust)
+    _check(cls, given, bounded=path in ours)
+    return Plan(cls, dict(given), path in ours)
+
+
+def _foreign(path: str, slot: str, trust: Collection[str]) -> type:
+    """A class of another package, if that is trusted."""
+    known = ", ".join(cls.__name__ for cls in PARTS[slot])
+    package, _, rest = path.partition(".")
+    if package == "diffgmm" or not rest or not all(name.isidentifier() for name in path.split(".")):
+        raise ModelError(f"{brief(path, 80)!r} is not a {slot} that a model file may name ({known})")
+    if package not in trust:
+        raise ModelError(
+            f"the {slot} is {brief(path, 80)!r}, code of a package that did not come with diffgmm; if you trust it, "
+            f"type --trust {package} (in Python: trust=({package!r},))"
+        )
+    module, _, name = path.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ModelError(
+            f"the {slot} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
+        ) from error
+    base = {"representation": Representation, "process": object}.get(slot, nn.Module)
+    if not isinstance(cls, type) or not issubclass(cls, base):
+        raise ModelError(f"{path!r} is not a class of {slot}s: it must derive from {class_path(base)}")
+    return cls
+
+
+def _check(cls: type, given: Mapping[str, Any], bounded: bool) -> None:
+    """Refuse arguments that a class doesn't take, of other types, or out of bounds.
+
+    Raises:
+        ModelError: names the argument.
+    """
+    try:
+        inspect.signature(cls).bind(**given)
+    except TypeError as error:
+        raise ModelError(f"{cls.__name__} of this version: {brief(error)}") from error
+    hints = get_type_hints(inspect.unwrap(getattr(cls, "__init__")))  # noqa: B009 (a class, not an instance)
+    for name, value in given.items():
+        hint = hints.get(name, Any)
+        if not _fits(value, hint):
+            kind = getattr(hint, "__name__", str(hint).replace("collections.abc.", ""))
+            raise ModelError(f"{cls.__name__}: {name} must be {kind}, got {brief(value, 60)}")
+        low, high = BOUNDS.get(name, (-1e6, 1e6)) if bounded else (-math.inf, math.inf)
+        for number in _numbers(value):
+            if not low <= number <= high:
+                raise ModelError(
+                    f"{cls.__name__}: {name} must be {low:g} to {high:g}, got {brief(number, 60)}"
+                )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of an annotated type; ``True`` for annotations that only code can fill."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, choice) for choice in get_args(hint))
+    if origin is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if origin in (list, tuple, collections.abc.Sequence):
+        inner = get_args(hint)[0] if get_args(hint) else Any
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) <= LONGEST
+            and all(_fits(item, inner) for item in value)
+        )
+    if hint is float:
+        return type(value) in (int, float) and abs(value) <= 1e300
+    if hint in (int, bool, str, NoneType):
+        return type(value) is hint
+    return True
+
+
+def _numbers(value: Any) -> list[float]:
+    """The numbers in a value or list, not those that are truth values."""
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if type(value) in (int, float) else []
+
+
+def check_sizes(representation: Representation, network: Plan, head: Plan, seconds: float = 4.0) -> None:
+    """Refuse a U-Net whose largest tensor for one window would take more than :data:`LARGEST` values.
+
+    Its numbers may each be within bounds and multiply to more memory than there is.
+
+    Args:
+        representation: what gives the network its input.
+        network, head: plans; those of other packages are left to those who trust them.
+        seconds: of a window.
+
+    Raises:
+        ModelError: too large.
+    """
+    if not (network.ours and head.ours):
+        return
+    samples, channels = seconds * representation.sample_rate, representation.channels
+    hop, bins = getattr(representation, "hop", 1), getattr(representation, "bins", None)
+    axes = [samples] if bins is None else [float(bins), math.ceil(samples / hop) + 1.0]
+    args = {
+        name: parameter.default for name, parameter in inspect.signature(UNet).parameters.items()
+    } | network.args
+    heads = {
+        name: parameter.default for name, parameter in inspect.signature(MixtureHead).parameters.items()
+    } | head.args
+    strides = args["strides"]
+    if any(len(stride) != len(axes) for stride in strides) or len(strides) != len(args["channels"]):
+        return  # the constructors say so
+    totals = [math.prod(stride[axis] for stride in strides) for axis in range(len(axes))]
+    axes = [math.ceil(size / total) * total for size, total in zip(axes, totals, strict=True)]
+    positions = math.prod(axes)
+    widths = [args["features"], 2 * channels + 2, heads["components"] * (2 + channels)]
+    sizes = [max(widths) * positions, args["fine_channels"] * min(args["fine"], axes[0]) * axes[-1]]
+    for width, stride in zip(args["channels"], strides, strict=True):
+        sizes.append(width * (positions if args["input_layers"] else 1))
+        positions /= math.prod(stride)
+        sizes.append(width * positions)
+    if args["bottleneck"] == "attention":
+        sizes.append(4 * (axes[-1] / totals[-1]) ** 2)
+    if max(sizes) > LARGEST:
+        raise ModelError(
+            f"a window of {seconds:g} s would take tensors of {4 * max(sizes) / 2**30:.1f} GiB; at most "
+            f"{4 * LARGEST / 2**30:.0f} GiB is made for a file's model"
+        )
