@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from data_corpus import RATE, hiss, make_corpus, pools, voice
 
 from data_modules.errors import DataError
@@ -63,6 +64,21 @@ def test_missing_data_is_one_clear_line(tmp_path: Path, corpus: Path) -> None:
         with pytest.raises(DataError) as error:
             act()
         assert "\n" not in str(error.value)
+
+
+def test_an_mp3_of_varying_rate_without_an_index_trains_whole(tmp_path: Path) -> None:
+    sound = np.concatenate(
+        [np.zeros(RATE, np.float32), voice(1, 3.0), np.zeros(RATE, np.float32), hiss(1, 4.0)]
+    )
+    soundfile.write(tmp_path / "a.mp3", sound, RATE, format="MP3", bitrate_mode="VARIABLE")
+    data = (tmp_path / "a.mp3").read_bytes()
+    start = data.index(data[:2], data.index(b"Info") if b"Info" in data else data.index(b"Xing"))
+    (tmp_path / "a.mp3").write_bytes(data[start:])  # its first frame held the count of the others
+    pool = open_pool([Item("train", "speech", "a", str(tmp_path / "a.mp3"))], RATE, tmp_path / "cache")
+    assert not pool.skipped
+    assert pool.length[0] == pytest.approx(len(sound), abs=0.15 * RATE)
+    ends = np.sqrt(np.mean(np.square(pool.read(0)[-RATE:]))), np.sqrt(np.mean(np.square(sound[-RATE:])))
+    assert ends[0] == pytest.approx(ends[1], rel=0.2)
 
 
 def test_split_off_keeps_speakers_apart_and_stays_put(corpus: Path) -> None:
