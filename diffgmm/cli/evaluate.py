@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from diffgmm.cli.options import check_output_file
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.pairing import Pair, Pairing
@@ -151,21 +152,8 @@ def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path |
         raise UsageError(f"{found}: would hold both the summary and the results; choose another name")
     for path in (table, summary, found):
         if path is not None:
-            _check_output(path, args.overwrite)
+            check_output_file(path, args.overwrite)
     return table, summary, found
-
-
-def _check_output(path: Path, overwrite: bool) -> None:
-    from diffgmm.utils.errors import UsageError
-
-    if path.is_dir():
-        raise UsageError(f"{path}: is a directory, give a file name")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already; choose another name or add --overwrite")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder to write into")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path.parent}: cannot write into this folder")
 
 
 def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,3 +55,19 @@ def model_file(name: str) -> Path:
         return model_path(name)
     except ModelError as error:
         raise UsageError(str(error)) from error
+
+
+def check_output_file(path: Path, overwrite: bool) -> None:
+    """Find out before any work that a file can't be written.
+
+    Raises:
+        UsageError: it exists and is not to be replaced, is a folder, or its folder is missing or read-only.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a directory, give a file name")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path}: exists already; choose another name or add --overwrite")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder to write into")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path.parent}: cannot write into this folder")

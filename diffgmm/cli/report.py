@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+from diffgmm.cli.options import check_output_file
 
 HELP = "make one HTML page of benchmark, evaluation and training runs"
 _CODECS = ("auto", "flac", "ogg")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     text = Path(args.markdown) if args.markdown else None
     for path in (page, text):
         if path is not None:
-            _check(path, args.overwrite)
+            check_output_file(path, args.overwrite)
     if page is not None and text is not None and page.absolute() == text.absolute():
         raise UsageError(f"{page}: would hold both the page and the Markdown; choose another name")
     if page is not None:
@@ -61,17 +62,3 @@ def run(args: argparse.Namespace) -> int:
         render_markdown(args.runs, text, overwrite=args.overwrite)
         print(f"wrote {text}")
     return 0
-
-
-def _check(path: Path, overwrite: bool) -> None:
-    """Find out before any work that a file can't be written."""
-    from diffgmm.utils.errors import UsageError
-
-    if path.is_dir():
-        raise UsageError(f"{path}: is a directory, give a file name")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already; choose another name or add --overwrite")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder to write into")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path.parent}: cannot write into this folder")

@@ -1,4 +1,4 @@
-"""Audio blocks of any rate through a model of one rate: checks, resampling, and a gain for the band above the model's."""
+"""Audio blocks of any rate through a model of one rate: checks, resampling, and a gain for the band above its own."""
 
 from __future__ import annotations
 
