@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Literal, TypedDict
 
 Estimate = Literal["mean", "sample", "mode"]
@@ -26,6 +27,17 @@ class Sampling(TypedDict, total=False):
     temperature: float | None  # of the mixture's standard deviations
 
 
+def whole_number(name: str, value: Any, least: int) -> int:
+    """``value`` as an int.
+
+    Raises:
+        ValueError: it is no whole number from ``least`` on.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
 def resolved(defaults: Mapping[str, Any], given: Sampling) -> dict[str, Any]:
     """Options for the model: ``nfe``, ``estimate`` and ``samples`` always, the others where somebody set them.
 
@@ -43,14 +55,15 @@ def resolved(defaults: Mapping[str, Any], given: Sampling) -> dict[str, Any]:
     options |= {name: value for name, value in defaults.items() if name in Sampling.__annotations__}
     options |= {name: value for name, value in given.items() if value is not None}
     for name in ("nfe", "samples", "substeps"):
-        if options.get(name, 1) < 1:
-            raise ValueError(f"{name} must be at least 1, got {options[name]}")
+        if name in options:
+            options[name] = whole_number(name, options[name], 1)
     for name, known in (("estimate", ESTIMATES), ("solver", SOLVERS)):
         if name in options and options[name] not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {options[name]!r}")
     for name in ("grid_power", "temperature"):
-        if not options.get(name, 1.0) > 0:
-            raise ValueError(f"{name} must be above 0, got {options[name]}")
+        value = options.get(name, 1.0)
+        if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
+            raise ValueError(f"{name} must be a number above 0, got {value!r}")
     return options
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,34 +12,45 @@ import soxr
 from diffgmm.audio import fit_length
 from diffgmm.audio.buffer import Fifo
 from diffgmm.audio.stream_resampler import FirResampler
+from diffgmm.diffusion.sampler_options import whole_number
+
+MOST_CHANNELS = 8  # above it, an array with more rows than columns is taken for a transposed one
 
 
 def recording(x: Any) -> np.ndarray:
     """``x`` as an array.
 
     Raises:
-        ValueError: not float ``[channels, samples]`` or ``[samples]``.
+        ValueError: not float ``[channels, samples]`` or ``[samples]``, or transposed.
     """
     x = np.asarray(x)
     if x.ndim not in (1, 2) or not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"expected float [channels, samples] or [samples], got {x.dtype} {list(x.shape)}")
+    if x.ndim == 2 and x.shape[0] > max(x.shape[1], MOST_CHANNELS) and x.shape[1]:
+        raise ValueError(
+            f"expected [channels, samples], got {list(x.shape)}, probably [samples, channels]: transpose it (x.T)"
+        )
     return x
 
 
 def check_settings(sample_rate: int, channels: int, strength: float) -> None:
     """Raise ``ValueError`` for a rate, a number of channels or a strength that can't be."""
-    if not 0.0 <= strength <= 1.0:
-        raise ValueError(f"strength must be in 0..1, got {strength}")
-    if sample_rate <= 0 or channels <= 0:
-        raise ValueError(f"need rate > 0 and channels > 0, got {sample_rate} and {channels}")
+    if isinstance(strength, bool) or not (isinstance(strength, Real) and 0.0 <= strength <= 1.0):
+        raise ValueError(f"strength must be in 0..1, got {strength!r}")
+    whole_number("channels", channels, 1)
+    whole_number("sample_rate", sample_rate, 1)
 
 
 def checked(block: np.ndarray, channels: int) -> np.ndarray:
     """``block`` as float32.
 
     Raises:
-        ValueError: not ``[channels, n]``, or NaN or Inf in it.
+        ValueError: not float ``[channels, n]``, or NaN or Inf in it.
     """
+    if not np.issubdtype(block.dtype, np.floating):
+        raise ValueError(
+            f"expected float samples in -1..1, got {block.dtype}; divide integers by their full scale"
+        )
     if block.ndim != 2 or block.shape[0] != channels:
         raise ValueError(f"expected blocks of [{channels}, samples], got {list(block.shape)}")
     if not np.isfinite(block).all():

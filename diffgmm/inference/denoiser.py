@@ -17,6 +17,7 @@ from diffgmm.diffusion.pretrained import (
     model_path,
     read_description,
 )
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.inference.any_rate import ThroughRate, check_settings, checked, mixed_back, recording
 from diffgmm.inference.backends import open_backend
 from diffgmm.inference.backends.later import Later
@@ -225,8 +226,7 @@ class Denoiser(WindowModel):
             ValueError: as :meth:`denoise`, ``n`` below 1, or a mixture that was trained by no likelihood.
         """
         check_likelihood(self.description)
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
         given: Sampling = {"nfe": 4, **sampling}
         given["estimate"], given["samples"] = "sample", 1
         return np.stack([self.denoise(x, sample_rate, seed=seed + i, **given) for i in range(n)])

@@ -29,6 +29,7 @@ CONTEXT_SECONDS = 1.5  # what a window has heard before the part that is kept
 STEP_SECONDS = 0.1
 AHEAD_SECONDS = 0.14  # what it hears after that part: the U-Net sees about as far in time
 FADE_SECONDS = 0.01
+_ENDED = "the stream has ended with flush(); make a new StreamingDenoiser for the next one"
 
 
 def window_sizes(sample_rate: int, hop: int) -> dict[str, int]:
@@ -157,6 +158,7 @@ class StreamingDenoiser:
         self._ready = Fifo(channels)
         self._ready.push(np.zeros((channels, self.latency), np.float32))
         self._heard = self._given = 0
+        self._flat, self._ended = False, False
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Feed ``[channels, n]`` (or ``[n]``) in [-1, 1]; returns as much, :attr:`latency` samples late.
@@ -164,8 +166,11 @@ class StreamingDenoiser:
         The first :attr:`latency` samples that come out are zeros.
 
         Raises:
-            ValueError: another shape, or NaN or Inf in it.
+            ValueError: another shape, or NaN or Inf in it; the stream has ended.
         """
+        if self._ended:
+            raise ValueError(_ENDED)
+        self._flat = np.ndim(block) == 1
         x = checked(np.atleast_2d(np.asarray(block)), self._channels)
         for noisy, clean in self._path.push(x):
             self._ready.push(mixed_back(noisy, clean, self._strength))
@@ -173,10 +178,20 @@ class StreamingDenoiser:
         return self._take(x.shape[1]).reshape(np.shape(block))
 
     def flush(self) -> np.ndarray:
-        """The last :attr:`latency` samples, ``[channels, latency]``, after the last block. Ends the stream."""
+        """The last :attr:`latency` samples, ``[channels, latency]``, after the last block. Ends the stream.
+
+        They have the number of dimensions of the last block: ``[latency]`` if that was ``[n]``.
+
+        Raises:
+            ValueError: the stream has ended already.
+        """
+        if self._ended:
+            raise ValueError(_ENDED)
+        self._ended = True
         for noisy, clean in self._path.finish():
             self._ready.push(mixed_back(noisy, clean, self._strength))
-        return self._take(self._heard + self.latency - self._given)
+        rest = self._take(self._heard + self.latency - self._given)
+        return rest[0] if self._flat else rest
 
     def _take(self, samples: int) -> np.ndarray:
         if self._ready.end < self._given + samples:

@@ -13,6 +13,7 @@ from diffgmm.audio.buffer import Fifo
 from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
 from diffgmm.diffusion.pretrained import check_likelihood
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.inference.any_rate import ThroughRate, checked, mixed_back
 from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
 from diffgmm.inference.window_grid import Enhance
@@ -43,7 +44,8 @@ class UncertainStream:
         seed: int = 0,
         bins_seconds: float = 0.0,
     ) -> None:
-        self._denoiser, self._options, self._seed = denoiser, options, seed
+        self._denoiser, self._options = denoiser, options
+        self._seed = whole_number("seed", seed, 0)
         model: Any = denoiser.model
         if not hasattr(model, "representation") or not hasattr(model, "head"):
             raise ValueError(f"{type(model).__name__} gives no mixture, so nothing tells how sure it is")

@@ -159,8 +159,10 @@ class FrameMerger:
 
 def _between(frames: Fifo, whole: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Values at ``whole + part`` of a sequence that ends with its last value for ever."""
-    if not len(whole):
-        return np.zeros((len(frames.view(0, 0)), 0))
+    if (
+        not len(whole) or frames.end == 0
+    ):  # a sound too short to leave a sample at the model's rate has no frame
+        return np.zeros((len(frames.view(0, 0)), len(whole)))
     frames.forget(min(int(whole[0]), frames.end - 1))
     values, last = frames.view(frames.start, frames.end), frames.end - 1
     low, high = (values[:, np.minimum(at, last) - frames.start] for at in (whole, whole + 1))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from diffgmm.diffusion.pretrained import ModelError
-from diffgmm.diffusion.sampler_options import Sampling, is_random, resolved
+from diffgmm.diffusion.sampler_options import Sampling, is_random, resolved, whole_number
 from diffgmm.inference.backends import Rows, is_default
 from diffgmm.inference.backends.later import Later
 from diffgmm.inference.window_grid import Enhance, WindowGrid
@@ -126,8 +126,7 @@ class WindowModel:
     def enhancer(self, *, seed: int = 0, **sampling: Unpack[Sampling]) -> Enhance:
         """The model as a function of windows (``Enhance`` of the window grid); arguments as in :meth:`denoise`."""
         options = self.options(**sampling)
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
+        seed = whole_number("seed", seed, 0)
         return lambda rows, keys: self.run(rows, keys, options, seed)
 
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
