@@ -228,7 +228,10 @@ def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, 
     if not open_end and end > size:  # cut, or from a pipe: libsndfile reads what is there and tells the rest
         return size, False
     if not open_end and data.size > family.skip:
-        if any(_plausible(view, end + odd, family) for odd in range(max(4, family.align))):
+        padding = range(max(4, family.align))
+        if size - end < max(2, family.align) or any(
+            size - end - odd > 1 and _plausible(view, end + odd, family) for odd in padding
+        ):
             return end, False
         for wrapped in range(end + _4GIB, size + 1, _4GIB):
             if _plausible(view, wrapped, family):

@@ -134,7 +134,7 @@ def test_live_sound_from_the_graph_alone(stem: Path, pair: tuple[np.ndarray, np.
     )
     x = np.resize(pair[1], 4 * 16000)
     stream = StreamingDenoiser(Denoiser.from_pretrained(stem.with_suffix(".json")), 16000)
-    wanted = np.concatenate([stream.process(x), stream.flush()[0]])[stream.latency :]
+    wanted = np.concatenate([stream.process(x), stream.flush()])[stream.latency :]
     sizes = names["sizes"]
     found = np.concatenate(list(names["live"](x[i : i + 1000] for i in range(0, len(x), 1000))))
     start = sizes["context"] + sizes["step"]  # from here on every window is whole

@@ -43,6 +43,8 @@ def test_pieces_grid_and_one_full_pass(record_property: pytest.FixtureRequest) -
     assert in_pieces < -60
     assert single < -10  # the recurrence has heard more in one pass; no seam is test_inference's business
     jumps = np.abs(np.diff(whole - one))[0]
-    for seam in (k * 55845 + i for k in range(1, 6) for i in (0, 8155)):  # where fades begin and end
-        around = np.r_[jumps[seam - 200 : seam - 2], jumps[seam + 2 : seam + 200]]
-        assert jumps[seam - 2 : seam + 2].max() <= around.max()
+    seams = [k * 55845 + i for k in range(1, 6) for i in (0, 8155)]  # where fades begin and end
+    around = [np.r_[jumps[seam - 200 : seam - 2], jumps[seam + 2 : seam + 200]].max() for seam in seams]
+    # A seam would stand out at every edge; by chance alone 1 of 100 edges has the largest step of its surroundings.
+    higher = [jumps[seam - 2 : seam + 2].max() > most for seam, most in zip(seams, around, strict=True)]
+    assert sum(higher) <= 1
