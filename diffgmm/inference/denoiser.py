@@ -82,7 +82,13 @@ class Denoiser(WindowModel):
             rows = open_backend(weights, backend, threads)
             if rows is not None:
                 description = read_description(path.with_suffix(".json"))
-                return cls(Later(path, description, trust), description, rows=rows)
+                later = Later(path, description, trust)
+                graph_rate = getattr(rows, "sample_rate", None)
+                if graph_rate not in (None, str(later.sample_rate)):
+                    raise ModelError(
+                        f"{path}: has {later.sample_rate} Hz, the graph beside it {graph_rate:.20} Hz"
+                    )
+                return cls(later, description, rows=rows)
         elif backend not in ("auto", "torch"):
             raise ModelError(f"back end {backend}: runs on the cpu, not on {device}")
         from diffgmm.inference.backends.torch import load

@@ -57,8 +57,10 @@ def open_backend(weights: Path, backend: str = "auto", threads: int | None = Non
 
 def _open(name: str, graph: Path, weights: Path, threads: int | None) -> Rows | None:
     """The graph in a runtime, if it was made for these weights."""
+    from diffgmm.inference.backends.external import check_external
     from diffgmm.utils.files import sha256_of
 
+    check_external(graph, weights)
     if name == "onnxruntime":
         from diffgmm.inference.backends.onnx import OnnxRuntime
 

@@ -29,13 +29,17 @@ class Later:
         self._path, self._trust = path, trust
         try:
             self.sample_rate = int(description["sample_rate"])
-            told = description["model"]["init_args"]["representation"]["init_args"]
+            told = dict(description["model"]["init_args"]["representation"]["init_args"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: describes no model") from error
         self.representation = SimpleNamespace(hop=told["hop"]) if "hop" in told else SimpleNamespace()
         hop = told.get("hop", 1)
         if type(hop) is not int or not 1 <= hop <= self.sample_rate:
             raise ModelError(f"{path}: hop must be a whole number of samples, got {hop!r:.40}")
+        if told.get("sample_rate", self.sample_rate) != self.sample_rate:
+            raise ModelError(
+                f"{path}: sample_rate {self.sample_rate}, but its parts have {told['sample_rate']!r:.40}"
+            )
 
     def load(self) -> nn.Module:
         """The model, ready for inference."""

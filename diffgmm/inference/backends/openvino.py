@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.utils.cores import thread_count
 
 
@@ -21,7 +22,11 @@ class OpenVino:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(str(graph))
+        try:
+            model = core.read_model(str(graph))
+        except RuntimeError as error:
+            problem = " ".join(str(error).split())[:160]
+            raise ModelError(f"{graph}: openvino can't use this graph: {problem}") from error
         info = model.get_rt_info()
         facts = dict(info).get("framework", {})
         self.weights_sha256 = facts["weights_sha256"].value if "weights_sha256" in facts else None
