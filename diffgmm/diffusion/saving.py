@@ -165,6 +165,21 @@ def load_weights(path: str | Path, model: MixtureDenoiser) -> None:
     model.load_state_dict(state)
 
 
+def check_checkpoint(path: str | Path, model: MixtureDenoiser) -> dict[str, Any]:
+    """What a checkpoint holds, if a model of this description can go on from it.
+
+    Raises:
+        ModelError: it is missing, damaged, not one of this project, or of another model.
+    """
+    path = Path(path)
+    _, state = _read_checkpoint(path)
+    try:
+        _compare(model.state_dict(), state)
+    except ModelError as error:
+        raise ModelError(f"{path}: a checkpoint of another model than the one described: {error}") from error
+    return read_checkpoint(path)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Checked description and weights of a file."""
     if path.suffix == ".ckpt":

@@ -15,6 +15,7 @@ import yaml
 from jsonargparse import get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from diffgmm.training import resume
 from diffgmm.training.callbacks.averaging import Constants, RunningMeans
@@ -40,6 +41,9 @@ _ALWAYS: dict[str, type[L.Callback]] = {
 }
 
 
+_KNOWN_PACKAGES = ("diffgmm", "data_modules", "torch", "lightning")
+
+
 class _Cli(LightningCLI):
     """Always keeps a record of the run and what it takes to go on; reports contradictions before anything starts."""
 
@@ -58,6 +62,12 @@ class _Cli(LightningCLI):
         trainer: L.Trainer = super()._instantiate_trainer(config, callbacks)
         return trainer
 
+    def _parse_ckpt_path(self) -> None:
+        """Leave checkpoints alone until :func:`diffgmm.training.resume.check` has looked at them.
+
+        Lightning would take hyper-parameters out of the file here; these checkpoints hold none.
+        """
+
     def before_fit(self) -> None:
         """Find out where to go on from, and open the run's metrics without deleting what they hold."""
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
@@ -66,7 +76,27 @@ class _Cli(LightningCLI):
             self.config_init["fit"]["ckpt_path"] = None if found is None else str(found)
             if found is not None:
                 resume.enter(self.trainer, found)
+        else:
+            resume.check(self.config_init["fit"].get("ckpt_path"), self.model, training=True)
         MetricsFile.prepare(self.trainer)
+
+    def before_validate(self) -> None:
+        """Refuse a checkpoint that can't be used."""
+        resume.check(self.config_init["validate"].get("ckpt_path"), self.model)
+
+    def before_test(self) -> None:
+        """Refuse a checkpoint that can't be used."""
+        resume.check(self.config_init["test"].get("ckpt_path"), self.model)
+
+    def before_predict(self) -> None:
+        """Refuse a checkpoint that can't be used."""
+        resume.check(self.config_init["predict"].get("ckpt_path"), self.model)
+
+    def before_instantiate_classes(self) -> None:
+        """Name what a configuration imports that did not come with this project."""
+        config = yaml.safe_load(self._parser(self.subcommand).dump(self.config[self.subcommand]))
+        if foreign := sorted(_foreign_classes(config)):
+            resume.say(f"this configuration runs code of other packages: {', '.join(foreign)}")
 
     def instantiate_classes(self) -> None:
         try:
@@ -77,6 +107,25 @@ class _Cli(LightningCLI):
             if type(error) in (ValueError, TypeError):
                 raise UsageError(f"configuration: {error}") from error
             raise
+
+
+def _foreign_classes(config: Any) -> set[str]:
+    """Class paths in a configuration from outside this project and the libraries that it is built on."""
+    if isinstance(config, list):
+        return {path for item in config for path in _foreign_classes(item)}
+    if not isinstance(config, dict):
+        return set()
+    path = config.get("class_path")
+    foreign = isinstance(path, str) and path.partition(".")[0] not in _KNOWN_PACKAGES
+    return ({str(path)} if foreign else set()) | {
+        p for item in config.values() for p in _foreign_classes(item)
+    }
+
+
+def _brief(error: Exception) -> str:
+    """The start of a message that may list every class that there is."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else f"{text[:397]}..."
 
 
 def _configurations(argv: list[str]) -> list[str]:
@@ -109,9 +158,11 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             save_config_callback=ConfigFile,
             # A run that is continued has its configuration in its folder already; others get a folder of their own.
             save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
-            parser_kwargs={"exit_on_error": False},
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_brief(error)) from error
+    except MisconfigurationException as error:  # what Lightning makes of devices, strategies and precisions
+        raise UsageError(f"configuration: {_brief(error)}") from error
     return 0

@@ -10,9 +10,53 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import lightning as L
 
+    from diffgmm.training.module import DiffGMM
+
 AUTO = "auto"
 #: Settings of the data that say how fast it comes, not what it is.
 _FREE = ("num_workers", "start_method", "cache")
+
+
+def check(ckpt_path: str | None, module: DiffGMM, training: bool = False) -> None:
+    """Refuse a checkpoint that the run can't use, before anything starts.
+
+    Args:
+        ckpt_path: as given; folders of shards, and ``best``, ``hpc`` and ``registry:``, are left to Lightning.
+        module: what is to go on from it.
+        training: whether the optimizer goes on, too.
+
+    Raises:
+        ModelError: the file is missing, damaged, not one of this project, or of another model.
+        UsageError: ``last``, which knows no folder here; or an optimizer of other settings than the checkpoint's, which
+            Lightning would put aside without a word.
+    """
+    from diffgmm.diffusion.saving import check_checkpoint
+    from diffgmm.utils.errors import UsageError
+
+    if ckpt_path == "last":
+        more = "; auto goes on with the newest run of this configuration" if training else ""
+        raise UsageError(f"--ckpt_path last: give the file, RUN/checkpoints/last.ckpt{more}")
+    if ckpt_path in (None, AUTO, "best", "hpc") or str(ckpt_path).startswith("registry"):
+        return
+    if Path(str(ckpt_path)).is_dir():
+        return
+    checkpoint = check_checkpoint(str(ckpt_path), module.model)
+    if not training:
+        return
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    states = checkpoint.get("optimizer_states") or [{}]
+    for wanted, kept in zip(optimizer.param_groups, states[0].get("param_groups") or [], strict=False):
+        # Under a schedule `lr` moves, and `initial_lr` is what was set.
+        names = [name for name in wanted if name in kept and name not in ("params", "lr")]
+        names += ["lr"] if "initial_lr" not in wanted and "initial_lr" not in kept else []
+        for name in names:
+            if isinstance(wanted[name], (int, float)) and wanted[name] != kept[name]:
+                label = "lr" if name == "initial_lr" else name
+                raise UsageError(
+                    f"{ckpt_path} was trained with {label} {kept[name]} and goes on with it, the configuration says "
+                    f"{wanted[name]}: set it to {kept[name]}, or train anew from --model.weights {ckpt_path}"
+                )
 
 
 def essence(config: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +81,8 @@ def _differs(folder: Path, wanted: dict[str, Any]) -> bool:
         return file.is_file()  # unreadable; without any the folder was chosen by whoever runs this
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line on stderr, in the first process alone."""
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
     if getattr(rank_zero_only, "rank", 0) == 0:
@@ -64,14 +109,14 @@ def find(trainer: L.Trainer, config: dict[str, Any]) -> Path | None:
     wanted = essence(config)
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         if _differs(path.parent.parent, wanted):
-            _say(f"{path}: of another configuration, not continued")
+            say(f"{path}: of another configuration, not continued")
         elif not (path.is_dir() or is_whole(path)):  # a folder: shards, one a process
-            _say(f"{path}: damaged, not continued")
+            say(f"{path}: damaged, not continued")
         else:
-            _say(f"continuing from {path}")
+            say(f"continuing from {path}")
             return path
     places = ", ".join(str(root) for root in sorted(roots))
-    _say(f"no checkpoint of this configuration in {places}: starting from the beginning")
+    say(f"no checkpoint of this configuration in {places}: starting from the beginning")
     return None
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from diffgmm.training.callbacks.checkpoints import LastCheckpoint
 
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,12 +43,12 @@ def _started_by_rank_zero(trainer: L.Trainer) -> bool:
 
 
 class Preemption(L.Callback):
-    """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM or SIGUSR1 comes in.
+    """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM, SIGUSR1 or Ctrl-C comes in.
 
     Clusters send them before they take a machine away: SLURM as told by ``--signal`` (SIGUSR1; the job is then
     requeued), Kubernetes SIGTERM. One process getting the signal is enough; all agree at the end of a step and leave
-    with the exit code 128 + signal (143, 138), which Kubeflow takes as a reason to start again. A second signal ends at
-    once.
+    with the exit code 128 + signal (143, 138, 130), which Kubeflow takes as a reason to start again. A second signal
+    ends at once.
 
     Also ends all processes that Lightning started when one of them fails or dies, also the first.
 
@@ -69,9 +69,13 @@ class Preemption(L.Callback):
         if self._received:
             sys.exit(128 + number)
         self._received = number
+        if number == signal.SIGINT:
+            os.write(2, b"\ndiffgmm: saving at the end of this step; Ctrl-C again leaves at once\n")
 
     def _install(self) -> None:
         for number in _SIGNALS:
+            if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started in the background: Ctrl-C is for another program
             with contextlib.suppress(ValueError):  # not the main thread: whoever called us deals with signals
                 before = signal.signal(number, self._note)
                 self._before.setdefault(number, before)
