@@ -18,7 +18,7 @@ from diffgmm.inference.any_rate import (
     mixed_back,
 )
 from diffgmm.inference.denoiser import Denoiser
-from diffgmm.inference.window_grid import Enhance
+from diffgmm.inference.window_grid import Enhance, Prepare, as_recorded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -57,6 +57,7 @@ class TrailingGrid:
         context, step, ahead, fade: samples; ``fade <= ahead``.
         shortest: samples below which a window is mirrored before the model sees it.
         align: hop of the model's frames in samples: context and step are rounded up to multiples of it.
+        prepare: applied to every window, each row by itself.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TrailingGrid:
         fade: int,
         shortest: int,
         align: int = 1,
+        prepare: Prepare = as_recorded,
     ) -> None:
         if not (context > 0 and step > 0 and 0 <= fade <= min(ahead, step)):
             raise ValueError(
@@ -76,6 +78,7 @@ class TrailingGrid:
                 f"got {context}, {step}, {fade}, {ahead}"
             )
         self._enhance, self._channels, self._shortest = enhance, channels, shortest
+        self._prepare = prepare
         self._context, self.step = (n + -n % align for n in (context, step))
         self._ahead, self._fade = ahead, fade
         self._rise = (np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / max(1, fade)) ** 2).astype(np.float32)
@@ -103,7 +106,9 @@ class TrailingGrid:
         first = max(0, start - self._context)
         x = self._input.view(first, heard)
         missing = max(0, self._shortest - x.shape[1])
-        padded = np.pad(x, [(0, 0), (0, missing)], mode="reflect" if x.shape[1] > 1 else "edge")
+        padded = np.pad(
+            self._prepare(x), [(0, 0), (0, missing)], mode="reflect" if x.shape[1] > 1 else "edge"
+        )
         keys = [(channel, first) for channel in range(self._channels)]
         y = self._enhance(padded, keys)[:, start - first : x.shape[1]].copy()
         if self._tail is not None:
@@ -147,7 +152,9 @@ class StreamingDenoiser:
         rate = denoiser.sample_rate
         sizes = window_sizes(rate, denoiser.align)
         enhance = denoiser.enhancer(seed=seed, **sampling)
-        grid = TrailingGrid(enhance, channels, **sizes, shortest=rate, align=denoiser.align)
+        grid = TrailingGrid(
+            enhance, channels, **sizes, shortest=rate, align=denoiser.align, prepare=denoiser.prepare
+        )
         seconds = grid.delay / rate
         if sample_rate != rate:
             delays = FirResampler(sample_rate, rate, 1).delay + FirResampler(rate, sample_rate, 1).delay

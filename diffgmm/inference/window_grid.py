@@ -15,6 +15,14 @@ from diffgmm.audio.buffer import Fifo
 Enhance = Callable[[np.ndarray, "list[tuple[int, int]]"], np.ndarray]
 """``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, first sample) of a row."""
 
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""``prepare(rows [B, T])`` gives ``[B, T]``: windows as recorded, made fit for the model before they are mirrored."""
+
+
+def as_recorded(rows: np.ndarray) -> np.ndarray:
+    """The :data:`Prepare` that changes nothing."""
+    return rows
+
 
 class WindowGrid:
     """Runs a model over overlapping windows at fixed positions and cross-fades them.
@@ -31,6 +39,7 @@ class WindowGrid:
         batch: rows (channels x windows) given to the model at once.
         align: hop of the model's frames in samples. Windows that start on it have their frames where a single
             pass over everything has them, so windows that overlap see the same frames.
+        prepare: applied to every window, each row by itself.
     """
 
     def __init__(
@@ -42,11 +51,13 @@ class WindowGrid:
         shortest: int,
         batch: int = 4,
         align: int = 1,
+        prepare: Prepare = as_recorded,
     ) -> None:
         overlap += (window - overlap) % align
         if not 0 < 2 * overlap <= window:
             raise ValueError(f"overlap must be in 1..{window // 2} for a window of {window}, got {overlap}")
         self._enhance, self._channels, self._batch = enhance, channels, batch
+        self._prepare = prepare
         self._window, self.overlap, self._hop = window, overlap, window - overlap
         self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
         # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
@@ -70,7 +81,8 @@ class WindowGrid:
             return
         if total <= self._window and self._next == 0:
             x = self._input.view(0, total)
-            y = self._rows(np.pad(x, [(0, 0), (0, max(0, self._shortest - total))], mode="reflect"), [0])
+            padding = [(0, 0), (0, max(0, self._shortest - total))]
+            y = self._rows(np.pad(self._prepare(x), padding, mode="reflect"), [0])
             yield x, y[:, :total]
             return
         for k in range(self._next, (total - self._window) // self._hop + 1):
@@ -79,7 +91,7 @@ class WindowGrid:
         done = self._next * self._hop  # settled so far; the last window's tail reaches one overlap further
         if total > done + self.overlap:
             start = (total - self._window) // self._align * self._align
-            y = self._rows(self._input.view(start, total), [start])
+            y = self._rows(self._prepare(self._input.view(start, total)), [start])
             yield self._settled(self._next, y[:, done - total :], total)
         elif self._tail is not None:
             yield self._input.view(done, total), self._tail
@@ -96,7 +108,9 @@ class WindowGrid:
         """Model output ``[windows, channels, window]`` of these windows."""
         views = [self._input.view(k * self._hop, k * self._hop + self._window) for k in indices]
         starts = [k * self._hop for k in indices]
-        return self._rows(np.concatenate(views), starts).reshape(len(indices), self._channels, -1)
+        return self._rows(self._prepare(np.concatenate(views)), starts).reshape(
+            len(indices), self._channels, -1
+        )
 
     def _rows(self, rows: np.ndarray, starts: list[int]) -> np.ndarray:
         """Model output of rows ``[windows * channels, n]``, at most ``batch`` of them at once."""

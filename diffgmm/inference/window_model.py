@@ -13,6 +13,7 @@ from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.sampler_options import Sampling, is_random, resolved, whole_number
 from diffgmm.inference.backends import Rows, is_default
 from diffgmm.inference.backends.later import Later
+from diffgmm.inference.drift import without_drift
 from diffgmm.inference.window_grid import Enhance, WindowGrid
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
@@ -132,7 +133,13 @@ class WindowModel:
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
         """The fixed grid of windows, running ``enhance``."""
         shortest = round(SHORTEST_SECONDS * self.sample_rate)
-        return WindowGrid(enhance, channels, self._window, self._overlap, shortest, self._rows, self.align)
+        return WindowGrid(
+            enhance, channels, self._window, self._overlap, shortest, self._rows, self.align, self.prepare
+        )
+
+    def prepare(self, rows: np.ndarray) -> np.ndarray:
+        """Windows ``[B, T]`` as the model is to see them: without an offset (``Prepare`` of the window grid)."""
+        return without_drift(rows, self.sample_rate)
 
     def run(
         self,
