@@ -25,6 +25,14 @@ class ModelError(UserError):
 _LIKELIHOODS = {"nll", "elbo"}  # losses that make a mixture's widths mean something
 
 
+def _likelihood(name: str, loss: Any) -> bool:
+    """Whether a loss as described is a likelihood with a weight; one with settings goes by its class."""
+    if isinstance(loss, Mapping):
+        kind = str(loss.get("class_path", "")).rpartition(".")[2].lower()
+        return kind in _LIKELIHOODS and bool((loss.get("init_args") or {}).get("weight", 1.0))
+    return name in _LIKELIHOODS and bool(loss)
+
+
 def check_likelihood(description: Mapping[str, Any]) -> None:
     """Refuse a model whose mixture was trained by no likelihood: how wide it is then tells nothing.
 
@@ -37,7 +45,7 @@ def check_likelihood(description: Mapping[str, Any]) -> None:
     losses = description.get("losses") or description.get("card", {}).get("losses")
     if not losses or not isinstance(losses, Mapping):
         return
-    if not _LIKELIHOODS & {name for name, weight in losses.items() if weight}:
+    if not any(_likelihood(name, loss) for name, loss in losses.items()):
         raise ModelError(
             f"the model was trained without a likelihood (losses: {', '.join(losses)}), so its mixture does not tell "
             "how sure it is; train with a weight on nll or elbo, or leave out the uncertainty"

@@ -1,19 +1,32 @@
-"""Training losses: what they look at, and one function each, chosen and weighted by name in the configuration."""
+"""Training losses: what they look at, one class each, and their weighted sum.
+
+A configuration names built-in losses with a number, their weight, or any loss by its class path:
+
+    losses:
+      nll: 0.1
+      spectrum: {class_path: diffgmm.training.losses.Spectrum, init_args: {weight: 30.0, exponent: 0.5}}
+      mine: {class_path: my_package.losses.Sharpness, init_args: {weight: 0.2}}
+"""
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from diffgmm.diffusion import parts
 from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Context, Representation
-from diffgmm.training.perceptual import Dnsmos, perceptual_pesq
+from diffgmm.training import perceptual
 
 
 @dataclass
@@ -43,13 +56,18 @@ class LossInputs:
         return self.mixture.mean()
 
     @cached_property
-    def estimate_wave(self) -> Tensor:
-        """Clean speech that taking off the expected noise leaves, ``[B, 1, T]``."""
+    def estimate(self) -> Tensor:
+        """Clean speech that taking off the expected noise leaves, encoded, ``[B, C, *S]``."""
         noise = self.mean
         if not self.process.conditions_on_noisy:  # its steps subtract from the state, not from the noisy end
             step = self.process.reverse(self.state, self.noisy, self.time, torch.zeros_like(self.time))
             noise = self.noisy - (step.offset + step.factor * self.mean)
-        return self.representation.decode(self.representation.remove(self.noisy, noise), self.context)
+        return self.representation.remove(self.noisy, noise)
+
+    @cached_property
+    def estimate_wave(self) -> Tensor:
+        """The same as a waveform, ``[B, 1, T]``."""
+        return self.representation.decode(self.estimate, self.context)
 
     @cached_property
     def level(self) -> Tensor:
@@ -70,38 +88,102 @@ def _mean(values: Tensor, x: LossInputs) -> Tensor:
     return (values.flatten(1).mean(1) * x.weight.to(values.dtype)).mean()
 
 
-def nll(x: LossInputs) -> Tensor:
+def _over_speech(values: Tensor, audible: Tensor) -> Tensor:
+    """Mean of ``values`` ``[B]`` over the windows with speech; zero (with gradient) if there is none."""
+    weight = audible.to(values.dtype)
+    return (torch.where(audible, values, torch.zeros_like(values))).sum() / weight.sum().clamp_min(1.0)
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """A scalar to make small; a loss of your own derives from this class.
+
+    Subclasses are frozen dataclasses: their fields are what a configuration may set, and are saved with checkpoints.
+
+    Args:
+        weight: factor in the sum of losses; not negative, 0 leaves the loss out.
+
+    Raises:
+        ValueError: for a weight that is negative or not finite.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Loudest(Loss):
+        ...     power: float = 2.0
+        ...
+        ...     def __call__(self, x: LossInputs) -> Tensor:
+        ...         return (x.noise - x.mean).abs().amax() ** self.power
+        >>> Loudest(weight=0.1).power
+        2.0
+    """
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.weight < math.inf:
+            raise ValueError(
+                f"the weight of {type(self).__name__} must be a number from 0 on, got {self.weight}"
+            )
+
+    @abstractmethod
+    def __call__(self, x: LossInputs) -> Tensor:
+        """The loss of a batch before weighting, a scalar with gradient, in float32."""
+
+
+@dataclass(frozen=True)
+class NLL(Loss):
     """Mixture negative log-likelihood of the true noise, nats per real dimension (Wang et al., 2406.09154)."""
-    return _mean(x.mixture.nll(x.noise), x)
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        return _mean(x.mixture.nll(x.noise), x)
 
 
-def elbo(x: LossInputs) -> Tensor:
+@dataclass(frozen=True)
+class ELBO(Loss):
     r"""ELBO step term: negative log-likelihood of the next state under the model's step, nats per real dimension.
 
     :math:`p(x_\tau | x_t, y) = \sum_k \pi_k N(offset + factor\,\mu_k,\; factor^2 \sigma_k^2 + variance)` with the
     process's own reverse step. The next state is drawn together with the state.
     """
-    if x.next_state is None:
-        raise ValueError(
-            "the elbo loss needs a next state; set grid_steps to the number of steps of the sampler"
-        )
-    step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
-    law = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
-    return _mean(law.nll(x.next_state), x)
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        if x.next_state is None:
+            raise ValueError(
+                "the elbo loss needs a next state; set grid_steps to the number of steps of the sampler"
+            )
+        step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
+        transition = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
+        return _mean(transition.nll(x.next_state), x)
 
 
-def noise_l1(x: LossInputs) -> Tensor:
+@dataclass(frozen=True)
+class NoiseL1(Loss):
     """Noise prediction, ``mean |n - E[n]|``."""
-    return _mean((x.noise - x.mean).abs(), x)
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        return _mean((x.noise - x.mean).abs(), x)
 
 
-def noise_huber(x: LossInputs) -> Tensor:
-    """Noise prediction, Huber loss with threshold 1 in the network's scaled units (Belz, 2019)."""
-    scale = x.representation.noise_affine[0]
-    return _mean(nn.functional.huber_loss(x.mean * scale, x.noise * scale, reduction="none"), x)
+@dataclass(frozen=True)
+class NoiseHuber(Loss):
+    """Noise prediction, Huber loss in the network's scaled units (Belz, 2019).
+
+    Args:
+        threshold: where squares turn into magnitudes.
+    """
+
+    threshold: float = 1.0
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        scale = x.representation.noise_affine[0]
+        values = nn.functional.huber_loss(
+            x.mean * scale, x.noise * scale, reduction="none", delta=self.threshold
+        )
+        return _mean(values, x)
 
 
-def balance(x: LossInputs) -> Tensor:
+@dataclass(frozen=True)
+class Balance(Loss):
     r"""How far the components are from equal use, in nats: the KL divergence from uniform of their mean weight.
 
     :math:`KL(1/K \| \bar\pi) = -\frac{1}{K} \sum_k \log(K \bar\pi_k)` with :math:`\bar\pi_k` the weight of
@@ -111,44 +193,77 @@ def balance(x: LossInputs) -> Tensor:
     bend the dead component's means and scales to the bins it fits best, which helps less. A weight of 0.1 beside
     ``nll`` is enough; components in use are left alone, for shares need to be equal on average only.
     """
-    log_weights = x.mixture.log_weights.transpose(0, 1).flatten(1)
-    mean = torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
-    return -(mean + math.log(len(mean))).mean()
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        log_weights = x.mixture.log_weights.transpose(0, 1).flatten(1)
+        mean = torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
+        return -(mean + math.log(len(mean))).mean()
 
 
-def si_sdr(x: LossInputs) -> Tensor:
-    """Negative scale-invariant SDR in dB over the windows with speech: of signals without their means, as the metric.
+@dataclass(frozen=True)
+class SISDR(Loss):
+    """Negative scale-invariant SDR in dB over the windows with speech, both signals without their means.
 
-    Le Roux et al., "SDR - half-baked or well done?", 2019. Soft-limited at 30 dB, so that clean windows don't dominate.
+    Le Roux et al., "SDR - half-baked or well done?", 2019; the metric :func:`diffgmm.metrics.si_sdr`, soft-limited so
+    that clean windows don't dominate.
+
+    Args:
+        limit: of the ratio, in dB.
     """
-    target = x.clean_wave.squeeze(1)
-    estimate = x.estimate_wave.squeeze(1)
-    target = target - target.mean(dim=1, keepdim=True)
-    estimate = estimate - estimate.mean(dim=1, keepdim=True)
-    energy = target.square().sum(1, keepdim=True)
-    projection = (estimate * target).sum(1, keepdim=True) / (energy + 1e-10) * target
-    residual = (estimate - projection).square().sum(1)
-    signal = projection.square().sum(1)
-    ratio = 10.0 * torch.log10((signal + 1e-9) / (residual + 1e-3 * signal + 1e-9))
-    return _over_speech(-ratio, x.audible)
+
+    limit: float = 30.0
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        target, estimate = x.clean_wave.squeeze(1), x.estimate_wave.squeeze(1)
+        target = target - target.mean(dim=1, keepdim=True)
+        estimate = estimate - estimate.mean(dim=1, keepdim=True)
+        energy = target.square().sum(1, keepdim=True)
+        projection = (estimate * target).sum(1, keepdim=True) / (energy + 1e-10) * target
+        return _negative_ratio(projection, estimate - projection, self.limit, x)
 
 
-def snr(x: LossInputs) -> Tensor:
-    """Negative SNR of the speech estimate in dB over the windows with speech, soft-limited at 30 dB.
+@dataclass(frozen=True)
+class SNR(Loss):
+    """Negative SNR of the speech estimate in dB over the windows with speech, soft-limited.
 
     Unlike ``si_sdr`` it holds the level: with that one alone, a model may take a decibel off all it lets through.
+
+    Args:
+        limit: of the ratio, in dB.
     """
-    target = x.clean_wave.squeeze(1)
-    signal = target.square().sum(1)
-    residual = (x.estimate_wave.squeeze(1) - target).square().sum(1)
-    ratio = 10.0 * torch.log10((signal + 1e-9) / (residual + 1e-3 * signal + 1e-9))
-    return _over_speech(-ratio, x.audible)
+
+    limit: float = 30.0
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        target = x.clean_wave.squeeze(1)
+        return _negative_ratio(target, x.estimate_wave.squeeze(1) - target, self.limit, x)
 
 
-def _over_speech(values: Tensor, audible: Tensor) -> Tensor:
-    """Mean of ``values`` ``[B]`` over the windows with speech; zero (with gradient) if there is none."""
-    weight = audible.to(values.dtype)
-    return (torch.where(audible, values, torch.zeros_like(values))).sum() / weight.sum().clamp_min(1.0)
+def _negative_ratio(signal: Tensor, residual: Tensor, limit: float, x: LossInputs) -> Tensor:
+    """Minus the ratio of the energies of two ``[B, T]`` in dB, no better than ``limit``, over windows with speech."""
+    energy = signal.square().sum(1)
+    noise = residual.square().sum(1) + 10.0 ** (-limit / 10.0) * energy
+    return _over_speech(-10.0 * torch.log10((energy + 1e-9) / (noise + 1e-9)), x.audible)
+
+
+@dataclass(frozen=True)
+class WaveformL1(Loss):
+    """``mean |s - estimate|`` of the waveforms, relative to the noisy level: it holds phase and level."""
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        return ((x.estimate_wave - x.clean_wave) / x.level).abs().mean()
+
+
+@dataclass(frozen=True)
+class Consistency(Loss):
+    """Mean square difference between the estimate and the same after decoding and encoding, in encoded units.
+
+    What overlapping frames do not agree on is lost at resynthesis, so that bins are asked to be those of a waveform
+    (Wisdom et al., "Differentiable consistency constraints for improved deep speech enhancement", 2019, section 2).
+    """
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        return (x.representation.encode(x.estimate_wave, x.context) - x.estimate).square().mean()
 
 
 @lru_cache(maxsize=16)
@@ -156,38 +271,62 @@ def _hann(size: int, device: str) -> Tensor:
     return torch.hann_window(size, device=device)
 
 
-def _spectrum(wave: Tensor, size: int) -> Tensor:
+def _spectrum(wave: Tensor, size: int, hop: int) -> Tensor:
     taps = _hann(size, str(wave.device))
-    return torch.stft(wave.squeeze(1), size, size // 4, window=taps, return_complex=True) / taps.sum().sqrt()
+    return torch.stft(wave.squeeze(1), size, hop, window=taps, return_complex=True) / taps.sum().sqrt()
 
 
-def spectrum(x: LossInputs) -> Tensor:
-    """Compressed-spectrum loss on the re-analysed waveform: 0.7 magnitude + 0.3 complex, exponent 0.3.
+@dataclass(frozen=True)
+class Spectrum(Loss):
+    """Compressed-spectrum loss on the re-analysed waveform, levels relative to the noisy window.
 
     Braun and Tashev, "A consolidated view of loss functions for supervised deep learning-based speech
-    enhancement", 2021, eq. 6; window 512, hop 128, levels relative to the noisy window.
+    enhancement", 2021, eq. 6.
+
+    Args:
+        exponent: of the magnitudes, in (0, 1].
+        magnitude: share of the term on magnitudes alone; the rest is that on complex values.
+        n_fft, hop: of the analysis, in samples.
     """
-    a, b = (_spectrum(w / x.level, 512) for w in (x.estimate_wave, x.clean_wave))
-    power_a, power_b = (torch.view_as_real(v).square().sum(-1).clamp_min(1e-8) for v in (a, b))
-    magnitude = (power_a.pow(0.15) - power_b.pow(0.15)).square().mean()
-    compressed = (a * power_a.pow(-0.35) - b * power_b.pow(-0.35)).abs().square().mean()
-    return 0.7 * magnitude + 0.3 * compressed
+
+    exponent: float = 0.3
+    magnitude: float = 0.7
+    n_fft: int = 512
+    hop: int = 128
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        a, b = (_spectrum(w / x.level, self.n_fft, self.hop) for w in (x.estimate_wave, x.clean_wave))
+        power_a, power_b = (torch.view_as_real(v).square().sum(-1).clamp_min(1e-8) for v in (a, b))
+        half = 0.5 * self.exponent
+        magnitude = (power_a.pow(half) - power_b.pow(half)).square().mean()
+        compressed = (a * power_a.pow(half - 0.5) - b * power_b.pow(half - 0.5)).abs().square().mean()
+        return self.magnitude * magnitude + (1.0 - self.magnitude) * compressed
 
 
-def multi_resolution_stft(x: LossInputs) -> Tensor:
-    """Spectral convergence plus log-magnitude distance at windows of 256, 512 and 1024 samples.
+@dataclass(frozen=True)
+class MultiResolutionSTFT(Loss):
+    """Spectral convergence plus log-magnitude distance (Yamamoto et al., "Parallel WaveGAN", 2020, eqs. 4 to 6).
 
-    Yamamoto et al., "Parallel WaveGAN", 2020, eqs. 4 to 6.
+    Args:
+        sizes: windows in samples; a quarter of each is its hop.
     """
-    total = x.mean.new_zeros(())
-    for size in (256, 512, 1024):
-        a, b = (
-            torch.view_as_real(_spectrum(w / x.level, size)).square().sum(-1).clamp_min(1e-7).sqrt()
-            for w in (x.estimate_wave, x.clean_wave)
-        )
-        convergence = (a - b).square().sum().sqrt() / b.square().sum().sqrt().clamp_min(1e-3)
-        total = total + (convergence + (a.log() - b.log()).abs().mean()) / 3
-    return total
+
+    sizes: Sequence[int] = (256, 512, 1024)
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        total = x.mean.new_zeros(())
+        for size in self.sizes:
+            a, b = (
+                torch.view_as_real(_spectrum(w / x.level, size, size // 4))
+                .square()
+                .sum(-1)
+                .clamp_min(1e-7)
+                .sqrt()
+                for w in (x.estimate_wave, x.clean_wave)
+            )
+            convergence = (a - b).square().sum().sqrt() / b.square().sum().sqrt().clamp_min(1e-3)
+            total = total + (convergence + (a.log() - b.log()).abs().mean()) / len(self.sizes)
+        return total
 
 
 def _finite_rows(gradient: Tensor) -> Tensor:
@@ -200,102 +339,208 @@ def _finite_rows(gradient: Tensor) -> Tensor:
     return torch.where(good, gradient, torch.zeros_like(gradient))
 
 
-def _heard(x: LossInputs, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Clean and estimated ``windows`` (indices or a mask) ``[B, T]`` at an ordinary level, whatever the recording's."""
-    clean, estimate = ((wave / x.level)[windows, 0] * 0.1 for wave in (x.clean_wave, x.estimate_wave))
-    return clean, estimate
+@dataclass(frozen=True)
+class _Perceptual(Loss):
+    """A loss through a model of a listener, which is dear: it hears a share of the windows.
+
+    Args:
+        share: of the batch's windows, in (0, 1]: the first ones with speech, which are drawn at random anyway.
+    """
+
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.share <= 1.0:
+            raise ValueError(
+                f"the share of {type(self).__name__} lies above 0 and at most at 1, got {self.share}"
+            )
+
+    def _heard(self, x: LossInputs) -> tuple[Tensor, Tensor] | None:
+        """Clean and estimated windows ``[n, T]`` at an ordinary level, whatever the recording's; ``None`` without."""
+        chosen = x.audible.nonzero().flatten()[: math.ceil(self.share * len(x.audible))]
+        if not len(chosen):
+            return None
+        clean, estimate = ((wave / x.level)[chosen, 0] * 0.1 for wave in (x.clean_wave, x.estimate_wave))
+        return clean, estimate
 
 
 @lru_cache(maxsize=4)
 def _pesq_model(sample_rate: int, device: str) -> nn.Module:
-    return perceptual_pesq(sample_rate).to(device)
+    return perceptual.perceptual_pesq(sample_rate).to(device)
 
 
-def pesq(x: LossInputs) -> Tensor:
-    """Differentiable PESQ of the windows with speech (package ``torch-pesq``); advised beside ``snr``, not alone."""
-    model = _pesq_model(x.representation.sample_rate, str(x.mean.device))
-    if not bool(x.audible.any()):
-        return x.mean.sum() * 0.0
-    # Its own level alignment divides by the signal's power: give it windows of ordinary level with speech.
-    reference, degraded = _heard(x, x.audible)
-    if degraded.requires_grad:
-        degraded.register_hook(_finite_rows)
-    return torch.nan_to_num(model(reference, degraded), nan=0.0, posinf=0.0, neginf=0.0).mean()
+@dataclass(frozen=True)
+class Pesq(_Perceptual):
+    """Differentiable PESQ of windows with speech (package ``torch-pesq``); advised beside ``snr``, not alone.
+
+    Args:
+        share: of the batch's windows that are judged.
+    """
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        model = _pesq_model(x.representation.sample_rate, str(x.mean.device))
+        windows = self._heard(x)
+        if windows is None:
+            return x.mean.sum() * 0.0
+        # Its own level alignment divides by the signal's power: it gets windows of ordinary level with speech.
+        reference, degraded = windows
+        if degraded.requires_grad:
+            degraded.register_hook(_finite_rows)
+        return torch.nan_to_num(model(reference, degraded), nan=0.0, posinf=0.0, neginf=0.0).mean()
 
 
 @lru_cache(maxsize=4)
 def _dnsmos_model(device: str) -> nn.Module:
-    return Dnsmos(floor=1e-8, reduced=True).to(device)  # the floor is what rounding to 16 bits leaves
+    # The floor is what rounding to 16 bits leaves.
+    return perceptual.Dnsmos(floor=1e-8, reduced=True).to(device)
 
 
-def dnsmos(x: LossInputs) -> Tensor:
-    """How far SIG, BAK and OVRL of DNSMOS P.835 are below the clean window's plus 0.3, mean of the three, in MOS.
+@dataclass(frozen=True)
+class Dnsmos(_Perceptual):
+    """How far SIG, BAK and OVRL of DNSMOS P.835 are below the clean window's plus a margin, mean of the three, in MOS.
 
     The clean window bounds it: what the network likes better than speech that was never noisy is not asked for. The
-    margin is for clean recordings with a hiss of their own, which a denoiser may take off. It is dear, so it listens
-    to the first quarter of the windows with speech, which are drawn at random anyway. Watch that PESQ, ESTOI and
+    margin is for clean recordings with a hiss of their own, which a denoiser may take off. Watch that PESQ, ESTOI and
     DNSMOS P.808, a different network, rise with it.
 
+    Args:
+        share: of the batch's windows that are judged.
+        margin: in MOS.
+
     Raises:
-        ValueError: for a model that is not at 16 kHz.
+        ValueError: when called for a model that is not at 16 kHz.
     """
-    if x.representation.sample_rate != 16000:
-        raise ValueError(
-            f"the dnsmos loss listens at 16000 Hz, the model works at {x.representation.sample_rate}: leave it out"
-        )
-    chosen = x.audible.nonzero().flatten()[: -(-len(x.audible) // 4)]
-    if not len(chosen):
-        return x.mean.sum() * 0.0
-    model = _dnsmos_model(str(x.mean.device))
-    clean, estimate = _heard(x, chosen)
-    with torch.no_grad():
-        bound = model(clean) + 0.3
-    return torch.relu(bound - model(estimate)).mean()
+
+    share: float = 0.25
+    margin: float = 0.3
+
+    def __call__(self, x: LossInputs) -> Tensor:
+        if x.representation.sample_rate != 16000:
+            raise ValueError(
+                f"the dnsmos loss listens at 16000 Hz, the model works at {x.representation.sample_rate}: leave it out"
+            )
+        windows = self._heard(x)
+        if windows is None:
+            return x.mean.sum() * 0.0
+        clean, estimate = windows
+        model = _dnsmos_model(str(x.mean.device))
+        with torch.no_grad():
+            bound = model(clean) + self.margin
+        return torch.relu(bound - model(estimate)).mean()
 
 
-LOSSES: dict[str, Callable[[LossInputs], Tensor]] = {
-    "nll": nll,
-    "elbo": elbo,
-    "noise_l1": noise_l1,
-    "noise_huber": noise_huber,
-    "balance": balance,
-    "si_sdr": si_sdr,
-    "snr": snr,
-    "spectrum": spectrum,
-    "multi_resolution_stft": multi_resolution_stft,
-    "pesq": pesq,
-    "dnsmos": dnsmos,
+LOSSES: dict[str, type[Loss]] = {
+    "nll": NLL,
+    "elbo": ELBO,
+    "noise_l1": NoiseL1,
+    "noise_huber": NoiseHuber,
+    "balance": Balance,
+    "si_sdr": SISDR,
+    "snr": SNR,
+    "waveform_l1": WaveformL1,
+    "consistency": Consistency,
+    "spectrum": Spectrum,
+    "multi_resolution_stft": MultiResolutionSTFT,
+    "pesq": Pesq,
+    "dnsmos": Dnsmos,
 }
-"""Name in the configuration to function."""
+"""Name in the configuration to class."""
+
+
+def described(losses: Mapping[str, Any], trust: Collection[str] = ()) -> dict[str, float | Loss]:
+    """Losses from :meth:`WeightedLoss.description`, which may come from a stranger's file.
+
+    Args:
+        losses: by name a number, or class path and settings.
+        trust: packages whose classes may be named beside this one's; they are imported.
+
+    Raises:
+        ModelError: it names something else, or settings that the class doesn't take.
+    """
+    made: dict[str, float | Loss] = {}
+    for name, value in losses.items():
+        if not isinstance(value, Mapping):
+            made[name] = value
+            continue
+        path, settings = str(value.get("class_path")), value.get("init_args") or {}
+        cls = {parts.class_path(cls): cls for cls in LOSSES.values()}.get(path) or _foreign(path, trust)
+        try:
+            made[name] = cls(**settings)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the loss {path} can't be made as described: {parts.brief(error)}") from error
+    return made
+
+
+def _foreign(path: str, trust: Collection[str]) -> type[Loss]:
+    module, _, name = path.rpartition(".")
+    package = path.partition(".")[0]
+    if package == "diffgmm" or not module or package not in trust:
+        raise ModelError(
+            f"the loss is {parts.brief(path, 80)!r}, which did not come with diffgmm; if you trust it, "
+            f"type --trust {package} (in Python: trust=({package!r},))"
+        )
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ModelError(f"the loss {path!r} can't be imported: {parts.brief(error)}") from error
+    if not isinstance(cls, type) or not issubclass(cls, Loss):
+        raise ModelError(f"{path!r} is not a class of losses: it must derive from {parts.class_path(Loss)}")
+    return cls
 
 
 class WeightedLoss:
-    """Sum of named losses, each times its weight; a weight of zero leaves the loss out.
+    """Sum of losses, each times its weight; a weight of zero leaves the loss out.
 
     Args:
-        weights: e.g. ``{"nll": 1.0, "noise_l1": 1.0}``; names from :data:`LOSSES`.
+        losses: by name a loss, or a number, the weight of the built-in loss of that name (:data:`LOSSES`) with its
+            default settings. The name is what logs call it.
 
     Raises:
-        ValueError: for an unknown name, or if no weight is positive.
+        ValueError: for an unknown name, a negative weight, or if no weight is positive.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        unknown = sorted(set(weights) - set(LOSSES))
+    def __init__(self, losses: Mapping[str, float | Loss]) -> None:
+        unknown = sorted(name for name in losses if name not in LOSSES and not isinstance(losses[name], Loss))
         if unknown:
-            raise ValueError(f"unknown loss {', '.join(unknown)}; there are {', '.join(LOSSES)}")
-        self.weights = {name: float(weight) for name, weight in weights.items() if weight > 0}
-        if not self.weights:
+            raise ValueError(
+                f"unknown loss {', '.join(unknown)}; there are {', '.join(LOSSES)}, or give a class_path"
+            )
+        made = {
+            name: loss if isinstance(loss, Loss) else LOSSES[name](weight=float(loss))
+            for name, loss in losses.items()
+        }
+        self.losses = {name: loss for name, loss in made.items() if loss.weight > 0}
+        if not self.losses:
             raise ValueError("at least one loss needs a positive weight")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight by name."""
+        return {name: loss.weight for name, loss in self.losses.items()}
+
+    def includes(self, kind: type[Loss]) -> bool:
+        """Whether a loss of this class is among them."""
+        return any(isinstance(loss, kind) for loss in self.losses.values())
+
+    def description(self) -> dict[str, Any]:
+        """Plain data by name: the weight of a built-in loss with default settings, else class path and settings."""
+        described: dict[str, Any] = {}
+        for name, loss in self.losses.items():
+            usual = name in LOSSES and loss == LOSSES[name](weight=loss.weight)
+            path = f"{type(loss).__module__}.{type(loss).__qualname__}"
+            described[name] = loss.weight if usual else {"class_path": path, "init_args": asdict(loss)}
+        return described
 
     def values(self, inputs: LossInputs) -> dict[str, Tensor]:
         """Each loss by name: scalars with gradient, before weighting."""
         with torch.autocast(inputs.mean.device.type, enabled=False):
-            return {name: LOSSES[name](inputs) for name in self.weights}
+            return {name: loss(inputs) for name, loss in self.losses.items()}
 
     def __call__(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Total (scalar, with gradient) and each loss by name (detached, before weighting)."""
         total, parts = inputs.mean.new_zeros(()), {}
         for name, value in self.values(inputs).items():
             parts[name] = value.detach()
-            total = total + self.weights[name] * value
+            total = total + self.losses[name].weight * value
         return total, parts

@@ -19,7 +19,7 @@ from diffgmm.diffusion.sampler_options import Estimate, Solver
 from diffgmm.diffusion.samplers import check_solver, grid_for
 from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
 from diffgmm.networks import UNet
-from diffgmm.training.losses import LossInputs, WeightedLoss
+from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
 from diffgmm.training.noising import TimeLaw, TrainingStates
 from diffgmm.training.ranks import position, turn
 from diffgmm.utils.random import keyed_generator
@@ -54,7 +54,8 @@ class DiffGMM(L.LightningModule):
         network: the U-Net.
         head: mixture head.
         process: blend or bridge.
-        losses: weight of each loss by name (see :data:`diffgmm.training.losses.LOSSES`).
+        losses: by name a number, the weight of a built-in loss (:data:`diffgmm.training.losses.LOSSES`), or a
+            :class:`diffgmm.training.losses.Loss` by its class path.
         noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate: which times and states training shows,
             and their weight (:class:`diffgmm.training.noising.TrainingStates`).
         nfe: network calls in validation, and by default in the saved model.
@@ -80,7 +81,7 @@ class DiffGMM(L.LightningModule):
         network: UNet,
         head: MixtureHead,
         process: Process,
-        losses: dict[str, float],
+        losses: dict[str, float | Loss],
         noisy_end: float = 0.5,
         grid_steps: int = 0,
         nfe: int = 1,
@@ -103,7 +104,7 @@ class DiffGMM(L.LightningModule):
             noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate, grid_power
         )
         self.loss = WeightedLoss(losses)
-        if "elbo" in self.loss.weights and grid_steps < 1:
+        if self.loss.includes(ELBO) and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
         if weights is not None:
@@ -226,7 +227,7 @@ class DiffGMM(L.LightningModule):
             "sample_rate": self.model.sample_rate,
             "model": describe(self.model),
             "sampler": dict(self.sampler),
-            "losses": dict(self.loss.weights),
+            "losses": self.loss.description(),
             "states": self.states.description(),
         }
 
@@ -251,7 +252,8 @@ class DiffGMM(L.LightningModule):
         sampler = {name: value for name, value in (description.get("sampler") or {}).items() if name in known}
         try:
             return cls(
-                loaded.representation, loaded.network, loaded.head, loaded.process, description["losses"],
+                loaded.representation, loaded.network, loaded.head, loaded.process,
+                described(description["losses"], trust),
                 **{**sampler, **(description.get("states") or {})},
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from diffgmm.cli.main import main
 from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, Process
-from diffgmm.diffusion.representation import Waveform
-from diffgmm.training.losses import LOSSES, LossInputs, WeightedLoss
+from diffgmm.diffusion.representation import Complex, Waveform
+from diffgmm.diffusion.saving import load_model
+from diffgmm.training.losses import LOSSES, SNR, LossInputs, Pesq, Spectrum, WeightedLoss, described
+from diffgmm.training.module import DiffGMM
+
+ROOT = Path(__file__).parents[2]
+FOREIGN, MINI = ROOT / "tests" / "foreign", ROOT / "experiments" / "mini.yaml"
 
 
 def inputs(
@@ -36,10 +45,11 @@ def inputs(
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"pesq", "dnsmos", "balance"}))  # balance sees no means
+# Balance sees no means, and every waveform is consistent.
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"pesq", "dnsmos", "balance", "consistency"}))
 def test_every_loss_is_a_finite_scalar_with_gradient(name: str) -> None:
     x = inputs()
-    loss = LOSSES[name](x)
+    loss = LOSSES[name]()(x)
     assert loss.shape == () and torch.isfinite(loss)
     loss.backward()
     gradient = x.mixture.means.grad
@@ -48,7 +58,7 @@ def test_every_loss_is_a_finite_scalar_with_gradient(name: str) -> None:
 
 def test_elbo_of_the_blend_is_the_nll_up_to_the_step_size() -> None:
     x = inputs(Blend())
-    torch.testing.assert_close(LOSSES["elbo"](x), LOSSES["nll"](x) + math.log(0.4), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(LOSSES["elbo"]()(x), LOSSES["nll"]()(x) + math.log(0.4), atol=1e-4, rtol=1e-4)
 
 
 def test_elbo_of_one_component_is_the_gaussian_closed_form() -> None:
@@ -60,7 +70,7 @@ def test_elbo_of_one_component_is_the_gaussian_closed_form() -> None:
     variance = r**2 * 0.25 + c**2 * tau * (t - tau) / t
     assert x.next_state is not None
     expected = 0.5 * ((x.next_state - mean) ** 2 / variance + math.log(2 * math.pi * variance)).mean()
-    torch.testing.assert_close(LOSSES["elbo"](x), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(LOSSES["elbo"]()(x), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_true_noise_as_answer_gives_zero_errors_and_limited_si_sdr() -> None:
@@ -69,9 +79,9 @@ def test_true_noise_as_answer_gives_zero_errors_and_limited_si_sdr() -> None:
         x.mixture.logits, x.noise.unsqueeze(1).expand(-1, 2, -1, -1), x.mixture.log_scales
     )
     for name in ("noise_l1", "noise_huber", "spectrum", "multi_resolution_stft"):
-        assert LOSSES[name](x).item() == pytest.approx(0.0, abs=1e-4)
+        assert LOSSES[name]()(x).item() == pytest.approx(0.0, abs=1e-4)
     for name in ("si_sdr", "snr"):
-        assert LOSSES[name](x).item() == pytest.approx(-30.0, abs=0.1)
+        assert LOSSES[name]()(x).item() == pytest.approx(-30.0, abs=0.1)
 
 
 def test_si_sdr_is_the_metric_of_that_name_with_a_soft_limit() -> None:
@@ -84,23 +94,23 @@ def test_si_sdr_is_the_metric_of_that_name_with_a_soft_limit() -> None:
     pairs = zip(x.estimate_wave[:, 0].numpy(), x.clean_wave[:, 0].numpy(), strict=True)
     ratios = [10 ** (si_sdr(estimate, clean, 16000) / 10) for estimate, clean in pairs]
     limited = [10 * math.log10(1 / (1 / ratio + 1e-3)) for ratio in ratios]
-    assert LOSSES["si_sdr"](x).item() == pytest.approx(-sum(limited) / 3, abs=1e-3)
+    assert LOSSES["si_sdr"]()(x).item() == pytest.approx(-sum(limited) / 3, abs=1e-3)
 
 
 def test_only_snr_minds_the_level() -> None:
     """An answer that leaves 0.9 of the clean signal: a residual of 0.1, 20 dB below it (19.6 with the soft limit)."""
     x = inputs()
     x.__dict__["estimate_wave"] = 0.9 * x.clean_wave
-    assert LOSSES["si_sdr"](x).item() == pytest.approx(-30.0, abs=0.1)
-    assert LOSSES["snr"](x).item() == pytest.approx(-10 * math.log10(1 / (0.01 + 1e-3)), abs=1e-2)
+    assert LOSSES["si_sdr"]()(x).item() == pytest.approx(-30.0, abs=0.1)
+    assert LOSSES["snr"]()(x).item() == pytest.approx(-10 * math.log10(1 / (0.01 + 1e-3)), abs=1e-2)
 
 
 def test_silent_targets_are_left_out_of_speech_losses() -> None:
     x = inputs()
     x.clean_wave = torch.zeros_like(x.clean_wave)
     for name in ("si_sdr", "snr"):
-        assert LOSSES[name](x).item() == 0.0
-        LOSSES[name](x).backward(retain_graph=True)
+        assert LOSSES[name]()(x).item() == 0.0
+        LOSSES[name]()(x).backward(retain_graph=True)
     assert x.mixture.means.grad is not None and not torch.isnan(x.mixture.means.grad).any()
 
 
@@ -143,13 +153,15 @@ def test_elbo_of_a_mixture_equals_quadrature_over_the_noise() -> None:
     law = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
     found = x.mixture.affine(law.factor.squeeze(1), law.offset, law.variance.squeeze(1)).nll(x.next_state)
     torch.testing.assert_close(found[0, :40].double(), torch.stack(total), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(LOSSES["elbo"](x), found.mean())
+    torch.testing.assert_close(LOSSES["elbo"]()(x), found.mean())
 
 
 def test_the_papers_loss_is_elbo_plus_noise_prediction() -> None:
     x = inputs()
     total, parts = WeightedLoss({"elbo": 1.0, "noise_l1": 1.0})(x)
-    torch.testing.assert_close(total.detach(), (LOSSES["elbo"](x) + (x.noise - x.mean).abs().mean()).detach())
+    torch.testing.assert_close(
+        total.detach(), (LOSSES["elbo"]()(x) + (x.noise - x.mean).abs().mean()).detach()
+    )
     assert set(parts) == {"elbo", "noise_l1"}
 
 
@@ -157,16 +169,16 @@ def test_balance_is_zero_in_equal_use_and_pulls_dead_components_back() -> None:
     x = inputs()
     equal = GaussianMixture(torch.zeros(3, 2, 16000), torch.zeros(3, 2, 1, 16000), torch.zeros(3, 2, 16000))
     x.mixture = equal
-    assert LOSSES["balance"](x).item() == pytest.approx(0.0, abs=1e-6)
+    assert LOSSES["balance"]()(x).item() == pytest.approx(0.0, abs=1e-6)
     shares = torch.tensor([0.9, 0.1])
     x.mixture = GaussianMixture(
         shares.log().reshape(1, 2, 1).expand(3, 2, 16000), equal.means, equal.log_scales
     )
     expected = 0.5 * sum(math.log(0.5 / p) for p in shares.tolist())  # KL(uniform | shares)
-    assert LOSSES["balance"](x).item() == pytest.approx(expected, rel=1e-5)
+    assert LOSSES["balance"]()(x).item() == pytest.approx(expected, rel=1e-5)
     logits = torch.tensor([0.0, -40.0], requires_grad=True)
     x.mixture = GaussianMixture(logits.reshape(1, 2, 1).expand(3, 2, 16000), equal.means, equal.log_scales)
-    LOSSES["balance"](x).backward()
+    LOSSES["balance"]()(x).backward()
     assert logits.grad is not None and logits.grad.tolist() == pytest.approx([0.5, -0.5], abs=1e-5)
 
 
@@ -179,3 +191,96 @@ def test_waveform_losses_of_the_blend_judge_what_its_steps_lead_to() -> None:
         x.mixture.logits, left.unsqueeze(1).expand(-1, 2, -1, -1), x.mixture.log_scales
     )
     torch.testing.assert_close(x.estimate_wave, x.clean_wave, atol=1e-5, rtol=1e-4)
+
+
+def test_waveform_l1_is_relative_to_the_noisy_level() -> None:
+    x = inputs()
+    x.__dict__["estimate_wave"] = x.clean_wave + 0.25 * x.level
+    assert LOSSES["waveform_l1"]()(x).item() == pytest.approx(0.25, abs=1e-6)
+
+
+def test_consistency_is_zero_for_spectra_of_sounds_alone() -> None:
+    representation = Complex(n_fft=62, hop=31, window="sqrt_hann", beta=1.0, alpha=1.0)
+    wave = torch.randn(2, 1, 3100, generator=torch.Generator().manual_seed(0)) * 0.1
+    context = representation.context(wave)
+    of_a_sound = representation.encode(wave, context)
+    x = inputs()
+    x.representation, x.context, x.noisy = representation, context, of_a_sound
+    for spread, consistent in ((0.0, True), (1.0, False)):
+        noise = (
+            spread * torch.randn(of_a_sound.shape, generator=torch.Generator().manual_seed(1))
+        ).requires_grad_()
+        for name in ("mean", "estimate", "estimate_wave"):
+            x.__dict__.pop(name, None)
+        x.__dict__["mean"] = noise
+        loss = LOSSES["consistency"]()(x)
+        assert (loss.item() < 1e-10) == consistent
+    # Half of what an oversampled transform of noise holds belongs to no sound.
+    assert 0.2 < loss.item() < 0.8
+    loss.backward()
+    assert noise.grad is not None and noise.grad.abs().max() > 0
+
+
+def test_settings_change_a_loss_and_come_back_from_its_description() -> None:
+    x = inputs()
+    soft = WeightedLoss({"nll": 0.5, "sharp": Spectrum(2.0, exponent=0.5), "snr": SNR(limit=20.0)})
+    _, parts = soft(x)
+    assert set(parts) == {"nll", "sharp", "snr"}
+    assert parts["sharp"] != Spectrum()(x)
+    assert soft.weights == {"nll": 0.5, "sharp": 2.0, "snr": 1.0}
+    plain = json.loads(json.dumps(soft.description()))
+    assert plain["nll"] == 0.5 and plain["sharp"]["init_args"]["exponent"] == 0.5
+    assert WeightedLoss(described(plain)).losses == soft.losses
+
+
+def test_the_limit_is_where_a_perfect_answer_ends() -> None:
+    x = inputs()
+    x.__dict__["estimate_wave"] = x.clean_wave.clone()
+    assert SNR(limit=20.0)(x).item() == pytest.approx(-20.0, abs=0.01)
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
+def test_a_weight_that_makes_no_sense_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight of NLL"):
+        WeightedLoss({"nll": weight})
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_is_a_part_of_the_windows(share: float) -> None:
+    with pytest.raises(ValueError, match="share of Pesq"):
+        Pesq(share=share)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"class_path": "diffgmm.cli.main.main"}, "diffgmm"),
+        ({"class_path": "os.system", "init_args": {"command": "true"}}, "--trust os"),
+        ({"class_path": "diffgmm.training.losses.SNR", "init_args": {"depth": 1}}, "can't be made"),
+        ({}, "None"),
+    ],
+)
+def test_a_file_names_known_losses_only(value: dict, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        described({"mine": value})
+
+
+def test_a_foreign_loss_trains_and_comes_back_with_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FOREIGN))
+    config = {"class_path": "foreign_losses.Loudest", "init_args": {"weight": 0.1, "power": 1.5}}
+    arguments = [
+        "fit", "--config", str(MINI), "--trainer.max_steps=1", "--trainer.callbacks=null",
+        "--trainer.num_sanity_val_steps=0", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false",
+        f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false", "--data.batch_size=2",
+        "--data.epoch_size=4", "--data.window=8192",
+        f"--model.losses={json.dumps({'nll': 1.0, 'mine': config})}",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    with pytest.raises(ModelError, match="--trust foreign_losses"):
+        DiffGMM.from_checkpoint(checkpoint)
+    loss = DiffGMM.from_checkpoint(checkpoint, trust=["foreign_losses"]).loss.losses["mine"]
+    assert type(loss).__name__ == "Loudest" and loss.weight == 0.1
+    load_model(checkpoint)  # denoising needs no losses, and so no trust

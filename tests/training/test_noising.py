@@ -162,7 +162,7 @@ def test_time_weights_have_mean_one_and_reach_the_losses() -> None:
     from diffgmm.training.losses import LOSSES
 
     expected = (x.mixture.nll(x.noise).mean(1) * x.weight).mean()
-    torch.testing.assert_close(LOSSES["nll"](x), expected)
+    torch.testing.assert_close(LOSSES["nll"]()(x), expected)
     assert TrainingStates().inputs(built, noisy, clean, torch.Generator()).weight is None
 
 

@@ -48,7 +48,7 @@ def test_the_cleaner_estimate_has_the_lower_loss(name: str, pair: Pair) -> None:
     values = []
     for share in (0.1, 0.5, 0.9):
         x = answer(pair, share)
-        value = LOSSES[name](x)
+        value = LOSSES[name]()(x)
         value.backward()
         gradient = x.mixture.means.grad
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.any()
@@ -76,13 +76,13 @@ def test_dnsmos_weights_are_constants(network: Dnsmos) -> None:
 
 def test_dnsmos_loss_asks_for_no_more_than_the_clean_window_has(network: Dnsmos, pair: Pair) -> None:
     silence = np.zeros_like(pair[0])
-    assert LOSSES["dnsmos"](answer(pair, 1.0)).item() == pytest.approx(0.3, abs=1e-3)  # the margin is left
-    assert LOSSES["dnsmos"](answer((silence, pair[1]), 0.5)).item() == 0.0  # no speech, nothing to judge
+    assert LOSSES["dnsmos"]()(answer(pair, 1.0)).item() == pytest.approx(0.3, abs=1e-3)  # the margin is left
+    assert LOSSES["dnsmos"]()(answer((silence, pair[1]), 0.5)).item() == 0.0  # no speech, nothing to judge
 
 
 def test_dnsmos_loss_listens_at_16_khz_only(pair: Pair) -> None:
     with pytest.raises(ValueError, match="listens at 16000 Hz, the model works at 8000: leave it out"):
-        LOSSES["dnsmos"](answer(pair, 0.5, 8000))
+        LOSSES["dnsmos"]()(answer(pair, 0.5, 8000))
 
 
 def test_dnsmos_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
