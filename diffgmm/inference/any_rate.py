@@ -13,6 +13,7 @@ from diffgmm.audio import fit_length
 from diffgmm.audio.buffer import Fifo
 from diffgmm.audio.stream_resampler import FirResampler
 from diffgmm.diffusion.sampler_options import whole_number
+from diffgmm.inference.upper_noise import UpperNoise
 
 MOST_CHANNELS = 8  # above it, an array with more rows than columns is taken for a transposed one
 
@@ -153,9 +154,10 @@ class BandGain:
 class ThroughRate:
     """Feeds a grid that works at ``model_rate`` with audio at ``rate``; in and out come pieces at ``rate``.
 
-    With d = down(x) and the model's y: output = up(y) + g (x - up(d)). What the model cannot see, x - up(d),
-    is neither dropped nor left noisy: it gets the gain g that the model gives its own topmost band
-    (:class:`BandGain`).
+    With d = down(x) and the model's y: output = up(y) + g (x - up(d) - n). What the model cannot see, x - up(d),
+    is neither dropped nor left noisy: it loses its steady part n
+    (:class:`diffgmm.inference.upper_noise.UpperNoise`; exactly zero where there is none), and the rest gets the gain g
+    that the model gives its own topmost band (:class:`BandGain`).
 
     Args:
         rate: of the audio, Hz.
@@ -176,6 +178,7 @@ class ThroughRate:
         self._gain = BandGain(channels, model_rate, min(rate, model_rate) / 2)
         self._step = model_rate / (rate * self._gain.hop)  # gain frames per sample at `rate`
         self._original, self._returned = Fifo(channels), Fifo(2 * channels)
+        self._noise = UpperNoise(channels, rate, model_rate / 2, ahead=not live)
 
     def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Feed ``[channels, n]``; yields (input, output) pieces of equal length as they get final."""
@@ -183,8 +186,10 @@ class ThroughRate:
             yield from self._grid.push(x)
             return
         self._original.push(x)
+        self._noise.push(x)
         self._pass_on(self._grid.push(self._down.push(x)))
-        end = min(self._returned.end, self._gain.reach(self._step), self._original.end)
+        reach = min(self._noise.end, self._gain.reach(self._step))
+        end = min(self._returned.end, reach, self._original.end)
         if end > self._original.start:
             yield self._ready(end)
 
@@ -198,6 +203,7 @@ class ThroughRate:
         both = np.concatenate([self._silence, self._silence])
         self._returned.push(self._up.push(both, last=True))
         self._gain.finish()
+        self._noise.finish()
         self._returned.push(fit_length(both, max(0, self._original.end - self._returned.end)))
         if self._original.end > self._original.start:
             yield self._ready(self._original.end)
@@ -210,7 +216,7 @@ class ThroughRate:
     def _ready(self, end: int) -> tuple[np.ndarray, np.ndarray]:
         start = self._original.start
         x, (d, y) = self._original.view(start, end), np.split(self._returned.view(start, end), 2)
-        out = y + self._gain.at(start, end, self._step) * (x - d)
+        out = y + self._gain.at(start, end, self._step) * (x - d - self._noise.take(start, end))
         self._original.forget(end)
         self._returned.forget(end)
         return x, out

@@ -38,7 +38,7 @@ class Denoiser(WindowModel):
 
     Windows of 4 s at fixed positions are cross-faded, so audio of any length needs constant memory and the
     result does not depend on the pieces it comes in. Channels are independent. Other rates are resampled;
-    the band above the model's follows the gain of the model's own top band
+    the band above the model's loses what is steady in it, and follows the gain of the model's own top band
     (:class:`diffgmm.inference.any_rate.ThroughRate`).
 
     Args:
