@@ -18,7 +18,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format data train peers reproduce bench-data bench-ddp bench-speed clean
+.PHONY: help install demo test test-full lint format docs data train peers reproduce bench-data bench-ddp bench-speed clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,10 @@ format: install ## lay out the code and apply ruff's safe fixes
 	@'$(BIN)/ruff' check --fix-only --quiet .
 	@'$(BIN)/ruff' format .
 
+docs: install ## build the documentation site into site/
+	@NO_MKDOCS_2_WARNING=1 '$(BIN)/mkdocs' build --strict --quiet
+	@echo "open site/index.html (its search needs a server: $(BIN)/python -m http.server -d site)"
+
 data: install ## prepare the light corpus of speech and noise out of Debian packages (0.9 GB to fetch)
 	@'$(BIN)/python' -m diffgmm.cli.main prepare debian-speech-noise --variant light --root '$(CORPORA)'
 
@@ -91,5 +95,5 @@ bench-speed: install ## measure the shipped models' speed per back end and write
 	@'$(BIN)/python' -m experiments.bench.speed --model base small --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
-	rm -rf .venv .venv-peers build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
