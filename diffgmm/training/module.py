@@ -62,7 +62,8 @@ class DiffGMM(L.LightningModule):
         estimate: ``mean``, ``sample`` or ``mode``, likewise.
         solver, substeps, grid_power: of the sampler, likewise
         (:meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance`).
-        optimizer: made from the parameters.
+        optimizer: made from the parameters; ``null`` for AdamW as PyTorch has it. (A class as the default would hand
+            its own defaults on to the class that a configuration names: Adam would get AdamW's weight decay.)
         lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
         channels_last: memory format of two-axis networks (faster on most hardware).
         compile_network: run the network's training steps through ``torch.compile``: a minute or two at the start (and a
@@ -86,7 +87,7 @@ class DiffGMM(L.LightningModule):
         grid_steps: int = 0,
         nfe: int = 1,
         estimate: Estimate = "mean",
-        optimizer: OptimizerCallable = torch.optim.AdamW,
+        optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         channels_last: bool = True,
         compile_network: bool = False,
@@ -120,7 +121,7 @@ class DiffGMM(L.LightningModule):
         self.sampler |= {name: value for name, (value, usual) in further.items() if value != usual}
         grid_for(nfe, solver, grid_power)  # refuses what no sampler could run
         check_solver(process, solver, substeps)
-        self._optimizer = _Shared(optimizer)
+        self._optimizer = _Shared(optimizer or torch.optim.AdamW)
         self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
 
     def setup(self, stage: str) -> None:
