@@ -97,7 +97,7 @@ class MixtureDenoiser(nn.Module):
         """
         context = self.representation.context(noisy)
         encoded = self.representation.encode(noisy, context)
-        noise = encoded - self.representation.encode(clean, context)
+        noise = encoded - self.representation.target(clean, context)
         return self.answer(encoded, encoded, torch.ones(len(noisy), device=noisy.device)), noise
 
     @torch.no_grad()

@@ -40,6 +40,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "alpha": (1e-3, 1.0),
     "beta": (1e-6, 1e6),
     "top_db": (1.0, 1000.0),
+    "window_seconds": (0.1, 60.0),
     "channels": (1, 8192),
     "strides": (1, 1024),
     "features": (1, 8192),

@@ -99,6 +99,8 @@ class Representation(nn.Module):
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {sample_rate}")
         self.sample_rate = sample_rate
+        #: Length of the windows that the model denoises recordings in, seconds; ``None``: the denoiser's own.
+        self.window_seconds: float | None = None
         # Takes the noise off another way than by s = y - n; part of the model, for it may have parameters.
         self.rule: nn.Module | None = None
 
@@ -115,6 +117,10 @@ class Representation(nn.Module):
     def encode(self, wave: Tensor, context: Context) -> Tensor:
         """``[B, 1, T]`` in [-1, 1] to ``[B, C, *S]``."""
         raise NotImplementedError
+
+    def target(self, clean: Tensor, context: Context) -> Tensor:
+        """What training aims at: clean speech ``[B, 1, T]`` to ``[B, C, *S]``, by default as :meth:`encode` has it."""
+        return self.encode(clean, context)
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, *S]`` back to ``[B, 1, T]`` at the original level and length."""
@@ -286,9 +292,13 @@ class Magnitude(Spectral):
             "Speech-enhancement", 2019); the process itself stays in dB.
         rule: how the noise, in dB, is taken off: ``subtract``, ``wiener`` or ``learned``
             (:mod:`diffgmm.diffusion.representation`).
+        reference: what 0 dB is in the clean spectrogram that training aims at: the largest bin of the ``noisy`` window,
+            or its ``own``, as Belz has it. With ``own`` the output of a window peaks about where the noisy one does.
+        window_seconds: length of the windows that recordings are denoised in; ``null``: the denoiser's 4 s.
 
     Raises:
-        ValueError: for an unknown scaling or rule, or ``belz`` or a rule with another scaling than ``db``.
+        ValueError: for an unknown scaling, rule or reference, for ``belz``, a rule or a reference of its own with
+            another scaling than ``db``, or a length that is not positive.
     """
 
     channels, dims, linear = 1, 2, False
@@ -304,10 +314,20 @@ class Magnitude(Spectral):
         top_db: float = 80.0,
         belz: bool = False,
         rule: str = "subtract",
+        reference: str = "noisy",
+        window_seconds: float | None = None,
     ) -> None:
         super().__init__(sample_rate, n_fft, hop, window)
-        if scaling not in ("db", "power") or (scaling != "db" and (belz or rule != "subtract")):
-            raise ValueError(f"scaling must be db or power (belz and rules need db), got {scaling!r}")
+        special = belz or rule != "subtract" or reference != "noisy"
+        if scaling not in ("db", "power") or (scaling != "db" and special):
+            raise ValueError(
+                f"scaling must be db or power (belz, reference and rules need db), got {scaling!r}"
+            )
+        if reference not in ("noisy", "own"):
+            raise ValueError(f"reference must be one of noisy, own, got {reference!r}")
+        if window_seconds is not None and not window_seconds > 0:
+            raise ValueError(f"window_seconds must be positive, got {window_seconds}")
+        self.reference, self.window_seconds = reference, window_seconds
         self.scaling, self.top_db = scaling, top_db
         self.rule = make_rule(rule, self.bins)
         if belz:
@@ -316,7 +336,8 @@ class Magnitude(Spectral):
             self.state_affine, self.noise_affine = (2.0 / top_db, 1.0), (2.0 / top_db, 0.0)
         self.init_args = {
             "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "scaling": scaling,
-            "top_db": top_db, "belz": belz, "rule": rule,
+            "top_db": top_db, "belz": belz, "rule": rule, "reference": reference,
+            "window_seconds": window_seconds,
         }  # fmt: skip
 
     @torch.no_grad()
@@ -338,6 +359,10 @@ class Magnitude(Spectral):
         if self.scaling == "power":
             return magnitude.clamp_min(1e-8).pow(self._EXPONENT)
         return 20.0 * torch.log10(magnitude.clamp_min(10.0 ** (-self.top_db / 20.0)))
+
+    def target(self, clean: Tensor, context: Context) -> Tensor:
+        """As :meth:`encode`, with ``reference: own`` relative to the clean window's own largest bin."""
+        return self.encode(clean, self.context(clean) if self.reference == "own" else context)
 
     def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
         encoded = encoded.float()

@@ -36,8 +36,9 @@ __all__ = ["PRETRAINED", "Denoiser", "available_models", "model_path"]
 class Denoiser(WindowModel):
     """A trained model made fit for real files.
 
-    Windows of 4 s at fixed positions are cross-faded, so audio of any length needs constant memory and the
-    result does not depend on the pieces it comes in. Channels are independent. Other rates are resampled;
+    Windows of 4 s (or what the model asks for) at fixed positions are cross-faded, so audio of any length needs
+    constant memory and the result does not depend on the pieces it comes in. Channels are independent. Other
+    rates are resampled;
     the band above the model's loses what is steady in it, and follows the gain of the model's own top band
     (:class:`diffgmm.inference.any_rate.ThroughRate`).
 
@@ -45,7 +46,7 @@ class Denoiser(WindowModel):
         model: maps noisy windows ``[B, 1, T]`` to clean ones.
         description: what :func:`diffgmm.diffusion.saving.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
-        window_seconds, overlap_seconds: the grid.
+        window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
 
     Example:
         >>> import numpy as np

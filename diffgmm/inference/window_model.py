@@ -67,7 +67,7 @@ class WindowModel:
         model: maps noisy windows ``[B, 1, T]`` to clean ones.
         description: what :func:`diffgmm.diffusion.saving.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
-        window_seconds, overlap_seconds: the grid.
+        window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
         rows: what computes the mean after one call; ``None``: the model, as for everything else.
     """
 
@@ -77,8 +77,8 @@ class WindowModel:
         description: Mapping[str, Any] | None = None,
         *,
         device: str | torch.device = "cpu",
-        window_seconds: float = WINDOW_SECONDS,
-        overlap_seconds: float = OVERLAP_SECONDS,
+        window_seconds: float | None = None,
+        overlap_seconds: float | None = None,
         rows: Rows | None = None,
     ) -> None:
         self._device, self._model, self._default = str(device), model, rows
@@ -90,7 +90,9 @@ class WindowModel:
         representation = getattr(model, "representation", None)
         self.align = 1 if representation is None else _frame_hop(representation)
         self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
-        self._window, self._overlap = (round(s * self.sample_rate) for s in (window_seconds, overlap_seconds))
+        window = window_seconds or getattr(representation, "window_seconds", None) or WINDOW_SECONDS
+        overlap = overlap_seconds or min(OVERLAP_SECONDS, window / 4)
+        self._window, self._overlap = (round(s * self.sample_rate) for s in (window, overlap))
 
     def limit_threads(self, threads: int) -> None:
         """Let PyTorch compute with so many threads, in this whole process, as soon as it computes."""

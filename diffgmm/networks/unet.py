@@ -14,7 +14,7 @@ from diffgmm.networks.bottleneck import make_bottleneck
 from diffgmm.networks.dual_path import DualPath
 from diffgmm.networks.fine_band import FineBand
 
-_CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat")}
+_CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat"), "initialisation": ("torch", "he")}
 
 
 class _Level(nn.Module):
@@ -45,6 +45,13 @@ class _Level(nn.Module):
         for block in self.blocks:
             x = block(x, embedded)
         return x if self.dropout is None else self.dropout(x)
+
+
+def _he(module: nn.Module) -> None:
+    if isinstance(module, nn.modules.conv._ConvNd):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class UNet(nn.Module):
@@ -78,6 +85,8 @@ class UNet(nn.Module):
             :class:`diffgmm.networks.dual_path.DualPath`);
             0 for none.
         dual_level, dual_hidden: after which level on the way down, and units per direction.
+        initialisation: of the convolutions: ``torch``, PyTorch's own, or ``he``: normal of variance 2 / fan-in, biases
+            zero (He et al., "Delving deep into rectifiers", 2015, eq. 10).
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
     of their total stride and cut back.
@@ -118,6 +127,7 @@ class UNet(nn.Module):
         dual: int = 0,
         dual_level: int = 2,
         dual_hidden: int = 32,
+        initialisation: str = "torch",
     ) -> None:
         super().__init__()
         self.dims = len(kernel)
@@ -129,7 +139,7 @@ class UNet(nn.Module):
             raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
         if any(k % 2 == 0 for k in kernel):
             raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
-        for name, value in (("pooling", pooling), ("skips", skips)):
+        for name, value in (("pooling", pooling), ("skips", skips), ("initialisation", initialisation)):
             if value not in _CHOICES[name]:
                 raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
         if input_layers < 0 or not 0.0 <= dropout < 1.0:
@@ -148,6 +158,7 @@ class UNet(nn.Module):
             "skips": skips, "residual": residual, "dropout": dropout,
             "fine": fine, "fine_channels": fine_channels, "fine_blocks": fine_blocks,
             "dual": dual, "dual_level": dual_level, "dual_hidden": dual_hidden,
+            "initialisation": initialisation,
         }  # fmt: skip
         self.features = features
         self.strides = [tuple(s) for s in strides]
@@ -163,7 +174,7 @@ class UNet(nn.Module):
         self.inputs: nn.Module = nn.Identity()
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        self._first = channels[0]
+        self._first, self._initialisation = channels[0], initialisation
         for level, width in enumerate(channels):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by attach(), which knows how many channels come in.
@@ -218,6 +229,8 @@ class UNet(nn.Module):
         if layers:
             self.inputs = nn.Sequential(*layers)
         first.resample = self._resample(False, width, self._first, self.strides[0])
+        if self._initialisation == "he":
+            self.apply(_he)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, C, *S]`` and process time ``[B]`` to features ``[B, features, *S]``."""

@@ -108,7 +108,7 @@ class TrainingStates:
         representation, process = model.representation, model.process
         context = representation.context(noisy_wave)
         noisy = representation.encode(noisy_wave, context)
-        clean = representation.encode(clean_wave, context)
+        clean = representation.target(clean_wave, context)
         noise = noisy - clean
 
         def drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], axis: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,3 +215,51 @@ def test_belz_trains_with_every_rule(rule: str, tmp_path: Path, monkeypatch: pyt
     model, _ = load_model(checkpoint)
     moved = math.fsum(float((p - p.round()).detach().abs().sum()) for p in model.representation.parameters())
     assert (moved > 0) == (rule == "learned")
+
+
+def test_belz_aims_at_noise_between_spectrograms_of_their_own_references() -> None:
+    told = yaml.safe_load((EXPERIMENTS / "belz_unet.yaml").read_text(encoding="utf-8"))["model"]
+    representation = Magnitude(**told["representation"]["init_args"])
+    generator = torch.Generator().manual_seed(1)
+    clean = 0.01 * torch.randn(2, 1, 8064, generator=generator)
+    noisy = clean + 0.1 * torch.randn(2, 1, 8064, generator=generator)
+    context = representation.context(noisy)
+    for spectrogram in (representation.encode(noisy, context), representation.target(clean, context)):
+        assert torch.allclose(spectrogram.amax(dim=(1, 2, 3)), torch.zeros(2), atol=1e-4)
+    shared = Magnitude(8000, 255, 63, belz=True)
+    assert shared.target(clean, context).amax() < -10
+    with pytest.raises(ValueError, match="reference must be one of noisy, own"):
+        Magnitude(reference="other")
+
+
+def test_belz_network_starts_as_he_has_it_and_has_keras_slope() -> None:
+    torch.manual_seed(0)
+    net = network_of("belz_unet.yaml")
+    net.attach(1)
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 10_000]
+    assert len(convolutions) > 8
+    for layer in convolutions:
+        fan_in = layer.in_channels * math.prod(layer.kernel_size)
+        assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.03)
+        assert layer.bias is not None and not layer.bias.any()
+    assert {m.negative_slope for m in net.modules() if isinstance(m, nn.LeakyReLU)} == {0.3}
+
+
+def test_belz_denoises_in_windows_of_his_training(tmp_path: Path) -> None:
+    told = yaml.safe_load((EXPERIMENTS / "belz_unet.yaml").read_text(encoding="utf-8"))["model"]
+    representation = Magnitude(**told["representation"]["init_args"])
+    model = MixtureDenoiser(representation, UNet([4, 6], [[4, 2], [2, 2]], 4), MixtureHead(1), Blend()).eval()
+    save_model(tmp_path / "m", model, {}, {"nfe": 1, "estimate": "mean"})
+    lengths = set()
+    denoiser = Denoiser.from_pretrained(tmp_path / "m.json")
+    loaded: Any = denoiser.model
+    loaded.network.register_forward_pre_hook(lambda module, inputs: lengths.add(inputs[0].shape[-1]))
+    denoiser.denoise(np.random.default_rng(0).standard_normal(40000).astype(np.float32) * 0.1, 8000)
+    assert lengths == {128, 129}  # the last window starts on a frame and may be up to one longer
+
+
+def test_belz_rate_is_constant() -> None:
+    told = yaml.safe_load((EXPERIMENTS / "belz_unet.yaml").read_text(encoding="utf-8"))["model"]
+    assert "lr_scheduler" not in told and told["optimizer"] == {
+        "class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3},
+    }  # fmt: skip

@@ -32,7 +32,11 @@ class Later:
             told = dict(description["model"]["init_args"]["representation"]["init_args"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: describes no model") from error
-        self.representation = SimpleNamespace(hop=told["hop"]) if "hop" in told else SimpleNamespace()
+        known = {name: told[name] for name in ("hop", "window_seconds") if told.get(name) is not None}
+        self.representation = SimpleNamespace(**known)
+        window = known.get("window_seconds", 1.0)
+        if not isinstance(window, (int, float)) or not 0.1 <= window <= 60.0:
+            raise ModelError(f"{path}: window_seconds must be 0.1 to 60, got {window!r:.40}")
         hop = told.get("hop", 1)
         if type(hop) is not int or not 1 <= hop <= self.sample_rate:
             raise ModelError(f"{path}: hop must be a whole number of samples, got {hop!r:.40}")
