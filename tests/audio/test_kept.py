@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import struct
 import subprocess
 import sys
@@ -330,3 +331,22 @@ def test_temporary_names_are_cut_by_bytes(tmp_path: Path) -> None:
     for name in ("絆" * 80 + ".wav", "😀" * 62 + ".wav"):
         audio.write(tmp_path / name, noise(10), RATE)
         assert audio.probe(tmp_path / name).frames == 10
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.mp3"])
+def test_a_file_gets_its_name_when_its_last_sample_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever watches the folder opens what appears at once."""
+    rename, whole = os.replace, []
+
+    def watched(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+        whole.append(Path(source).read_bytes())
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    sound = np.random.default_rng(0).uniform(-0.1, 0.1, (1, 40000)).astype(np.float32)
+    with Writer(tmp_path / name, 16000, 1) as writer:
+        writer.write(sound)
+    assert whole == [(tmp_path / name).read_bytes()]
+    assert soundfile.info(tmp_path / name).frames == 40000

@@ -202,3 +202,38 @@ def test_temperature_multiplies_the_scales_alone() -> None:
     assert torch.equal(hot.weights, q.weights) and torch.equal(hot.mean(), q.mean())
     with pytest.raises(ValueError, match="temperature must be positive"):
         q.tempered(-1.0)
+
+
+def test_mode_goes_by_weight_alone() -> None:
+    """Not by the height of the density, nor by a component's place, width or mean."""
+    logits = torch.tensor([0.0, 2.0, 1.0]).reshape(1, 3, 1).repeat(1, 1, 2)
+    logits[..., 1] = logits[..., 1].roll(1, dims=1)  # the second position's most probable one is the last
+    means = torch.tensor([[7.0, -7.0], [1.0, -1.0], [-3.0, 3.0]]).reshape(1, 3, 2, 1).repeat(1, 1, 1, 2)
+    for log_scales in ([-6.0, 0.0, -1.0], [1.0, -6.0, 2.0], [0.0, 0.0, 0.0]):
+        q = GaussianMixture(logits, means, torch.tensor(log_scales).reshape(1, 3, 1).repeat(1, 1, 2))
+        assert q.mode().tolist() == [[[1.0, -3.0], [-1.0, 3.0]]]
+
+
+@pytest.mark.parametrize(
+    ("uniform", "logit", "chosen"),
+    [
+        ((0.0, 0.0), -2.0, 0),  # generators can give 0, and infinite noise would always pick the first
+        ((0.0, 0.0), 2.0, 1),
+        ((1.0, 1.0), 2.0, 1),
+        ((1e-19, 1e-3), -1.7, 1),  # -log(-log u): -3.777 and -1.933
+        ((1e-19, 1e-3), -1.9, 0),
+        ((0.5, 1 - 2e-6), -12.6, 1),  # 0.367 and 13.122
+        ((0.5, 1 - 2e-6), -12.9, 0),
+    ],
+)
+def test_components_are_drawn_by_gumbel_noise(
+    monkeypatch: pytest.MonkeyPatch, uniform: tuple[float, float], logit: float, chosen: int
+) -> None:
+    numbers = torch.tensor(uniform).reshape(1, 2, 1)
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: numbers)
+    q = GaussianMixture(
+        torch.tensor([0.0, logit]).reshape(1, 2, 1),
+        torch.tensor([-100.0, 100.0]).reshape(1, 2, 1, 1),
+        torch.zeros(1, 2, 1),
+    )
+    assert (q.sample().item() > 0) == bool(chosen)

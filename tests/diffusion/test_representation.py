@@ -108,3 +108,12 @@ def test_a_linear_representation_makes_n_the_true_noise() -> None:
 def test_bad_settings_are_refused(bad: object) -> None:
     with pytest.raises(ValueError, match="must be"):
         bad()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n_fft", [8, 9, 510, 255])
+def test_one_sided_bins_stand_for_the_whole_spectrum(n_fft: int) -> None:
+    """By Parseval's theorem: only an even length has a bin at half the rate, which has no mirror image."""
+    rows = torch.randn(20, n_fft, dtype=torch.float64, generator=torch.Generator().manual_seed(n_fft))
+    sides = Complex(n_fft=n_fft, hop=n_fft // 4).sides().double()
+    one_sided = (torch.fft.rfft(rows).abs().square() * sides).sum(1) / n_fft
+    torch.testing.assert_close(one_sided, rows.square().sum(1))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge, time_grid
+from diffgmm.diffusion.sampler_options import Estimate
 from diffgmm.diffusion.samplers import noise_estimate, reverse
 
 RUNS = 40000
@@ -129,3 +130,20 @@ def test_bad_calls_are_refused() -> None:
         noise_estimate(q, "median", None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="grid must run from 1 to 0"):
         reverse(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor([1.0, 0.5]))
+
+
+@pytest.mark.parametrize("estimate", ["mean", "sample"])
+def test_the_last_step_draws_no_noise(estimate: Estimate) -> None:
+    """Its law has none. Runs that go on with the generator would otherwise depend on a draw that changes nothing."""
+    noisy = torch.zeros(1, 1, 50)
+    flat = GaussianMixture(torch.zeros(1, 2, 50), torch.zeros(1, 2, 1, 50), torch.zeros(1, 2, 50))
+    used, other = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
+    reverse(
+        lambda *_: flat, noisy, Bridge(), time_grid(3), estimate=estimate, step_noise=True, generator=used
+    )
+    for step in range(3):
+        if estimate == "sample":
+            flat.sample(other)
+        if step < 2:
+            torch.randn(noisy.shape, generator=other)
+    assert torch.equal(used.get_state(), other.get_state())

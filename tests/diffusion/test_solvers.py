@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -242,3 +243,14 @@ def test_contradicting_options_are_refused() -> None:
             reverse(lambda *_: q, y, process, grid_for(3), **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="give the noise away"):
         transport(q, Blend(), y, (y, 1.0), (y, 0.5))
+
+
+@pytest.mark.parametrize("substeps", [1, 2, 3, 8])
+def test_substeps_are_equally_spaced_in_the_angle(substeps: int) -> None:
+    for time, earlier in ((1.0, 0.0), (0.75, 0.25), (1.0, 0.5), (0.3, 0.1)):
+        times = sub_grid(time, earlier, substeps)
+        assert len(times) == substeps + 1 and (times[0], times[-1]) == (time, earlier)
+        angles = [math.asin(math.sqrt(1 - t)) for t in times]
+        step = (angles[-1] - angles[0]) / substeps
+        assert [b - a for a, b in pairwise(angles)] == pytest.approx([step] * substeps)
+    assert sub_grid(1.0, 0.0, 4)[1:4] == pytest.approx([(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4])
