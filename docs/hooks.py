@@ -28,7 +28,7 @@ PAGES = {
         path.relative_to(ROOT).as_posix(): f"results/{path.name}"
         for path in (ROOT / "experiments").glob("*.md")
     },
-    **{name: f"project/{name}" for name in ("CONTRIBUTING.md",)},
+    **{name: f"project/{name}" for name in ("CONTRIBUTING.md", "CHANGELOG.md")},
     "data_modules/mini/CREDITS.md": "project/CREDITS.md",
 }
 #: What pages link to that is no page: served as it is.
