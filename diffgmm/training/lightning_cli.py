@@ -22,6 +22,7 @@ from diffgmm.training.callbacks.averaging import Constants, RunningMeans
 from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint, RandomState
 from diffgmm.training.callbacks.effective_batch import EffectiveBatch
 from diffgmm.training.callbacks.nonfinite import NonFinite
+from diffgmm.training.callbacks.predictions import Predictions
 from diffgmm.training.callbacks.preemption import Preemption
 from diffgmm.training.callbacks.record import RunRecord
 from diffgmm.training.callbacks.run_files import ConfigFile, MetricsFile
@@ -38,6 +39,7 @@ _ALWAYS: dict[str, type[L.Callback]] = {
     "nonfinite": NonFinite,
     "preemption": Preemption,
     "last": LastCheckpoint,
+    "predictions": Predictions,
 }
 
 

@@ -125,6 +125,8 @@ def enter(trainer: L.Trainer, checkpoint: Path) -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+    from diffgmm.training.callbacks.wandb import ResumedWandbLogger
+
     name = checkpoint.parent.parent.name
     number = name.removeprefix("version_")
     version: int | str = int(number) if name != number and number.isdigit() else name
@@ -132,6 +134,8 @@ def enter(trainer: L.Trainer, checkpoint: Path) -> None:
         own = isinstance(logger, (CSVLogger, TensorBoardLogger))
         if own and (Path(str(logger.save_dir)) / str(logger.name or "") / name).is_dir():
             logger._version = version  # type: ignore[attr-defined]
+        if isinstance(logger, ResumedWandbLogger):
+            logger.enter(checkpoint.parent.parent)
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
             # A step that is done again gives the same checkpoint again, not a second version of it.

@@ -80,7 +80,9 @@ def find_runs(folders: Iterable[str | os.PathLike[str]]) -> list[Run]:
         inside = {path.parent for name in (RECORD, CURVES) for path in asked.rglob(name)}
         if not inside:
             raise RunsError(f"{asked}: no run there (a folder with {RECORD} or {CURVES})")
-        found |= {folder.resolve(): read_run(folder) for folder in inside}
+        runs = {folder.resolve(): read_run(folder) for folder in inside}
+        # `validate` and `test` leave their metrics, too.
+        found |= {place: run for place, run in runs.items() if run.record.get("verb", "fit") == "fit"}
     return sorted(found.values(), key=lambda run: (str(run.record.get("started", "")), str(run.folder)))
 
 

@@ -66,10 +66,10 @@ def test_wandb_goes_on_with_the_same_run_after_a_restart(home: Path) -> None:
         sys.executable, "-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG),
         "--config", str(LOGGERS / "wandb.yaml"), *SMALL, "--trainer.callbacks=null", "--trainer.max_epochs=1",
     ]  # fmt: skip
-    for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    for more in ([], ["--ckpt_path=auto", "--trainer.max_epochs=2"]):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
-    name = (home / "runs" / "wandb" / "wandb_run_id").read_text().strip()
+    name = (home / "runs" / "wandb" / "version_0" / "wandb_run_id").read_text().strip()
     parts = sorted((home / "runs" / "wandb").glob(f"wandb/offline-run-*-{name}"))
     assert len(parts) == 2 and len(list((home / "runs" / "wandb").glob("wandb/offline-run-*"))) == 2
     assert all(next(part.glob("*.wandb")).stat().st_size > 1000 for part in parts)

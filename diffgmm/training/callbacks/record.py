@@ -42,7 +42,7 @@ class RunRecord(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, seed, devices and the data's own fingerprint, if it has one."""
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._start = self._read = time.monotonic()
         device = trainer.strategy.root_device
@@ -103,10 +103,24 @@ class RunRecord(L.Callback):
         """Keep up to date what would be lost if the run were killed."""
         if trainer.is_global_zero and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._progress(trainer, finished=False)
+        self._measured(trainer)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say that it was no training."""
+        self._measured(trainer)
+
+    def _measured(self, trainer: L.Trainer) -> None:
+        """Mark the folder that ``validate`` and ``test`` leave, so that it doesn't count as a training."""
+        folder = run_folder(trainer)
+        verb = str(trainer.state.fn.value if trainer.state.fn else "")
+        logged = folder.is_dir() and not any((folder / name).exists() for name in (self.file, "config.yaml"))
+        if trainer.is_global_zero and verb in ("validate", "test") and logged:
+            self._facts = facts() | {"verb": verb, "checkpoint": trainer.ckpt_path}
+            self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add wall time, energy and steps."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and self._facts:
             self._progress(trainer, finished=True)
 
 

@@ -9,17 +9,21 @@ from typing import Any
 
 import lightning as L
 import torch
+import yaml
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from diffgmm.training.callbacks.loggers import run_folder
+from diffgmm.training.callbacks.wandb import ResumedWandbLogger
 from diffgmm.training.ranks import epoch_counts
+from diffgmm.training.run_folders import flat
 from diffgmm.utils.files import replacing
 
 
 class ConfigFile(SaveConfigCallback):
-    """Writes beside the old file and renames.
+    """Writes beside the old file and renames, and lets the loggers know the settings; for training alone.
 
     A run that is continued writes its configuration again; one killed in that moment would otherwise leave half of it,
     and ``--ckpt_path auto`` would take its checkpoints for those of another configuration.
@@ -27,6 +31,8 @@ class ConfigFile(SaveConfigCallback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Save once, on rank zero; a file that may not be replaced is refused as before."""
+        if stage != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         if self.already_saved or not self.overwrite:
             super().setup(trainer, pl_module, stage)
             return
@@ -37,6 +43,15 @@ class ConfigFile(SaveConfigCallback):
         folder = trainer.log_dir  # asks all processes
         if trainer.is_global_zero and folder is not None:
             os.replace(Path(folder, written), Path(folder, name))
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the settings to the loggers that show them (a CSV has ``config.yaml`` beside it)."""
+        settings = dict(flat(yaml.safe_load(self.parser.dump(self.config, skip_unset=False))))
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):
+                logger.log_hyperparams(settings)
+            if isinstance(logger, ResumedWandbLogger):
+                logger.keep(run_folder(trainer))
 
 
 class _Writer(ExperimentWriter):

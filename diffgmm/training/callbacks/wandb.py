@@ -15,13 +15,13 @@ FILE = "wandb_run_id"
 
 
 class ResumedWandbLogger(WandbLogger):
-    """Logs to one and the same run of W&B, however often the training is started anew.
+    """Logs every training to a run of W&B of its own, and a training that is continued to the run that it had.
 
-    The run's id is drawn at the first start and kept in ``save_dir``; the same command, run again by a person or by a
-    cluster, goes on with it. Another ``save_dir`` is another run.
+    The run's id is drawn at the start and kept in the run's folder; ``--ckpt_path auto``, given by a person or by a
+    cluster, goes on with it.
 
     Args:
-        save_dir: folder of W&B's files and of the id.
+        save_dir: folder of W&B's files.
         id: of the run, if it should be a certain one.
         resume: as W&B has it.
         kwargs: of Lightning's logger: ``project``, ``name``, ``offline``, ``group``, ``tags``, ...
@@ -30,22 +30,22 @@ class ResumedWandbLogger(WandbLogger):
     def __init__(
         self, save_dir: str = "runs/wandb", id: str | None = None, resume: str = "allow", **kwargs: Any
     ) -> None:
-        folder = Path(save_dir)
-        super().__init__(save_dir=save_dir, id=id or run_id(folder), resume=resume, **kwargs)
+        self._fixed = id is not None
+        super().__init__(save_dir=save_dir, id=id or _draw(), resume=resume, **kwargs)
 
+    def enter(self, folder: Path) -> None:
+        """Go on with the run whose id is in the folder of a continued training; before anything is logged."""
+        path = folder / FILE
+        if not self._fixed and path.is_file():
+            self._id = self._wandb_init["id"] = path.read_text(encoding="utf-8").strip()
 
-def run_id(folder: Path) -> str | None:
-    """The id that is kept in a folder, drawn if there is none; None on other ranks than the first."""
-    path = folder / FILE
-    if path.is_file():
-        return path.read_text(encoding="utf-8").strip()
-    return _draw(path)
+    def keep(self, folder: Path) -> None:
+        """Write the run's id into the training's folder."""
+        if self._id is not None:
+            with replacing(folder / FILE) as part:
+                part.write_text(self._id + "\n", encoding="utf-8")
 
 
 @rank_zero_only
-def _draw(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = secrets.token_hex(4)
-    with replacing(path) as part:
-        part.write_text(name + "\n", encoding="utf-8")
-    return name
+def _draw() -> str:
+    return secrets.token_hex(4)
