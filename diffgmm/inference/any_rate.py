@@ -178,7 +178,7 @@ class ThroughRate:
         self._gain = BandGain(channels, model_rate, min(rate, model_rate) / 2)
         self._step = model_rate / (rate * self._gain.hop)  # gain frames per sample at `rate`
         self._original, self._returned = Fifo(channels), Fifo(2 * channels)
-        self._noise = UpperNoise(channels, rate, model_rate / 2, ahead=not live)
+        self._noise = UpperNoise(channels, rate, model_rate / 2, not live) if rate > model_rate else None
 
     def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Feed ``[channels, n]``; yields (input, output) pieces of equal length as they get final."""
@@ -186,10 +186,12 @@ class ThroughRate:
             yield from self._grid.push(x)
             return
         self._original.push(x)
-        self._noise.push(x)
+        if self._noise is not None:
+            self._noise.push(x)
         self._pass_on(self._grid.push(self._down.push(x)))
-        reach = min(self._noise.end, self._gain.reach(self._step))
-        end = min(self._returned.end, reach, self._original.end)
+        end = min(self._returned.end, self._gain.reach(self._step), self._original.end)
+        if self._noise is not None:
+            end = min(end, self._noise.end)
         if end > self._original.start:
             yield self._ready(end)
 
@@ -203,7 +205,8 @@ class ThroughRate:
         both = np.concatenate([self._silence, self._silence])
         self._returned.push(self._up.push(both, last=True))
         self._gain.finish()
-        self._noise.finish()
+        if self._noise is not None:
+            self._noise.finish()
         self._returned.push(fit_length(both, max(0, self._original.end - self._returned.end)))
         if self._original.end > self._original.start:
             yield self._ready(self._original.end)
@@ -216,7 +219,8 @@ class ThroughRate:
     def _ready(self, end: int) -> tuple[np.ndarray, np.ndarray]:
         start = self._original.start
         x, (d, y) = self._original.view(start, end), np.split(self._returned.view(start, end), 2)
-        out = y + self._gain.at(start, end, self._step) * (x - d - self._noise.take(start, end))
+        above = x - d if self._noise is None else x - d - self._noise.take(start, end)
+        out = y + self._gain.at(start, end, self._step) * above
         self._original.forget(end)
         self._returned.forget(end)
         return x, out

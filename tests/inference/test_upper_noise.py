@@ -120,3 +120,10 @@ def test_a_whine_beside_the_shipped_model() -> None:
     y = Denoiser.from_pretrained("base").denoise(noisy, 48000)
     at = np.exp(-2j * np.pi * 15734 * t)
     assert abs(np.sum(y * at)) < 0.15 * abs(np.sum(noisy * at))
+
+
+@pytest.mark.parametrize("rate", [1, 40, 8000, 16001])
+def test_rates_without_a_band_above(rate: int) -> None:
+    x = np.random.default_rng(0).uniform(-0.1, 0.1, 30).astype(np.float32)
+    y = Denoiser(Everything()).denoise(x, rate)
+    assert y.shape == x.shape and np.isfinite(y).all()
