@@ -1,4 +1,4 @@
-"""What the DataModules share: pools per split, opened when needed, and reproducible loaders."""
+"""Common parts of the DataModules: pools per split, opened when needed, and reproducible loaders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an augmentation is, and what it works on."""
+"""Base class of augmentations, and the windows that they change."""
 
 from __future__ import annotations
 

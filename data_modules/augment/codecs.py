@@ -109,7 +109,7 @@ def transcode(
     codec = KINDS[kind]
     rate = sample_rate
     if codec.rates and rate not in codec.rates:
-        rate = max((one for one in codec.rates if one <= sample_rate), default=codec.rates[0])
+        rate = max((rate for rate in codec.rates if rate <= sample_rate), default=codec.rates[0])
     options: dict[str, Any] = {} if level is None else {"compression_level": level}
     if codec.container == "MP3":
         options["bitrate_mode"] = "CONSTANT"

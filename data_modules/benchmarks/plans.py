@@ -1,4 +1,4 @@
-"""What the lists are made up of: how many pairs of each kind, in which noises."""
+"""Composition of the benchmark lists: number of pairs of each kind, and their noises."""
 
 from __future__ import annotations
 

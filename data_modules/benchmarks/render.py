@@ -69,9 +69,9 @@ class Recordings:
             DataError: files of the list are not in the corpus.
         """
         missing = [
-            one.path
-            for one in self.pairs.recordings
-            if not one.path.startswith(GENERATED) and not (self.corpus / one.path).is_file()
+            recording.path
+            for recording in self.pairs.recordings
+            if not recording.path.startswith(GENERATED) and not (self.corpus / recording.path).is_file()
         ]
         if missing:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Which corpora there are: names for `diffgmm prepare`, each with the module that describes it."""
+"""Index of corpora: names for `diffgmm prepare`, each with the module that describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the recipes share: finding audio in unpacked archives, naming clips, and splits that stay put."""
+"""Common parts of the recipes: audio in unpacked archives, names of clips, and stable splits."""
 
 from __future__ import annotations
 

@@ -130,11 +130,14 @@ def _clip(cut: Any, split: str, kind: str, files: Sequence[Path]) -> tuple[Clip,
     if type(cut).__name__ not in ("MonoCut", "MultiCut") or cut.recording is None:
         raise _Left("mixed, padded or without a recording")
     recording = cut.recording
-    changes = [one if isinstance(one, dict) else one.to_dict() for one in recording.transforms or ()]
+    changes = [
+        transform if isinstance(transform, dict) else transform.to_dict()
+        for transform in recording.transforms or ()
+    ]
     if any(change.get("name") != "Resample" for change in changes):
         raise _Left("changed on the fly (speed, volume, room)")
     path, channel = _file(cut, recording, files)
-    speakers = sorted({one.speaker for one in cut.supervisions if one.speaker})
+    speakers = sorted({supervision.speaker for supervision in cut.supervisions if supervision.speaker})
     if len(speakers) > 1:
         raise _Left("of several speakers")
     about: dict[str, Any] = {}
@@ -147,7 +150,7 @@ def _clip(cut: Any, split: str, kind: str, files: Sequence[Path]) -> tuple[Clip,
         split,
         kind,
         str(group or (speakers[0] if speakers else "unknown")),
-        next((one.language for one in cut.supervisions if one.language), ""),
+        next((supervision.language for supervision in cut.supervisions if supervision.language), ""),
         str(about.get("source") or files[0].name),
         str(about.get("licence") or ""),
         float(cut.duration),
@@ -160,7 +163,7 @@ def _clip(cut: Any, split: str, kind: str, files: Sequence[Path]) -> tuple[Clip,
 def _file(cut: Any, recording: Any, files: Sequence[Path]) -> tuple[Path, str]:
     """Where a cut's audio is, and which channel of the file it is."""
     wanted = cut.channel if isinstance(cut.channel, list) else [cut.channel]
-    sources = [one for one in recording.sources if set(one.channels) & set(wanted)]
+    sources = [source for source in recording.sources if set(source.channels) & set(wanted)]
     if len(sources) != 1 or not set(wanted) <= set(sources[0].channels):
         raise _Left("spread over several files")
     source = sources[0]
@@ -209,8 +212,8 @@ def export_manifests(records: Records, folder: Path, *, overwrite: bool = False)
             sets = (
                 lhotse.RecordingSet.from_recordings(recordings.values()),
                 lhotse.SupervisionSet.from_segments(
-                    one.supervisions[0].with_offset(one.start)
-                    for one in cuts  # from the cut's start to the file's
+                    cut.supervisions[0].with_offset(cut.start)
+                    for cut in cuts  # from the cut's start to the file's
                 ),
                 lhotse.CutSet.from_cuts(cuts),
             )

@@ -1,4 +1,4 @@
-"""What a corpus recipe says: where the files are, what they must hash to, and which split each clip belongs to.
+"""Corpus recipes: locations and checksums of the files, and the split of each clip.
 
 A recipe only describes. :mod:`data_modules.corpora.build.engine` does the work, the same for all of them: download,
 check, unpack, convert, write the manifest.

@@ -1,4 +1,4 @@
-"""Whether two sounds are the same recording: their waveforms, whitened, agree at one lag.
+"""Test of whether two sounds are the same recording: their whitened waveforms agree at one lag.
 
 The cross-correlation by phase alone (Knapp and Carter, "The generalized correlation method for estimation of time
 delay", 1976) asks whether every frequency agrees, the weak ones as well as the strong. So two hums, sirens or

@@ -1,4 +1,4 @@
-"""Which clips of different splits may hold the same recording: frames with equal bits, and few differing bits around.
+"""Candidate pairs of clips with the same recording: frames with equal bits, and few differing bits around.
 
 As in Haitsma and Kalker (ISMIR 2002) a frame is looked up by its bits and by those with weak bits flipped, and
 each hit is judged by the bit errors of the frames around it. That leaves few pairs of clips, which

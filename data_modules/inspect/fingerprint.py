@@ -1,4 +1,4 @@
-"""What a sound is recognised by, whatever its level, format and rate, and from any part of it.
+"""Fingerprints of sounds that hold for any level, format, rate and excerpt.
 
 After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): a bit says whether the
 difference in energy between neighbouring bands rises or falls in time. Shorter frames than theirs, because many

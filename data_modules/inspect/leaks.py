@@ -1,4 +1,4 @@
-"""Whether the splits of a corpus are apart: no speaker, no file and no recording in two of them.
+"""Check that the splits of a corpus share no speaker, no file and no recording.
 
 A recording is found again if it was cut, re-levelled, resampled down to 8 kHz or coded, or if half a second of it
 occurs in another. Not found: a copy played faster or slower, and one from a poor codec whose energy lies almost wholly
@@ -92,7 +92,7 @@ def check(items: Sequence[Item], workers: int | None = None) -> Checked:
     shapes = [one for one in _of_one_shape(items, measured) if _pair(items, one) not in pairs]
     rest = [one for one in found if _pair(items, one) not in pairs]
     leaks = [*_speakers(items), *same, *_recordings(items, [*shapes, *rest], workers)]
-    return Checked(leaks, measured, unreadable, len({_pair(items, one) for one in [*shapes, *rest]}))
+    return Checked(leaks, measured, unreadable, len({_pair(items, shape) for shape in [*shapes, *rest]}))
 
 
 def _smallest_splits_first(items: Sequence[Item]) -> list[int]:

@@ -69,7 +69,9 @@ def draw(
     """
     from data_modules.windows.mixed import window_rng
 
-    split = next((one for one in SPLITS if (one, "speech") in parts and (one, "noise") in parts), None)
+    split = next(
+        (split for split in SPLITS if (split, "speech") in parts and (split, "noise") in parts), None
+    )
     if split is None:
         return None
     with tempfile.TemporaryDirectory(prefix="diffgmm-") as cache:

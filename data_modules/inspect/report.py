@@ -1,4 +1,4 @@
-"""What ``diffgmm data`` found, put together, drawn and written."""
+"""Report of ``diffgmm data``: assembled, drawn and written."""
 
 from __future__ import annotations
 
@@ -166,10 +166,10 @@ def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
                 except AudioError:
                     continue  # counted and named in the report
                 shown.append((f"{one.item.group}, {one.seconds:.1f} s", x))
-        groups = len({one.item.group for one in clips})
+        groups = len({clip.item.group for clip in clips})
         one_of, more = ("category", "categories") if kind == "noise" else ("speaker", "speakers")
         what = one_of if groups == 1 else more
-        minutes = sum(one.seconds for one in clips) / 60.0
+        minutes = sum(clip.seconds for clip in clips) / 60.0
         rows.append(Row(f"{split}\n{kind}", f"{groups} {what}\n{len(clips)} clips\n{minutes:.1f} min", shown))
     if drawn is not None and drawn.examples:
         mixed = [

@@ -1,4 +1,4 @@
-"""What is in a corpus, as plain data: parts, speakers, noises, licences, levels, leaks."""
+"""Survey of a corpus as plain data: parts, speakers, noises, licences, levels, leaks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def overview(name: str, records: Records) -> dict[str, Any]:
             "split": split,
             "kind": kind,
             **_sums(clips),
-            "groups": len({one.item.group for one in clips}),
-            "languages": sorted({one.language for one in clips} - {""}),
+            "groups": len({clip.item.group for clip in clips}),
+            "languages": sorted({clip.language for clip in clips} - {""}),
         }
         for (split, kind), clips in records.by_part().items()
     ]
@@ -39,7 +39,7 @@ def overview(name: str, records: Records) -> dict[str, Any]:
             "speaker": name,
             "split": split,
             "kind": kind,
-            "language": " ".join(sorted({one.language for one in clips} - {""})),
+            "language": " ".join(sorted({clip.language for clip in clips} - {""})),
             **_sums(clips),
         }
         for (split, kind, name), clips in _grouped(records).items()
@@ -62,13 +62,13 @@ def overview(name: str, records: Records) -> dict[str, Any]:
 
 
 def _sums(clips: Sequence[Record]) -> dict[str, Any]:
-    return {"clips": len(clips), "seconds": round(math.fsum(one.seconds for one in clips), 3)}
+    return {"clips": len(clips), "seconds": round(math.fsum(clip.seconds for clip in clips), 3)}
 
 
 def _grouped(records: Records) -> dict[tuple[str, str, str], list[Record]]:
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
-    for one in records.clips:
-        groups[one.item.split, one.item.kind, one.item.group].append(one)
+    for clip in records.clips:
+        groups[clip.item.split, clip.item.kind, clip.item.group].append(clip)
     return dict(groups)
 
 
@@ -117,7 +117,7 @@ def levels(
     """Active levels of each split and kind in dBFS and, of speech, how far it stands above its own noise in dB."""
     rows = []
     for (split, kind), clips in parts.items():
-        found = [measured[one] for one in clips if one in measured]
+        found = [measured[clip] for clip in clips if clip in measured]
         row: dict[str, Any] = {
             "split": split,
             "kind": kind,

@@ -163,16 +163,16 @@ def leak_lines(leaks: Sequence[dict[str, Any]], compared: int, root: str = "") -
         return name.removeprefix(root.rstrip(os.sep) + os.sep) if root else name
 
     lines = [f"{len(leaks)} leak(s) between splits:"]
-    for one in leaks[:_LEAKS]:
-        first, second = (f"{one[f'{side}_split']}: {short(one[side])}" for side in ("first", "second"))
-        if one["what"] == "speaker":
-            lines.append(f"  speaker {one['speaker']}: in {one['first_split']} and {one['second_split']}, "
-                         f"such as {short(one['first'])} and {short(one['second'])}")  # fmt: skip
+    for leak in leaks[:_LEAKS]:
+        first, second = (f"{leak[f'{side}_split']}: {short(leak[side])}" for side in ("first", "second"))
+        if leak["what"] == "speaker":
+            lines.append(f"  speaker {leak['speaker']}: in {leak['first_split']} and {leak['second_split']}, "
+                         f"such as {short(leak['first'])} and {short(leak['second'])}")  # fmt: skip
             continue
-        what = {"file": "same file", "samples": "same samples", "recording": "same recording"}[one["what"]]
-        detail = f"{one['common_seconds']:.2f} s in common"
-        if one["what"] == "recording":
-            detail += f", similarity {one['similarity']:.2f}, offset {one['offset_seconds']:+.3f} s"
+        what = {"file": "same file", "samples": "same samples", "recording": "same recording"}[leak["what"]]
+        detail = f"{leak['common_seconds']:.2f} s in common"
+        if leak["what"] == "recording":
+            detail += f", similarity {leak['similarity']:.2f}, offset {leak['offset_seconds']:+.3f} s"
         lines.append(f"  {what} ({detail})\n    {first}\n    {second}")
     return "\n".join(lines + ([f"  and {len(leaks) - _LEAKS} more"] if leaks[_LEAKS:] else []))
 

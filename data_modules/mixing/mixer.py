@@ -80,7 +80,7 @@ class Mixer:
         self.mixing = mixing or Mixing()
         self.sample_rate = speech.sample_rate
         self._stages = {
-            stage: [one for one in augmentations if one.stage == stage]
+            stage: [augmentation for augmentation in augmentations if augmentation.stage == stage]
             for stage in ("voice", "noise", "scene", "noisy")
         }
         self._counts = np.cumsum(self.mixing.noises) / np.sum(self.mixing.noises)

@@ -1,4 +1,4 @@
-"""What is mixed: the settings that YAML files give under ``mixing``, and Belz's blend as a preset of them."""
+"""Mixing settings: what YAML files give under ``mixing``, and Belz's blend as a preset."""
 
 from __future__ import annotations
 

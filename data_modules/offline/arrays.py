@@ -187,7 +187,7 @@ def write_block(block: Block) -> int:
     mixer = Mixer(block.speech, block.noise, preset.mixing)
     numbers = range(block.first, block.stop)
     mixtures = [mixer.draw(window_rng(*block.key, number), preset.samples) for number in numbers]
-    stacks = {signal: np.stack([getattr(one, signal) for one in mixtures]) for signal in SIGNALS}
+    stacks = {signal: np.stack([getattr(mixture, signal) for mixture in mixtures]) for signal in SIGNALS}
     for signal, stack in stacks.items():
         spectra = spectrogram_db(stack, stacks["noisy"], preset.n_fft, preset.hop)
         for name, values in ((f"{signal}.npy", stack), (f"{signal}_db.npy", spectra)):

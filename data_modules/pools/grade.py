@@ -1,4 +1,4 @@
-"""How clean a recording of speech is inside its phrases, where a denoiser learns what to leave alone.
+"""Grade of how clean speech is within its phrases, where a denoiser learns what to leave alone.
 
 Between the first and the last word a target must not hold noise: hiss left there is learnt as part of speech. The level
 in short pauses tells, for it holds what the recording keeps while somebody speaks; long pauses don't, since they are

@@ -1,4 +1,4 @@
-"""Which clean file belongs to which noisy one: by name, never by position."""
+"""Matching of clean and noisy files: by name, never by position."""
 
 from __future__ import annotations
 

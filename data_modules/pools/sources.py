@@ -1,4 +1,4 @@
-"""Which audio files there are: corpora with a manifest or a folder layout, and plain folders of voices and
+"""Sources of audio files: corpora with a manifest or a folder layout, and plain folders of voices and
 noises.
 
 Nothing is decoded here. The result is a list of `Item`: a file, its split, whether it is speech or noise, and

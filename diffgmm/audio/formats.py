@@ -1,4 +1,4 @@
-"""What a new file is written as: container and codec by its name, depth and bit rate by where the sound came from."""
+"""Formats of new files: container and codec by the name, depth and bit rate by the source."""
 
 from __future__ import annotations
 

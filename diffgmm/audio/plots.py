@@ -1,4 +1,4 @@
-"""What pictures of sounds are made of: waveforms, spectrograms, scales, labels."""
+"""Parts of pictures of sounds: waveforms, spectrograms, scales, labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the sound in a file really is, when its header tells a wrong length or several files follow one another.
+"""Location of the sound in a file whose header states a wrong length or that holds several streams.
 
 libsndfile believes headers: it stops at the length that one promises or, for MP3 without a count, guesses, and
 reads the first of several streams. What is found here is handed to it as slices of the file, with a corrected

@@ -1,4 +1,4 @@
-"""What a file tells about itself, carried over to the denoised one: tags, cover, chunks of broadcast WAV, channels."""
+"""Metadata carried over to the denoised file: tags, cover, chunks of broadcast WAV, places of channels."""
 
 from __future__ import annotations
 
@@ -264,7 +264,9 @@ def _write_tags(
         for picture in pictures:
             file.add_picture(picture)
     elif form == "OGG" and pictures:
-        file["metadata_block_picture"] = [base64.b64encode(one.write()).decode("ascii") for one in pictures]
+        file["metadata_block_picture"] = [
+            base64.b64encode(picture.write()).decode("ascii") for picture in pictures
+        ]
     file.save()
     if form == "MP3" and (pictures or "comment" in texts):
         tags = ID3(target)

@@ -57,10 +57,10 @@ class Scores:
 
     def record(self) -> dict[str, Any]:
         """Plain data, rounded."""
-        told = asdict(self)
-        told |= {name: round(told[name], 5) for name in ("temperature", "nll", "crps")}
-        told["coverage"] = {level: round(share, 4) for level, share in self.coverage.items()}
-        return told
+        fields = asdict(self)
+        fields |= {name: round(fields[name], 5) for name in ("temperature", "nll", "crps")}
+        fields["coverage"] = {level: round(share, 4) for level, share in self.coverage.items()}
+        return fields
 
 
 @torch.inference_mode()
@@ -76,9 +76,12 @@ def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every:
     device = next(model.parameters()).device
     for batch in batches:
         noisy, clean = (batch[name].to(device) for name in ("noisy", "clean"))
-        found, noise = model.judged(noisy, clean)
+        posterior, noise = model.judged(noisy, clean)
         thin = GaussianMixture(
-            *(part[..., ::every].clone() for part in (found.logits, found.means, found.log_scales))
+            *(
+                part[..., ::every].clone()
+                for part in (posterior.logits, posterior.means, posterior.log_scales)
+            )
         )
         answers.append((thin, noise[..., ::every].clone()))
     return answers
@@ -95,8 +98,8 @@ def score(answers: Answers, temperature: float = 1.0) -> Scores:
         raise ValueError("no answers to score")
     sums = torch.zeros(2 + len(LEVELS), dtype=torch.float64)
     values = 0
-    for found, noise in answers:
-        mixture = found.tempered(temperature)
+    for posterior, noise in answers:
+        mixture = posterior.tempered(temperature)
         transformed = pit(mixture, noise)
         parts = [mixture.nll(noise), crps(mixture, noise), *(inside(transformed, level) for level in LEVELS)]
         sums += noise.numel() * torch.stack([part.double().mean().cpu() for part in parts])
@@ -123,10 +126,10 @@ def fit(answers: Answers, criterion: Criterion = "crps") -> float:
     }  # fmt: skip
     if criterion not in of:
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}")
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: of[criterion](score(answers, math.exp(log))),
         bounds=tuple(map(math.log, BOUNDS)),
         method="bounded",
         options={"xatol": 0.005},
     )
-    return math.exp(float(found.x))
+    return math.exp(float(minimum.x))

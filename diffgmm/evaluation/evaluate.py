@@ -97,7 +97,7 @@ def estimate_delay(x: np.ndarray, clean: np.ndarray, sample_rate: int) -> int:
     40
     """
     heard = round(_HEARD * sample_rate)
-    a, b = (np.nan_to_num(one[:heard].astype(np.float64)) for one in (x, clean))
+    a, b = (np.nan_to_num(samples[:heard].astype(np.float64)) for samples in (x, clean))
     scale = math.sqrt(float(a @ a) * float(b @ b))
     if scale == 0.0:
         return 0
@@ -136,7 +136,7 @@ def _scores(
     scores = {}
     for name in names:
         try:
-            found = [
+            channels = [
                 metrics.METRICS[name].explain(a, b, rate, resample=resample)
                 for a, b in zip(x, clean, strict=True)
             ]
@@ -144,9 +144,9 @@ def _scores(
             errors.append(f"{error} (--resample)" if "resample" in str(error) else str(error))
             scores[name] = Score(math.nan, str(error))
             continue
-        reasons = [f"channel {i + 1}: {one.reason}" for i, one in enumerate(found) if one.reason]
-        reason = found[0].reason if len(found) == 1 else "; ".join(reasons)
-        scores[name] = Score(float(np.mean([one.value for one in found])), reason)
+        reasons = [f"channel {i + 1}: {score.reason}" for i, score in enumerate(channels) if score.reason]
+        reason = channels[0].reason if len(channels) == 1 else "; ".join(reasons)
+        scores[name] = Score(float(np.mean([score.value for score in channels])), reason)
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Which files belong together: folders by name, or a manifest that says so."""
+"""Pairing of files: folders by name, or a manifest."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def pair_folders(
         pair = Pair(roots["enhanced"].stem, roots["clean"], roots["enhanced"], roots.get("noisy"))
         return Pairing((pair,))
     unmatched: list[str] = []
-    found = {kind: _files(root, unmatched) for kind, root in roots.items()}
+    by_kind = {kind: _files(root, unmatched) for kind, root in roots.items()}
     pairs = []
-    for name in sorted(set().union(*found.values())):
-        here = {kind: files[name] for kind, files in found.items() if name in files}
+    for name in sorted(set().union(*by_kind.values())):
+        here = {kind: files[name] for kind, files in by_kind.items() if name in files}
         if "clean" in here and "enhanced" in here:
             pairs.append(Pair(name, here["clean"], here["enhanced"], here.get("noisy")))
         for kind, path in here.items():

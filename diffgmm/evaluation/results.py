@@ -152,8 +152,8 @@ class System:
 
     def values(self, metric: str, ids: Iterable[str] | None = None) -> list[float]:
         """The scores of one metric, NaN where there is none; with ``ids`` in that order and for those only."""
-        found = {file.id: file.scores.get(metric) for file in self.files}
-        return [math.nan if (x := found.get(key)) is None else x for key in (found if ids is None else ids)]
+        by_id = {file.id: file.scores.get(metric) for file in self.files}
+        return [math.nan if (x := by_id.get(key)) is None else x for key in (by_id if ids is None else ids)]
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,9 @@ class Results:
         for system in self.systems:
             if system.name == name:
                 return system
-        raise ResultsError(f"no system {name!r}; there are {', '.join(one.name for one in self.systems)}")
+        raise ResultsError(
+            f"no system {name!r}; there are {', '.join(system.name for system in self.systems)}"
+        )
 
 
 def score_or_none(value: float, reason: str = "") -> tuple[float | None, str]:
@@ -242,7 +244,7 @@ T = TypeVar("T")
 
 def _make(cls: type[T], data: Mapping[str, Any], **replaced: Any) -> T:
     """An object of a dataclass from plain data; lists become tuples."""
-    names = {one.name for one in fields(cls)}  # type: ignore[arg-type]
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
     unknown = set(data) - names
     if unknown:
         raise ValueError(f"unknown {', '.join(sorted(unknown))} in {cls.__name__}")
@@ -251,9 +253,9 @@ def _make(cls: type[T], data: Mapping[str, Any], **replaced: Any) -> T:
 
 
 def _results(data: Mapping[str, Any]) -> Results:
-    told = {key: value for key, value in data["set"].items() if key != "n"}
-    subsets = {name: tuple(ids) for name, ids in told["subsets"].items()}
-    pairs = tuple(_make(PairInfo, pair) for pair in told["pairs"])
+    info = {key: value for key, value in data["set"].items() if key != "n"}
+    subsets = {name: tuple(ids) for name, ids in info["subsets"].items()}
+    pairs = tuple(_make(PairInfo, pair) for pair in info["pairs"])
     systems = []
     for system in data["systems"]:
         files = tuple(_make(FileScores, file) for file in system["files"])
@@ -261,7 +263,7 @@ def _results(data: Mapping[str, Any]) -> Results:
     return _make(
         Results,
         data,
-        set=_make(SetInfo, told, pairs=pairs, subsets=subsets),
+        set=_make(SetInfo, info, pairs=pairs, subsets=subsets),
         systems=tuple(systems),
         metrics=tuple(_make(MetricInfo, metric) for metric in data["metrics"]),
     )
@@ -271,7 +273,7 @@ def metric_infos(names: Sequence[str], measures: Mapping[str, Any]) -> tuple[Met
     """Columns out of :data:`diffgmm.metrics.METRICS`; what explains one is the first line of its docstring."""
     infos = []
     for name in names:
-        one = measures[name]
-        explanation = (one.function.__doc__ or "").strip().split("\n", 1)[0]
-        infos.append(MetricInfo(name, one.unit, one.higher_is_better, explanation))
+        measure = measures[name]
+        explanation = (measure.function.__doc__ or "").strip().split("\n", 1)[0]
+        infos.append(MetricInfo(name, measure.unit, measure.higher_is_better, explanation))
     return tuple(infos)

@@ -86,13 +86,13 @@ def compared(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
 
     A system without a score on the hard files would else be set against an input that has them.
     """
-    found = columns(rows, name)
+    by_kind = columns(rows, name)
     if not any(row.noisy for row in rows):
-        return {"enhanced": found["enhanced"]}
-    both = [math.isfinite(value) for value in found["improvement"]]
+        return {"enhanced": by_kind["enhanced"]}
+    both = [math.isfinite(value) for value in by_kind["improvement"]]
     return {
         kind: [value if there else math.nan for value, there in zip(values, both, strict=True)]
-        for kind, values in found.items()
+        for kind, values in by_kind.items()
     }
 
 
@@ -104,7 +104,7 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[li
     is missing). NaN means that there is no score.
     """
     with_noisy = any(row.noisy for row in rows)
-    found = {name: columns(rows, name) for name in names}
+    by_name = {name: columns(rows, name) for name in names}
     kinds = ("enhanced", "noisy", "improvement") if with_noisy else ("enhanced",)
     cells = [(kind, name) for kind in kinds for name in names]
     head = [name if kind == "enhanced" else f"{kind}_{name}" for kind, name in cells]
@@ -117,7 +117,7 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[li
             row.length_difference,
             row.delay,
         ]
-        values = [found[name][kind][i] for kind, name in cells]
+        values = [by_name[name][kind][i] for kind, name in cells]
         lines.append([*basics, *values, "; ".join(row.errors), "; ".join(notes(row))])
     return ["name", "sample_rate", "seconds", "length_difference", "delay", *head, "error", "note"], lines
 
@@ -135,9 +135,9 @@ def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequen
         import pyarrow
         import pyarrow.parquet
 
-        whole = pyarrow.table({name: [line[i] for line in lines] for i, name in enumerate(head)})
+        contents = pyarrow.table({name: [line[i] for line in lines] for i, name in enumerate(head)})
         with replacing(path) as part:
-            pyarrow.parquet.write_table(whole, part)
+            pyarrow.parquet.write_table(contents, part)
         return
     with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -149,8 +149,8 @@ def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequen
 def notes(row: Row) -> list[str]:
     """Why scores of a row are missing, one entry per reason: ``pesq_wb, stoi: estimate is silent``."""
     missing: dict[str, list[str]] = {}
-    for label, found in (("", row.scores), ("noisy ", row.noisy)):
-        for name, score in found.items():
+    for label, scores in (("", row.scores), ("noisy ", row.noisy)):
+        for name, score in scores.items():
             if not score.valid:
                 missing.setdefault(score.reason, []).append(label + name)
     return [f"{', '.join(names)}: {reason}" for reason, names in missing.items()]
@@ -176,9 +176,10 @@ def comparisons(rows: Sequence[Row], others: Sequence[Row], names: Sequence[str]
     theirs = {row.name: row for row in others}
     none = Score(math.nan)
 
-    def values(found: Mapping[str, Row], name: str) -> list[float]:
+    def values(by_name: Mapping[str, Row], name: str) -> list[float]:
         return [
-            found[row.name].scores.get(name, none).value if row.name in found else math.nan for row in rows
+            by_name[row.name].scores.get(name, none).value if row.name in by_name else math.nan
+            for row in rows
         ]
 
     mine = {row.name: row for row in rows}
@@ -204,7 +205,7 @@ def summary(
         unmatched: lines about files without counterpart.
         compared: what :func:`comparisons` found, by the name of the other system.
     """
-    found = estimates(rows, names)
+    by_metric_and_kind = estimates(rows, names)
     return _plain(
         {
             "version": VERSION,
@@ -224,22 +225,22 @@ def summary(
                 name: {
                     "unit": metrics.METRICS[name].unit,
                     "higher_is_better": metrics.METRICS[name].higher_is_better,
-                    **{kind: asdict(one) for kind, one in kinds.items()},
+                    **{kind: asdict(estimate) for kind, estimate in kinds.items()},
                 }
-                for name, kinds in found.items()
+                for name, kinds in by_metric_and_kind.items()
             },
             "compared_with": {
-                other: {name: asdict(one) for name, one in by_metric.items()}
+                other: {name: asdict(estimate) for name, estimate in by_metric.items()}
                 for other, by_metric in (compared or {}).items()
             },
         }
     )
 
 
-def write_summary(path: str | os.PathLike[str], found: Mapping[str, Any]) -> None:
+def write_summary(path: str | os.PathLike[str], contents: Mapping[str, Any]) -> None:
     """Write what :func:`summary` gave, atomically, as strict JSON; an existing file is replaced."""
     with replacing(path) as part:
-        part.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(contents, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def to_results(
@@ -301,7 +302,7 @@ def to_results(
 
 def _file(
     name: str,
-    found: Mapping[str, Score],
+    scores: Mapping[str, Score],
     names: Sequence[str],
     errors: Sequence[str],
     path: Path | None,
@@ -311,8 +312,8 @@ def _file(
     reasons = {}
     missing = Score(math.nan, "; ".join(errors) or "not scored")
     for metric in names:
-        one = found.get(metric, missing)
-        values[metric], reason = results.score_or_none(one.value, one.reason)
+        score = scores.get(metric, missing)
+        values[metric], reason = results.score_or_none(score.value, score.reason)
         if reason:
             reasons[metric] = reason
     return results.FileScores(name, values, reasons, None if path is None else _within(path, folder))
@@ -328,5 +329,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -30,19 +30,21 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
     for name in names:
         unit = metrics.METRICS[name].unit
         digits = 2 if unit else 3
-        found = {kind: statistics.estimate(v) for kind, v in scores.compared(rows, name).items()}
+        estimates = {kind: statistics.estimate(v) for kind, v in scores.compared(rows, name).items()}
         cells = []
         for kind in kinds:
-            one, sign = found[kind], "+" if kind == "improvement" else ""
-            spread = f" ± {one.sd:.{digits}f}" if one.n_valid > 1 else ""
-            cells.append(f"{one.mean:{sign}.{digits}f}{spread}" if one.n_valid else "-")
-        whole = found["enhanced"]
-        cells.append(f"{whole.low:.{digits}f} to {whole.high:.{digits}f}" if whole.n_valid > 1 else "")
+            estimate, sign = estimates[kind], "+" if kind == "improvement" else ""
+            spread = f" ± {estimate.sd:.{digits}f}" if estimate.n_valid > 1 else ""
+            cells.append(f"{estimate.mean:{sign}.{digits}f}{spread}" if estimate.n_valid else "-")
+        enhanced = estimates["enhanced"]
+        cells.append(
+            f"{enhanced.low:.{digits}f} to {enhanced.high:.{digits}f}" if enhanced.n_valid > 1 else ""
+        )
         arrow = "" if metrics.METRICS[name].higher_is_better else " (lower is better)"
-        counts = f"{found['enhanced'].n_valid}/{found['enhanced'].n_total}"
+        counts = f"{estimates['enhanced'].n_valid}/{estimates['enhanced'].n_total}"
         if len(kinds) > 1:
             own = {k: statistics.estimate(v).n_valid for k, v in scores.columns(rows, name).items()}
-            alone = {kind: own[kind] - whole.n_valid for kind in ("noisy", "enhanced")}
+            alone = {kind: own[kind] - enhanced.n_valid for kind in ("noisy", "enhanced")}
             if any(alone.values()):
                 counts += " *"
                 left_out.append(
@@ -85,7 +87,7 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
     return "\n".join(line.rstrip() for line in text)
 
 
-def render_comparison(found: Mapping[str, Comparison], other: str) -> str:
+def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
     """The table of paired differences, as text.
 
     Args:
@@ -93,18 +95,27 @@ def render_comparison(found: Mapping[str, Comparison], other: str) -> str:
         other: name of the system compared with.
     """
     lines = [["metric", "", "difference", "95 % interval", "effect", "p (Holm)", "pairs", "verdict"]]
-    for name, one in found.items():
+    for name, comparison in comparisons.items():
         unit = metrics.METRICS[name].unit
         digits = 2 if unit else 3
         numbers = ["-", "", "-", "-"]
-        if one.n_pairs:
-            spread = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}" if one.n_pairs > 1 else ""
-            numbers = [f"{one.difference:+.{digits}f}", spread, f"{one.effect:+.2f}", _p(one.p_adjusted)]
-        lines.append([name, unit, *numbers, f"{one.n_pairs}/{one.n_total}", one.verdict])
+        if comparison.n_pairs:
+            spread = (
+                f"{comparison.low:+.{digits}f} to {comparison.high:+.{digits}f}"
+                if comparison.n_pairs > 1
+                else ""
+            )
+            numbers = [
+                f"{comparison.difference:+.{digits}f}",
+                spread,
+                f"{comparison.effect:+.2f}",
+                _p(comparison.p_adjusted),
+            ]
+        lines.append([name, unit, *numbers, f"{comparison.n_pairs}/{comparison.n_total}", comparison.verdict])
     return "\n".join(
         [
             f"against {other}, pair by pair (positive is better; effect: rank-biserial correlation, -1 to 1;",
-            f"p: Wilcoxon's signed-rank test, adjusted for {len(found)} metrics):",
+            f"p: Wilcoxon's signed-rank test, adjusted for {len(comparisons)} metrics):",
             *text_table.aligned(lines, left=range(2), rule=True),
         ]
     )

@@ -122,5 +122,5 @@ def score(
     >>> score(np.array([1.1, -1.1]), np.array([1.0, -1.0]), 16000, ["snr", "lsd"])["snr"].__round__(2)
     20.0
     """
-    found = explain(estimate, reference, sample_rate, names, resample=resample)
-    return {name: one.value for name, one in found.items()}
+    scores = explain(estimate, reference, sample_rate, names, resample=resample)
+    return {name: result.value for name, result in scores.items()}

@@ -1,4 +1,4 @@
-"""What all metrics share: checks of the signals, the reason for a missing score, the list by name."""
+"""Common parts of the metrics: checks of the signals, reasons for missing scores, the list by name."""
 
 from __future__ import annotations
 

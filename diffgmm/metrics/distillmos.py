@@ -1,4 +1,4 @@
-"""Distill-MOS: what listeners would say, predicted from the processed speech alone by a network no loss here uses."""
+"""Distill-MOS: listeners' scores as predicted by a network that no loss here uses, from the processed speech alone."""
 
 from __future__ import annotations
 

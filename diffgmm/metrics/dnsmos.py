@@ -1,4 +1,4 @@
-"""DNSMOS: what listeners would say, predicted by a network from the processed speech alone."""
+"""DNSMOS: listeners' scores as predicted by a network from the processed speech alone."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def available() -> bool:
 
 @remembering
 def _scores(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> dict[str, float]:
-    found = _network()(np.clip(estimate, -1, 1).astype(np.float32), sample_rate, False)
-    return {name: float(value) for name, value in found.items()}
+    scores = _network()(np.clip(estimate, -1, 1).astype(np.float32), sample_rate, False)
+    return {name: float(value) for name, value in scores.items()}
 
 
 @functools.lru_cache(maxsize=1)

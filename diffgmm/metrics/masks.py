@@ -1,4 +1,4 @@
-"""Where the sound is: binary masks over a spectrogram, as segmentation compares them."""
+"""Binary masks of the spectrogram bins that hold sound, as segmentation compares them."""
 
 from __future__ import annotations
 

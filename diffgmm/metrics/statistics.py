@@ -1,4 +1,4 @@
-"""How sure a mean is, and whether a difference between two systems is more than chance.
+"""Confidence intervals of means, and paired tests between two systems.
 
 Everything is seeded: the same values give the same answer, whatever the machine. Values that are not finite are scores
 that do not exist; they are left out, and every result says how many were left.
@@ -242,14 +242,16 @@ def compare_all(
     Raises:
         ValueError: unequal numbers of scores.
     """
-    found = {
+    comparisons = {
         name: compare(
             values, second[name], higher_is_better[name], level=level, resamples=resamples, seed=seed
         )
         for name, values in first.items()
     }
-    adjusted = holm([one.p for one in found.values()])
+    adjusted = holm([comparison.p for comparison in comparisons.values()])
     return {
-        name: replace(one, p_adjusted=p, verdict=_verdict(one.difference, one.effect, p, 1 - level))
-        for (name, one), p in zip(found.items(), adjusted, strict=True)
+        name: replace(
+            comparison, p_adjusted=p, verdict=_verdict(comparison.difference, comparison.effect, p, 1 - level)
+        )
+        for (name, comparison), p in zip(comparisons.items(), adjusted, strict=True)
     }

@@ -52,11 +52,11 @@ class BinMean(Metric):
 
     def update(self, preds: GaussianMixture, target: Tensor) -> None:
         """Add what a mixture (``preds``) says of the true values (``target`` ``[B, C, *S]``)."""
-        found = self.values(preds, target).detach()
-        finite = torch.isfinite(found)
-        self.n_total += found.numel()
+        values = self.values(preds, target).detach()
+        finite = torch.isfinite(values)
+        self.n_total += values.numel()
         self.n_valid += finite.sum()
-        chosen = found[finite]
+        chosen = values[finite]
         self.total += (chosen if chosen.device.type == "mps" else chosen.double()).sum().to(self.total)
 
     def compute(self) -> Tensor:

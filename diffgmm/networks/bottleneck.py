@@ -1,4 +1,4 @@
-"""What joins distant frames at the bottom of the U-Net: recurrence or attention over time."""
+"""Bottlenecks of the U-Net, which join distant frames: recurrence or attention over time."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class _Along(nn.Module):
         """``[R, L, C]`` to ``[R, L, C]``."""
         # In float32: rounding a recurrent state to bfloat16 at every step adds up.
         with torch.autocast(rows.device.type, enabled=False):
-            whole = rows.float()
-            return whole + self.out(self.gru(self.norm(whole))[0])
+            exact = rows.float()
+            return exact + self.out(self.gru(self.norm(exact))[0])
 
 
 class DualPath(nn.Module):

@@ -84,10 +84,10 @@ def fused(model: Module, time: float | None = None) -> Module:
 
 def _without_time(model: nn.Module, time: float) -> dict[str, tuple[Tensor, Tensor]]:
     """Take the time embedding and its use out of ``model``; scale and shift by the path of each block."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    affines: dict[str, tuple[Tensor, Tensor]] = {}
     networks = [m for m in model.modules() if isinstance(getattr(m, "embed", None), TimeEmbedding)]
     if not networks:
-        return found
+        return affines
     (network,) = networks
     embed = network.embed
     assert isinstance(embed, TimeEmbedding)
@@ -96,9 +96,9 @@ def _without_time(model: nn.Module, time: float) -> dict[str, tuple[Tensor, Tens
     for path, block in model.named_modules():
         if isinstance(block, ConvBlock) and block.modulation is not None:
             scale, shift = block.modulation(embedded)[0].chunk(2)
-            found[path] = (1.0 + scale, shift)
+            affines[path] = (1.0 + scale, shift)
             block.modulation = None
-    return found
+    return affines
 
 
 def _scaled(layer: nn.Module, weight: Tensor, factor: Tensor) -> Tensor:

@@ -244,7 +244,7 @@ class UNet(nn.Module):
         if self.dims == 2:
             x = x.contiguous(memory_format=torch.channels_last)
         embedded = self.embed(time) if self.embed is not None else None
-        whole = x
+        spectrum = x
         x = self.inputs(x)
         skips = []
         for number, level in enumerate(self.down):
@@ -259,7 +259,7 @@ class UNet(nn.Module):
         for level in self.up:
             x = level(x, embedded, skips.pop() if skips else None)
         if self.fine is not None:
-            x = self.fine(whole, x, embedded)
+            x = self.fine(spectrum, x, embedded)
         for axis, size in enumerate(shape, start=2):
             x = x.narrow(axis, 0, size)
         return x

@@ -74,11 +74,11 @@ def sound_uri(sound: Sound, codec: str) -> str:
 
 def spectrogram_uris(sounds: Mapping[str, Sound]) -> dict[str, str]:
     """Spectrograms as addresses for ``<img>``, all on one scale: 75 dB from black to the loudest, 0 Hz below."""
-    scales = [plots.scale({name: one.x}, one.sample_rate) for name, one in sounds.items()]
+    scales = [plots.scale({name: sound.x}, sound.sample_rate) for name, sound in sounds.items()]
     low, high = max(scales, key=lambda scale: scale[1]) if scales else (0.0, 1.0)
     return {
-        name: picture_uri(plots.spectrogram_db(one.x, one.sample_rate), "magma", low, high)
-        for name, one in sounds.items()
+        name: picture_uri(plots.spectrogram_db(sound.x, sound.sample_rate), "magma", low, high)
+        for name, sound in sounds.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of: files of results and folders of training runs, read and checked."""
+"""Sources of a report: files of results and folders of training runs, read and checked."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], 
         ReportError: nothing there to show, damaged curves.
         ResultsError: a damaged file of results.
     """
-    found: list[ResultsRun] = []
+    results_runs: list[ResultsRun] = []
     runs: list[TrainingRun] = []
     asked = list(dict.fromkeys(Path(path) for path in paths))
     if not asked:
@@ -95,15 +95,17 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], 
             raise ReportError(f"{path}: holds neither {FILE} nor {CURVES}{_hint(path)}")
         if file.is_file() or not path.is_dir():
             results = read_results(file)
-            found.append(ResultsRun(f"r{len(found) + 1}", file, sha256_of(file), results))
+            results_runs.append(ResultsRun(f"r{len(results_runs) + 1}", file, sha256_of(file), results))
         if has_curves:
             runs.append(_training(path, f"t{len(runs) + 1}"))
-    return found, runs
+    return results_runs, runs
 
 
 def _hint(folder: Path) -> str:
     """Where the runs are, if they lie one folder below."""
-    inner = [one for one in sorted(folder.iterdir()) if (one / FILE).is_file() or (one / CURVES).is_file()]
+    inner = [
+        path for path in sorted(folder.iterdir()) if (path / FILE).is_file() or (path / CURVES).is_file()
+    ]
     return f"; did you mean {inner[-1]}?" if inner else ""
 
 

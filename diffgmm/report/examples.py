@@ -69,7 +69,7 @@ def choose(results: Results, count: int) -> list[tuple[str, str]]:
     last = len(ranked) - 1
     places = [last // 2] if count == 1 else [round(k * last / (count - 1)) for k in range(count)]
     what = "improvement" if noisy else "value"
-    found = []
+    chosen = []
     for place in dict.fromkeys(places):
         gain, id = ranked[place]
         share = place / last if last else 0.5
@@ -79,8 +79,8 @@ def choose(results: Results, count: int) -> list[tuple[str, str]]:
         text = number(gain, digits_of(metric))
         plus = "+" if gain > 0 and noisy else ""
         unit = f" {metric.unit}" if metric.unit and metric.unit != "MOS" else ""
-        found.append((id, f"{rank} {what} by {system.name}: {plus}{text}{unit} {metric.name}"))
-    return found
+        chosen.append((id, f"{rank} {what} by {system.name}: {plus}{text}{unit} {metric.name}"))
+    return chosen
 
 
 def examples(run: ResultsRun, count: int, maps: Maps | None = None) -> list[Example]:
@@ -91,14 +91,14 @@ def examples(run: ResultsRun, count: int, maps: Maps | None = None) -> list[Exam
         count: how many.
         maps: see :data:`Maps`.
     """
-    results, found = run.results, []
+    results, shown = run.results, []
     metrics = main_metrics(results, 3)
     by_id = {pair.id: pair for pair in results.set.pairs}
     for id, why in choose(results, count):
         pair, problems = by_id[id], list[str]()
         wanted: list[tuple[str, str, str, str, str | None]] = []
         for i, system in enumerate(results.systems):
-            file = next((one for one in system.files if one.id == id), None)
+            file = next((file for file in system.files if file.id == id), None)
             name = file.audio if file else None
             if name is None:
                 name = (
@@ -113,7 +113,7 @@ def examples(run: ResultsRun, count: int, maps: Maps | None = None) -> list[Exam
                 for metric in metrics
             ]
             wanted.append((f"s{i}", system.kind, system.name, ", ".join(scores), name))
-        wanted.sort(key=lambda one: one[1] != "noisy")
+        wanted.sort(key=lambda track: track[1] != "noisy")
         wanted.append((CLEAN, CLEAN, "clean", "reference", pair.clean))
         sounds: dict[str, Sound] = {}
         for name, _, label, _, file_name in wanted:
@@ -129,22 +129,22 @@ def examples(run: ResultsRun, count: int, maps: Maps | None = None) -> list[Exam
                 problems.append(str(error))
         about = [] if pair.snr is None else [f"{number(pair.snr, 1)} dB SNR"]
         about += [pair.speaker] * bool(pair.speaker) + [", ".join(pair.noise)] * bool(pair.noise)
-        tracks = _tracks([one[:4] for one in wanted], sounds)
+        tracks = _tracks([track[:4] for track in wanted], sounds)
         noisy = next((sounds[name] for name, kind, *_ in wanted if kind == "noisy" and name in sounds), None)
         if maps is not None and noisy is not None:
             tracks += [
                 Track("map", "map", name, "", uri, khz, None) for name, (uri, khz) in maps(noisy).items()
             ]
         if sounds:
-            found.append(_example(id, why, " · ".join(about), sounds, tracks, problems))
-    return found
+            shown.append(_example(id, why, " · ".join(about), sounds, tracks, problems))
+    return shown
 
 
 def training_examples(run: TrainingRun, count: int) -> list[Example]:
     """The first examples of the last epoch that the callback has written."""
     root = run.folder / "examples"
     epochs = sorted(path for path in root.glob("epoch_*") if path.is_dir()) if root.is_dir() else []
-    found = []
+    shown = []
     for file in sorted(epochs[-1].glob("*.wav"))[:count] if epochs else []:
         wanted = [
             ("noisy", "noisy", "noisy", "", root / "reference" / f"{file.stem}.noisy.wav"),
@@ -157,10 +157,10 @@ def training_examples(run: TrainingRun, count: int) -> list[Example]:
                 sounds[name] = audio.load(path)
             except (OSError, AudioError) as error:
                 problems.append(str(error))
-        tracks = _tracks([one[:4] for one in wanted], sounds)
+        tracks = _tracks([track[:4] for track in wanted], sounds)
         if sounds:
-            found.append(_example(file.stem, f"validation, {epochs[-1].name}", "", sounds, tracks, problems))
-    return found
+            shown.append(_example(file.stem, f"validation, {epochs[-1].name}", "", sounds, tracks, problems))
+    return shown
 
 
 def _tracks(wanted: Sequence[tuple[str, str, str, str]], sounds: Mapping[str, Sound]) -> list[Track]:
@@ -189,7 +189,9 @@ BUDGET = 6_000_000
 """Bytes of all sounds in a report up to which they stay lossless."""
 
 
-def encoded(found: Sequence[Sequence[Example]], codec: str = "auto") -> tuple[list[list[Example]], str]:
+def encoded(
+    examples_by_run: Sequence[Sequence[Example]], codec: str = "auto"
+) -> tuple[list[list[Example]], str]:
     """The examples with their sounds as addresses, and the codec.
 
     Args:
@@ -210,7 +212,7 @@ def encoded(found: Sequence[Sequence[Example]], codec: str = "auto") -> tuple[li
                 )
                 for example in examples
             ]
-            for examples in found
+            for examples in examples_by_run
         ]
 
     done = all_in(kind)

@@ -1,4 +1,4 @@
-"""How to repeat what a report shows, as lines of plain text for people."""
+"""Provenance of a report's figures, as lines of plain text."""
 
 from __future__ import annotations
 
@@ -72,21 +72,21 @@ def of_record(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     machine = record.get("machine")
     if isinstance(machine, Mapping):
         cores = f"{machine['cores']} cores" if machine.get("cores") else ""
-        told = [str(machine.get("processor") or ""), cores, str(machine.get("system") or "")]
-        lines.append(("machine", ", ".join(part for part in told if part)))
+        parts = [str(machine.get("processor") or ""), cores, str(machine.get("system") or "")]
+        lines.append(("machine", ", ".join(part for part in parts if part)))
     return lines
 
 
 def settings(system: System) -> str:
     """What a system was set to, without the checksum that is told elsewhere."""
-    told = {k: v for k, v in system.settings.items() if k != "weights" and v not in (None, "", 0, [], {})}
-    return ", ".join(f"{name}: {flat(value)}" for name, value in told.items())
+    options = {k: v for k, v in system.settings.items() if k != "weights" and v not in (None, "", 0, [], {})}
+    return ", ".join(f"{name}: {flat(value)}" for name, value in options.items())
 
 
 def flat(value: Any) -> str:
     """Plain data on one line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {flat(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {flat(entry)}" for name, entry in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(flat, value))
     return str(value)

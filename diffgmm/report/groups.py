@@ -30,22 +30,22 @@ def by_snr(results: Results, ids: Sequence[str]) -> dict[float, list[str]]:
     """Ids by ratio in dB: by the values themselves where they are few, else by 5 dB wide bins' centres."""
     wanted = set(ids)
     known = [(pair.snr, pair.id) for pair in results.set.pairs if pair.id in wanted and pair.snr is not None]
-    whole = {round(snr) for snr, _ in known}
-    few = len(whole) <= _MOST_LEVELS and all(abs(snr - round(snr)) < 0.05 for snr, _ in known)
-    found: dict[float, list[str]] = {}
+    levels = {round(snr) for snr, _ in known}
+    few = len(levels) <= _MOST_LEVELS and all(abs(snr - round(snr)) < 0.05 for snr, _ in known)
+    groups: dict[float, list[str]] = {}
     for snr, id in known:
         level = float(round(snr)) if few else (math.floor(snr / _WIDTH) + 0.5) * _WIDTH
-        found.setdefault(level, []).append(id)
-    return dict(sorted(found.items()))
+        groups.setdefault(level, []).append(id)
+    return dict(sorted(groups.items()))
 
 
 def by_noise(results: Results, ids: Sequence[str]) -> dict[str, list[str]]:
     """Ids by category of the loudest noise."""
-    wanted, found = set(ids), dict[str, list[str]]()
+    wanted, groups = set(ids), dict[str, list[str]]()
     for pair in results.set.pairs:
         if pair.id in wanted and pair.noise:
-            found.setdefault(pair.noise[0], []).append(pair.id)
-    return dict(sorted(found.items()))
+            groups.setdefault(pair.noise[0], []).append(pair.id)
+    return dict(sorted(groups.items()))
 
 
 def by_subset(results: Results) -> dict[str, list[str]]:

@@ -73,7 +73,7 @@ def render(
 
 
 def page(
-    found: list[ResultsRun],
+    results_runs: list[ResultsRun],
     trained: list[TrainingRun],
     *,
     examples: int = 3,
@@ -85,13 +85,13 @@ def page(
     heard = [
         *(
             listening.examples(run, examples, maps_for(run.results, model) if examples else None)
-            for run in found
+            for run in results_runs
         ),
         *(listening.training_examples(run, examples) for run in trained),
     ]
     done, codec = listening.encoded(heard, codec)
-    sections = [_section(run, done[i]) for i, run in enumerate(found)]
-    runs = [_run(run, done[len(found) + i]) for i, run in enumerate(trained)]
+    sections = [_section(run, done[i]) for i, run in enumerate(results_runs)]
+    runs = [_run(run, done[len(results_runs) + i]) for i, run in enumerate(trained)]
     names = [section["name"] for section in sections] + [run["name"] for run in runs]
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return fill(
@@ -136,11 +136,13 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
         ),
     ]
     for name, way in ways:
-        found = [
+        breakdowns = [
             (plots.name_of(metric), groups.breakdown(results, metric, way, systems))
             for metric in groups.main_metrics(results)
         ]
-        shown = [(metric, rows) for metric, rows in found if rows and (len(rows) > 1 or name == "subset")]
+        shown = [
+            (metric, rows) for metric, rows in breakdowns if rows and (len(rows) > 1 or name == "subset")
+        ]
         if shown:
             parts.append({"name": name, "metrics": shown})
     names, nfe = plots.nfe_plots(results, table.ids, run.key)

@@ -30,14 +30,14 @@ def render_markdown(
     if out.exists() and not overwrite:
         raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
     asked = list(runs)
-    found, trained = collect(asked)
+    results_runs, trained = collect(asked)
     names = " ".join(Path(path).name for path in asked)
     parts = [
         "# Results",
         f"<!-- Made by `diffgmm report {names} --markdown {out.name}`; edit nothing here, make it anew. -->",
         f"This page is generated from the JSON of the runs by `diffgmm report {names} --markdown {out.name}`: "
         "don't edit it.",
-        *(_results(run) for run in found),
+        *(_results(run) for run in results_runs),
         *(_training(run) for run in trained),
     ]
     with replacing(out) as part:
@@ -69,7 +69,9 @@ def _results(run: ResultsRun) -> str:
     for name, way in ways:
         metrics = groups.main_metrics(results)[:1] if len(way) > 1 else []
         if name == "subset":  # wide-band PESQ says nothing of pairs at 8 kHz
-            metrics += [one for one in results.metrics if one.name == "pesq_nb" and one not in metrics]
+            metrics += [
+                metric for metric in results.metrics if metric.name == "pesq_nb" and metric not in metrics
+            ]
         for metric in metrics:
             rows = groups.breakdown(results, metric, way, systems)
             head = [name, "pairs", *(system.name for system in systems)]

@@ -11,7 +11,7 @@ def render(name: str, description: Mapping[str, Any]) -> str:
     card: Mapping[str, Any] = description.get("card") or {}
     sampler = ", ".join(f"{key} {value}" for key, value in (description.get("sampler") or {}).items())
     lines = [f"# {name}", ""]
-    lines += [f"- {what}: {told}" for what, told in _facts(description, card, sampler) if told]
+    lines += [f"- {label}: {fact}" for label, fact in _facts(description, card, sampler) if fact]
     if notes := card.get("notes"):
         lines += ["", str(notes)]
     lines += _scores(card.get("scores"))

@@ -55,7 +55,7 @@ def cost_plots(results: Results, table: Table, key: str) -> list[Plot]:
     timed = [i for i, system in enumerate(results.systems) if system.cost.rtf_1]
     plots: list[Plot] = []
     for metric in groups.main_metrics(results) if timed else []:
-        if metric.name not in [one.name for one in table.metrics]:
+        if metric.name not in [metric.name for metric in table.metrics]:
             continue
         cells = {i: table.cell(i, metric.name) for i in range(len(results.systems))}
         shown = [i for i in timed if cells[i].estimate.n_valid]
@@ -80,9 +80,9 @@ def cost_plots(results: Results, table: Table, key: str) -> list[Plot]:
             axes.axhline(cells[i].estimate.mean, color=svg.FAINT, linewidth=1.2, linestyle=(0, (2, 2)))
         titles = {}
         for i in shown:
-            one, label = cells[i].estimate, tint(results.systems, i)
-            axes.plot([rtfs[i]] * 2, [one.low, one.high], color=label, linewidth=1.2, alpha=0.55)
-            axes.plot([rtfs[i]], [one.mean], "o", color=label, markersize=6, gid=f"s{i}", clip_on=False)
+            estimate, label = cells[i].estimate, tint(results.systems, i)
+            axes.plot([rtfs[i]] * 2, [estimate.low, estimate.high], color=label, linewidth=1.2, alpha=0.55)
+            axes.plot([rtfs[i]], [estimate.mean], "o", color=label, markersize=6, gid=f"s{i}", clip_on=False)
             titles[f"s{i}"] = f"{results.systems[i].name}: {cells[i].text}, rtf {rtfs[i]:.3g}"
         _numbers(axes, [(rtfs[i], cells[i].estimate.mean, i) for i in shown], results.systems)
         title = f"{name_of(metric)} against rtf"
@@ -163,14 +163,14 @@ def _draw(
 
 def nfe_series(results: Results) -> dict[str, list[tuple[int, int]]]:
     """``(nfe, index of the system)`` by the systems' name without it; only where ``nfe`` varies and nothing else."""
-    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    series: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for i, system in enumerate(results.systems):
         nfe = system.settings.get("nfe")
         if isinstance(nfe, int) and nfe > 0:
             rest = sorted((k, str(v)) for k, v in system.settings.items() if k not in ("nfe", "seed"))
             name = re.sub(rf"-?nfe-?{nfe}(?!\d)", "", system.name).strip("-") or system.name
-            found.setdefault((name, str(rest)), []).append((nfe, i))
-    several = {key: sorted(points) for key, points in found.items() if len({nfe for nfe, _ in points}) > 1}
+            series.setdefault((name, str(rest)), []).append((nfe, i))
+    several = {key: sorted(points) for key, points in series.items() if len({nfe for nfe, _ in points}) > 1}
     return {name: points for (name, _), points in several.items()}
 
 
@@ -188,14 +188,14 @@ def nfe_plots(results: Results, ids: Sequence[str], key: str) -> tuple[list[str]
             estimates = [
                 (nfe, statistics.estimate(results.systems[i].values(metric.name, ids))) for nfe, i in points
             ]
-            lines.append([(nfe, one) for nfe, one in estimates if one.n_valid])
+            lines.append([(nfe, estimate) for nfe, estimate in estimates if estimate.n_valid])
         _limits(
             axes,
             [
                 x
                 for line in lines
-                for _, one in line
-                for x in (one.mean, one.low, one.high)
+                for _, estimate in line
+                for x in (estimate.mean, estimate.low, estimate.high)
                 if math.isfinite(x)
             ],
         )
@@ -203,9 +203,11 @@ def nfe_plots(results: Results, ids: Sequence[str], key: str) -> tuple[list[str]
         for k, line in enumerate(lines):
             if not line:
                 continue
-            xs, ys = [nfe for nfe, _ in line], [one.mean for _, one in line]
-            for nfe, one in line:
-                axes.plot([nfe] * 2, [one.low, one.high], color=svg.color(k), linewidth=1.2, alpha=0.55)
+            xs, ys = [nfe for nfe, _ in line], [estimate.mean for _, estimate in line]
+            for nfe, estimate in line:
+                axes.plot(
+                    [nfe] * 2, [estimate.low, estimate.high], color=svg.color(k), linewidth=1.2, alpha=0.55
+                )
             axes.plot(
                 xs, ys, color=svg.color(k), linestyle=svg.dash(k), marker="o", markersize=5, gid=f"s{k}"
             )

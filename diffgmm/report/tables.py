@@ -69,7 +69,7 @@ class Table:
 
     def cell(self, system: int, metric: str) -> Cell:
         """By the index of the system and the name of the metric."""
-        return self.rows[system].cells[[one.name for one in self.metrics].index(metric)]
+        return self.rows[system].cells[[metric.name for metric in self.metrics].index(metric)]
 
 
 #: Columns of what a system costs: heading, explanation.
@@ -111,31 +111,39 @@ def summary(results: Results) -> Table:
 def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -> list[Cell]:
     digits = digits_of(metric)
     values = [system.values(metric.name, ids) for system in systems]
-    found = [statistics.estimate(x) for x in values]
-    rivals = [i for i, one in enumerate(found) if one.n_valid and systems[i].kind != "noisy"]
+    estimates = [statistics.estimate(x) for x in values]
+    rivals = [i for i, estimate in enumerate(estimates) if estimate.n_valid and systems[i].kind != "noisy"]
     choose = max if metric.higher_is_better else min
-    first = choose(rivals, key=lambda i: found[i].mean) if rivals else None
-    best = {i for i in rivals if first is not None and _text(found[i], digits) == _text(found[first], digits)}
+    first = choose(rivals, key=lambda i: estimates[i].mean) if rivals else None
+    best = {
+        i
+        for i in rivals
+        if first is not None and _text(estimates[i], digits) == _text(estimates[first], digits)
+    }
     tied: set[int] = set()
     if first is not None:
         others = [i for i in rivals if i not in best]
         compared = [
             statistics.compare(values[first], values[i], metric.higher_is_better, resamples=1) for i in others
         ]
-        adjusted = statistics.holm([one.p for one in compared])
+        adjusted = statistics.holm([estimate.p for estimate in compared])
         for i, against, p in zip(others, compared, adjusted, strict=True):
             if not p < ALPHA or against.difference * against.effect <= 0:
                 tied.add(i)
     cells = []
-    for i, one in enumerate(found):
-        spread = f"{number(one.low, digits)} to {number(one.high, digits)}" if one.n_valid > 1 else ""
-        count = f"{one.n_valid}/{one.n_total}" if one.n_valid < one.n_total else ""
-        cells.append(Cell(_text(one, digits), spread, i in best, i in tied, count, one))
+    for i, estimate in enumerate(estimates):
+        spread = (
+            f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
+            if estimate.n_valid > 1
+            else ""
+        )
+        count = f"{estimate.n_valid}/{estimate.n_total}" if estimate.n_valid < estimate.n_total else ""
+        cells.append(Cell(_text(estimate, digits), spread, i in best, i in tied, count, estimate))
     return cells
 
 
-def _text(one: Estimate, digits: int) -> str:
-    return number(one.mean if one.n_valid else math.nan, digits)
+def _text(estimate: Estimate, digits: int) -> str:
+    return number(estimate.mean if estimate.n_valid else math.nan, digits)
 
 
 def _costs(system: System) -> tuple[str, ...]:

@@ -114,8 +114,8 @@ def _plot(runs: Sequence[TrainingRun], name: str, key: str) -> Plot | None:
     _frame(axes, seen)
     svg.end_labels(axes, ends)
     both = {"training", "validation"} <= parts
-    told = "training thin, validation with marks" if both else ", ".join(sorted(parts, reverse=True))
-    title = f"{name.removeprefix('val/')} ({told})"
+    legend = "training thin, validation with marks" if both else ", ".join(sorted(parts, reverse=True))
+    title = f"{name.removeprefix('val/')} ({legend})"
     return Plot(title, svg.inline(figure, key, title))
 
 
@@ -151,6 +151,6 @@ def _bucket_plot(run: TrainingRun, name: str, names: Sequence[str], key: str) ->
     _frame(axes, seen)
     ends = [(x, y, chr(ord("a") + i % 26), tint) for i, (x, y, _, tint) in enumerate(labels)]
     svg.end_labels(axes, ends)
-    told = ", ".join(f"{chr(ord('a') + i % 26)}: {label}" for i, (_, _, label, _) in enumerate(labels))
-    title = f"{name.removeprefix('val/')} by SNR in dB ({told})"
+    legend = ", ".join(f"{chr(ord('a') + i % 26)}: {label}" for i, (_, _, label, _) in enumerate(labels))
+    title = f"{name.removeprefix('val/')} by SNR in dB ({legend})"
     return Plot(title, svg.inline(figure, key, title))

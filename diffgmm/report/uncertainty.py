@@ -50,9 +50,9 @@ def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
     """Models by name whose weights have one of the checksums."""
     from diffgmm.inference.denoiser import ModelError, available_models, model_path
 
-    told = config.get("models")
-    entries = [entry for entry in str(told or "").split(",") if entry]
-    found: dict[str, str] = {}
+    given_models = config.get("models")
+    entries = [entry for entry in str(given_models or "").split(",") if entry]
+    paths: dict[str, str] = {}
     seen: set[str] = set()
     for entry in (*entries, *available_models()):
         label, _, given = entry.rpartition("=")
@@ -67,8 +67,8 @@ def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
         digest = sha256_of(path)
         if digest in wanted and digest not in seen:
             seen.add(digest)
-            found[label or path.stem] = given
-    return found
+            paths[label or path.stem] = given
+    return paths
 
 
 def _map(denoiser: Any, noisy: Sound) -> tuple[str, float]:
@@ -79,8 +79,8 @@ def _map(denoiser: Any, noisy: Sound) -> tuple[str, float]:
 
     x = resample(noisy.x, noisy.sample_rate, denoiser.sample_rate)
     with torch.inference_mode():
-        found = denoiser.model.enhance(torch.from_numpy(np.ascontiguousarray(x))[None, None])
-    values = found.uncertainty[0].float().cpu().numpy()
+        enhanced = denoiser.model.enhance(torch.from_numpy(np.ascontiguousarray(x))[None, None])
+    values = enhanced.uncertainty[0].float().cpu().numpy()
     if values.shape[0] == 1:  # the waveform domain: one value a sample
         values = np.repeat(values, 2, axis=0)
     uri = audio.picture_uri(values, "viridis", 0.0, float(np.percentile(values, 99.5)))

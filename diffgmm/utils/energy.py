@@ -50,13 +50,13 @@ Counter = tuple[Callable[[], "float | None"], float]
 
 def _rapl(folder: Path) -> list[Counter]:
     """A counter for every package; their parts (cores, memory) are counted in them."""
-    found: list[Counter] = []
+    counters: list[Counter] = []
     for zone in sorted(folder.glob("*-rapl:*")):
         if zone.name.count(":") != 1:
             continue
         top = _number(zone / "max_energy_range_uj")
-        found.append((_reader(zone / "energy_uj"), 0.0 if top is None else top))
-    return found
+        counters.append((_reader(zone / "energy_uj"), 0.0 if top is None else top))
+    return counters
 
 
 def _reader(path: Path) -> Callable[[], float | None]:

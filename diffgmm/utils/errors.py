@@ -1,4 +1,4 @@
-"""How errors reach the user: one line on stderr and an exit code, in this one place."""
+"""Errors for users: one line on stderr and an exit code."""
 
 from __future__ import annotations
 

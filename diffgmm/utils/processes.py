@@ -216,8 +216,8 @@ def in_processes(
     processes = min(workers or usable_cores(), len(chunks))
     with tqdm(total=len(given), unit="clip", desc=title, disable=None) as bar:
         if processes <= 1 or (workers is None and len(given) <= _FEW):
-            for one in given:
-                yield function(one)
+            for argument in given:
+                yield function(argument)
                 bar.update()
             return
         running: deque[Future[list[Found]]] = deque()
@@ -231,10 +231,10 @@ def in_processes(
 
 
 def _some(function: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:
-    return [function(one) for one in given]
+    return [function(argument) for argument in given]
 
 
 def _taken(running: deque[Future[list[Found]]], bar: tqdm) -> list[Found]:
-    found = running.popleft().result()
-    bar.update(len(found))
-    return found
+    results = running.popleft().result()
+    bar.update(len(results))
+    return results

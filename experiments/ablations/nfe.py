@@ -1,4 +1,4 @@
-"""What further network calls buy: every way of walking back, at 1 to 16 calls, from the weights of one model."""
+"""Effect of additional network calls: every sampler at 1 to 16 calls, from the weights of one model."""
 
 from __future__ import annotations
 

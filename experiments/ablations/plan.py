@@ -1,4 +1,4 @@
-"""What is to be run: variants, seeds, and the configuration and folder of each run."""
+"""Plan of the ablations: variants, seeds, and the configuration and folder of each run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How training scales over processes: ``make bench-ddp``, or ``python -m experiments.bench.ddp``.
+"""Scaling of training over processes: ``make bench-ddp``, or ``python -m experiments.bench.ddp``.
 
 Steps of ``base_16k.yaml`` on real windows, in 1, 2 ... processes with the same number of threads each: windows per
 second, efficiency against one process, and the share of a step that waits for gradients of other processes (steps with

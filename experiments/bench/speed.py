@@ -1,4 +1,4 @@
-"""How fast the default setting is, per back end: ``make bench-speed``, or ``python -m experiments.bench.speed``.
+"""Speed of the default setting per back end: ``make bench-speed``, or ``python -m experiments.bench.speed``.
 
 Prints a table and, with ``--markdown docs/speed.md``, puts it between that file's marks. Times are processor times,
 least and median of many runs, so that they hold on a busy machine; with one thread on an idle one they are what a clock

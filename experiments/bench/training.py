@@ -1,4 +1,4 @@
-"""What training takes and how long it waits: a step, workers' memory, a short fit. For `experiments.bench.data`."""
+"""Cost of training and its wait for data: a step, workers' memory, a short fit. For `experiments.bench.data`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How honest a model's uncertainty is: ``python -m experiments.bench.uncertainty --data debian-speech-noise``.
+"""Calibration of a model's uncertainty: ``python -m experiments.bench.uncertainty --data debian-speech-noise``.
 
 Prints two tables and, with ``--markdown docs/uncertainty.md``, puts them between that file's marks: the temperature by
 three criteria, fitted on validation pairs and judged on test pairs, and how well what ``diffgmm denoise --uncertainty``

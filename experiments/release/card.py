@@ -1,4 +1,4 @@
-"""What a shipped model's card says of its quality and limits, and the graph beside its weights.
+"""Quality and limits on a shipped model's card, and the graph beside its weights.
 
 ``python -m experiments.release.card base --results results.json`` brings both up to date for a model that is
 shipped already;

@@ -1,4 +1,4 @@
-"""One clip: decode, condition, encode as mono 16-bit FLAC. Runs in worker processes and keeps nothing."""
+"""Conversion of one clip to mono 16-bit FLAC: decode, condition, encode. Runs in worker processes and keeps nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an unfinished corpus already has, so that a run that was killed goes on instead of starting over."""
+"""Journal of an unfinished corpus, from which an interrupted run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it broke off, tried again when the server or the line fails."""
+"""Downloads over HTTP that resume where they stopped and retry when the server or the connection fails."""
 
 from __future__ import annotations
 

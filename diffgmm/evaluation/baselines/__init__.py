@@ -34,4 +34,4 @@ def peer(name: str) -> Peer:
         KeyError: there is none.
     """
     module = importlib.import_module(f".{MODULES[name]}", __name__)
-    return next(one for one in module.PEERS if one.name == name)
+    return next(peer for peer in module.PEERS if peer.name == name)

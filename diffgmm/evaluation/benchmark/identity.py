@@ -1,4 +1,4 @@
-"""What makes a result the same result: content of weights, of code, of tools; hashed to short names."""
+"""Identities of results: short hashes of weights, code and tools."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def key_of(identity: Mapping[str, Any]) -> str:
 
 def files_sha256(arguments: Sequence[str]) -> dict[str, str]:
     """SHA-256 of every argument of a command that is a program or an existing file."""
-    found = {}
+    checksums = {}
     for i, argument in enumerate(arguments):
         path = Path(shutil.which(argument) or "") if i == 0 else Path(argument)
         if str(path) != "." and path.is_file():
-            found[argument] = sha256_of(path)
-    return found
+            checksums[argument] = sha256_of(path)
+    return checksums
 
 
 def interpreter_sha256(python: str | None) -> str:

@@ -48,7 +48,7 @@ def parameters(path: str, trust: Sequence[str] = ()) -> int:
     """Numbers that were trained, as the file has them."""
     from diffgmm.diffusion.saving import load_model
 
-    return sum(one.numel() for one in load_model(path, trust)[0].parameters())
+    return sum(parameter.numel() for parameter in load_model(path, trust)[0].parameters())
 
 
 def macs(denoise: Denoise, x: np.ndarray, rate: int) -> float:

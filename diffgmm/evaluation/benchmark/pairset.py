@@ -46,19 +46,19 @@ def load_set(path: Path) -> PairSet:
         BenchmarkError: none of these, or a file is missing.
         AudioError: a folder without audio, a damaged file.
     """
-    told = path / "set.json" if path.is_dir() else path
-    if told.is_file():
-        return _described(told)
+    description = path / "set.json" if path.is_dir() else path
+    if description.is_file():
+        return _described(description)
     if not (path / "clean").is_dir() or not (path / "noisy").is_dir():
         raise BenchmarkError(f"{path}: no benchmark set: needs set.json, or the folders clean and noisy")
-    found = pair_folders(path / "clean", path / "noisy")
-    if found.unmatched:
-        more = f" (and {len(found.unmatched) - 1} more)" if len(found.unmatched) > 1 else ""
-        raise BenchmarkError(f"{found.unmatched[0]}{more}; every clean file needs its noisy one")
+    matches = pair_folders(path / "clean", path / "noisy")
+    if matches.unmatched:
+        more = f" (and {len(matches.unmatched) - 1} more)" if len(matches.unmatched) > 1 else ""
+        raise BenchmarkError(f"{matches.unmatched[0]}{more}; every clean file needs its noisy one")
     pairs = []
-    for pair in found.pairs:
+    for pair in matches.pairs:
         clean, noisy = audio.probe(pair.clean), audio.probe(pair.enhanced)
-        layout = [(one.sample_rate, one.channels, one.frames) for one in (clean, noisy)]
+        layout = [(side.sample_rate, side.channels, side.frames) for side in (clean, noisy)]
         if layout[0] != layout[1] or clean.channels != 1:
             raise BenchmarkError(f"{pair.enhanced}: must be mono and of rate and length of {pair.clean}")
         seconds = clean.frames / clean.sample_rate

@@ -77,20 +77,22 @@ def run(
     unknown = [name for name in names if name not in metrics.METRICS]
     if unknown:
         raise BenchmarkError(f"unknown metric {unknown[0]!r}; choose from {' '.join(metrics.NAMES)}")
-    labels = [NOISY, *(one.name for one in candidates)]
+    labels = [NOISY, *(candidate.name for candidate in candidates)]
     double = [label for label in labels if labels.count(label) > 1]
     if double:
         raise BenchmarkError(f"two systems are called {double[0]}; name them NAME=...")
-    caches = {one.name: SystemCache.of(cache, one) for one in candidates}
+    caches = {candidate.name: SystemCache.of(cache, candidate) for candidate in candidates}
     files = {NOISY: {pair.id: Path(str(pair.noisy)) for pair in pairs.info.pairs}}
     failures: dict[str, dict[str, str]] = {NOISY: {}}
     count = len(pairs.info.pairs)
-    for one in candidates:
-        done = progress("enhance", one.name, count)
-        failures[one.name] = enhance_set(one, pairs, caches[one.name], jobs=options.jobs, on_pair=done)
-        paths = {id: caches[one.name].audio(id, digest) for id, digest in pairs.noisy_sha256.items()}
-        files[one.name] = {id: path for id, path in paths.items() if path.is_file()}
-        for line in _summary(one.name, failures[one.name]):
+    for candidate in candidates:
+        done = progress("enhance", candidate.name, count)
+        failures[candidate.name] = enhance_set(
+            candidate, pairs, caches[candidate.name], jobs=options.jobs, on_pair=done
+        )
+        paths = {id: caches[candidate.name].audio(id, digest) for id, digest in pairs.noisy_sha256.items()}
+        files[candidate.name] = {id: path for id, path in paths.items() if path.is_file()}
+        for line in _summary(candidate.name, failures[candidate.name]):
             complain(line)
     rows: dict[str, tuple[FileScores, ...]] = {}
     for label in labels:
@@ -102,18 +104,22 @@ def run(
         )  # fmt: skip
     systems = [System(NOISY, NOISY, files=_located(rows[NOISY], files[NOISY], {}, names))]
     sound = costs.excerpt(pairs)
-    for one in candidates:
-        done = progress("time", one.name, 1)
+    for candidate in candidates:
+        done = progress("time", candidate.name, 1)
         try:
             cost = costs.measure(
-                one, caches[one.name], sound, again=options.timing == "again", fresh=options.timing != "skip"
+                candidate,
+                caches[candidate.name],
+                sound,
+                again=options.timing == "again",
+                fresh=options.timing != "skip",
             )
         except SystemFailed as failed:
-            complain(f"{one.name}: could not be timed: {failed}")
+            complain(f"{candidate.name}: could not be timed: {failed}")
             cost = Cost()
         done()
-        located = _located(rows[one.name], files[one.name], failures[one.name], names)
-        systems.append(System(one.name, one.kind, one.settings, cost, located))
+        located = _located(rows[candidate.name], files[candidate.name], failures[candidate.name], names)
+        systems.append(System(candidate.name, candidate.kind, candidate.settings, cost, located))
     return systems, tuple(names)
 
 
@@ -129,14 +135,14 @@ def _located(
     rows: Sequence[FileScores], files: Mapping[str, Path], failures: Mapping[str, str], names: Sequence[str]
 ) -> tuple[FileScores, ...]:
     """With the audio's path; a pair that a system could not do has no score, and says why."""
-    found = []
+    located = []
     for row in rows:
         if row.id in files:
-            found.append(replace(row, audio=str(files[row.id])))
+            located.append(replace(row, audio=str(files[row.id])))
         else:
             why = failures.get(row.id, "not enhanced")
-            found.append(FileScores(row.id, dict.fromkeys(names), dict.fromkeys(names, why)))
-    return tuple(found)
+            located.append(FileScores(row.id, dict.fromkeys(names), dict.fromkeys(names, why)))
+    return tuple(located)
 
 
 def write(
@@ -219,17 +225,17 @@ def _write_csv(path: Path, results: Results) -> None:
             ["system", "id", "sample_rate", "snr", "speaker", "noise", "subsets", *names, "reasons", "audio"]
         )
         for system in results.systems:
-            by_id = {one.id: one for one in system.files}
+            by_id = {file.id: file for file in system.files}
             for pair in results.set.pairs:
-                one = by_id[pair.id]
-                values = ["" if (x := one.scores.get(name)) is None else repr(x) for name in names]
+                file_scores = by_id[pair.id]
+                values = ["" if (x := file_scores.scores.get(name)) is None else repr(x) for name in names]
                 about = [
                     pair.sample_rate,
                     "" if pair.snr is None else pair.snr,
                     pair.speaker,
                     " ".join(pair.noise),
                 ]
-                why = "; ".join(f"{name}: {reason}" for name, reason in one.reasons.items())
+                why = "; ".join(f"{name}: {reason}" for name, reason in file_scores.reasons.items())
                 table.writerow(
-                    [system.name, pair.id, *about, subsets[pair.id], *values, why, one.audio or ""]
+                    [system.name, pair.id, *about, subsets[pair.id], *values, why, file_scores.audio or ""]
                 )

@@ -200,7 +200,7 @@ class Runner:
                 start_new_session=True,
             )
         try:
-            told, _ = process.communicate(timeout=_COMMAND_SECONDS)
+            usage, _ = process.communicate(timeout=_COMMAND_SECONDS)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)  # the command is in the group of the one that measures it
             process.communicate()
@@ -211,7 +211,7 @@ class Runner:
             self._running = None
         if process.returncode:
             raise SystemFailed(f"{words[0]}: could not be run")
-        code, spent, kilobytes = json.loads(told)
+        code, spent, kilobytes = json.loads(usage)
         if code:
             last = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             raise SystemFailed(f"exit code {code}" + (f": {last[-1]}" if last else ""))

@@ -33,13 +33,13 @@ def score_file(enhanced: str, clean: str, names: Sequence[str]) -> dict[str, Sco
     if info.sample_rate != other.sample_rate:
         raise audio.AudioError(f"{enhanced}: {info.sample_rate} Hz against {other.sample_rate} Hz of {clean}")
     x, samples = audio.fit_length(a, b.shape[1])[0], b[0]
-    found = {}
+    scores = {}
     for name in names:
         try:
-            found[name] = metrics.METRICS[name].explain(x, samples, info.sample_rate, resample=True)
+            scores[name] = metrics.METRICS[name].explain(x, samples, info.sample_rate, resample=True)
         except ValueError as error:  # not defined at this rate
-            found[name] = Score(math.nan, str(error))
-    return found
+            scores[name] = Score(math.nan, str(error))
+    return scores
 
 
 def score_set(

@@ -1,4 +1,4 @@
-"""What is measured: models with sampler settings, peers, commands; each with what identifies its output."""
+"""Systems under test: models with sampler settings, baselines and commands, each with the identity of its output."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def models(
     for estimate in estimates:
         if estimate not in ESTIMATES:
             raise BenchmarkError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
-    found = []
+    candidates = []
     for entry in names:
         label, _, given = entry.rpartition("=")
         try:
@@ -104,11 +104,11 @@ def models(
         weights = [sha256_of(file) for file in files]
         for estimate in estimates:
             for nfe in nfes:
-                told = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
+                sampler = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
                 name = f"{label or stem.name}-nfe{nfe}-{estimate}" + (f"-x{samples}" if samples > 1 else "")
                 identity = {
                     "weights": weights,
-                    **told,
+                    **sampler,
                     "code": code_version(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
@@ -117,11 +117,13 @@ def models(
                     "-c",
                     _MODEL,
                     str(path.resolve()),
-                    json.dumps(told),
+                    json.dumps(sampler),
                     json.dumps(list(trust)),
                 )
-                found.append(Candidate(name, "model", {**told, "weights": weights[0]}, identity, argv))
-    return found
+                candidates.append(
+                    Candidate(name, "model", {**sampler, "weights": weights[0]}, identity, argv)
+                )
+    return candidates
 
 
 def known_peers(python: str | None = None) -> dict[str, dict[str, Any]]:
@@ -169,29 +171,29 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
             f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages} "
             "(`make peers` does, in an environment of their own for --peers-python), or use --peers installed"
         )
-    found = []
+    candidates = []
     for name in names:
         if name in missing:
             continue
-        told = known[name]
+        description = known[name]
         wrapper = WORKER.with_name(f"{baselines.MODULES[name]}.py")
         identity = {
             "peer": name,
-            "versions": told["versions"],
-            "files": told["fingerprint"],
+            "versions": description["versions"],
+            "files": description["fingerprint"],
             "wrapper": [sha256_of(Path(file)) for file in (wrapper, _PEERS_BASE)],
-            "lag": told["lag"],
+            "lag": description["lag"],
             "resampler": installed(("soxr",)),
         }
         settings = {
-            "versions": told["versions"],
-            "sample_rate": told["sample_rate"],
-            "lag": told["lag"],
-            "about": told["about"],
+            "versions": description["versions"],
+            "sample_rate": description["sample_rate"],
+            "lag": description["lag"],
+            "about": description["about"],
         }
         argv = (python or sys.executable, str(WORKER), name)
-        found.append(Candidate(name, "peer", settings, identity, argv, told["sample_rate"]))
-    return found
+        candidates.append(Candidate(name, "peer", settings, identity, argv, description["sample_rate"]))
+    return candidates
 
 
 _COMMAND = re.compile(r"([\w.-]+)(?:@(\d+))?(?:\+(\d+))?=(.+)", re.DOTALL)

@@ -74,20 +74,20 @@ def _marked(results: Results, metric: MetricInfo, ids: Sequence[str], bold: bool
     """Means as text, the best but for the input's marked; how many scores a mean is of, where some are missing."""
     digits = 2 if metric.unit else 3
     wanted = set(ids)
-    found = [_mean(system.values(metric.name, ids)) for system in results.systems]
+    means = [_mean(system.values(metric.name, ids)) for system in results.systems]
     totals = [
-        sum(metric.name in one.scores for one in system.files if one.id in wanted)
+        sum(metric.name in file.scores for file in system.files if file.id in wanted)
         for system in results.systems
     ]
-    texts = [f"{mean:.{digits}f}" if count else "-" for mean, count in found]
+    texts = [f"{mean:.{digits}f}" if count else "-" for mean, count in means]
     rivals = [
         system.kind != "noisy" and count > 0
-        for system, (_, count) in zip(results.systems, found, strict=True)
+        for system, (_, count) in zip(results.systems, means, strict=True)
     ]
-    known = [mean for rival, (mean, _) in zip(rivals, found, strict=True) if rival]
+    known = [mean for rival, (mean, _) in zip(rivals, means, strict=True) if rival]
     best = f"{(max if metric.higher_is_better else min)(known, default=math.nan):.{digits}f}"
     cells = []
-    for text, rival, total, (_, count) in zip(texts, rivals, totals, found, strict=True):
+    for text, rival, total, (_, count) in zip(texts, rivals, totals, means, strict=True):
         mark = text + ("" if bold else " ")
         if rival and text == best:
             mark = f"{BOLD}{text}{PLAIN}" if bold else f"{text}*"

@@ -70,7 +70,9 @@ class Job:
         root = home() / "corpora"
         folder = root / name
         sources = (
-            [] if recipe.local else [[one.name, one.checksum, one.size] for one in recipe.sources(variant)]
+            []
+            if recipe.local
+            else [[source.name, source.checksum, source.size] for source in recipe.sources(variant)]
         )
         # A recipe says by its revision when the same sources give another corpus: that is its code's version.
         inputs = {
@@ -184,7 +186,7 @@ class Job:
         candidates = self._candidates(trained)
         inputs = {
             "set": pairs.info.checksum,
-            "systems": {one.name: one.key for one in candidates},
+            "systems": {candidate.name: candidate.key for candidate in candidates},
             "metrics": {name: metric_version(name) for name in self.plan.metrics},
             "timing": self.args.timing,
         }

@@ -1,4 +1,4 @@
-"""What a benchmark is: corpus, pairs, systems, and the figures that should come out, as YAML."""
+"""Descriptions of benchmarks in YAML: corpus, pairs, systems and expected figures."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read_plan(path: Path) -> Plan:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ReproduceError(f"{path}: {str(error).splitlines()[0]}") from error
-    known = {one.name for one in fields(Plan)} - {"name", "path"}
+    known = {field.name for field in fields(Plan)} - {"name", "path"}
     if not isinstance(data, dict):
         raise ReproduceError(f"{path}: must have title, corpus, set, systems and metrics")
     for key in data:

@@ -119,7 +119,9 @@ def facts(plan: Plan, results: Results, found: Sequence[Check]) -> list[str]:
         lines.append(
             "No figures are expected of this benchmark yet: it was never run here (--record writes them)."
         )
-    missing = [one.name for one in results.systems if plan.expected and one.name not in plan.expected]
+    missing = [
+        system.name for system in results.systems if plan.expected and system.name not in plan.expected
+    ]
     if missing:
         lines.append(f"Nothing is expected yet of {', '.join(missing)}.")
     return lines + [one.text() for one in found]

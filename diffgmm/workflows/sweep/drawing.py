@@ -90,7 +90,7 @@ def short(key: str, keys: Sequence[str]) -> str:
     parts = [part for part in key.split(".") if part != "init_args"]
     for size in range(1, len(parts) + 1):
         name = ".".join(parts[-size:])
-        if sum([p for p in one.split(".") if p != "init_args"][-size:] == parts[-size:] for one in keys) == 1:
+        if sum([p for p in key.split(".") if p != "init_args"][-size:] == parts[-size:] for key in keys) == 1:
             return name
     return ".".join(parts)
 
@@ -98,7 +98,9 @@ def short(key: str, keys: Sequence[str]) -> str:
 def coordinates(study: optuna.Study, space: Space) -> Plot | None:
     """Every trial as a line through its settings to its value; the best fifth strong."""
     trials = finished(study)
-    shown = [one for one in space.parameters if any(one.key in trial.params for trial in trials)]
+    shown = [
+        parameter for parameter in space.parameters if any(parameter.key in trial.params for trial in trials)
+    ]
     if len(trials) < 2 or not shown:
         return None
     figure, axes = svg.new_plot("")
@@ -108,8 +110,8 @@ def coordinates(study: optuna.Study, space: Space) -> Plot | None:
     for rank, trial in reversed(list(enumerate(trials))):
         best = rank < strong
         line = [
-            _height(one, trial.params.get(one.key)) if one else _share(values[rank], values)
-            for one in columns
+            _height(column, trial.params.get(column.key)) if column else _share(values[rank], values)
+            for column in columns
         ]
         known = [(i, y) for i, y in enumerate(line) if y is not None]
         axes.plot(
@@ -167,7 +169,7 @@ def slices(study: optuna.Study, space: Space) -> list[Plot]:
     """Value against each setting."""
     trials = finished(study)
     plots = []
-    keys = [one.key for one in space.parameters]
+    keys = [parameter.key for parameter in space.parameters]
     for i, one in enumerate(space.parameters):
         points = [
             (trial.params[one.key], float(trial.value or 0)) for trial in trials if one.key in trial.params
@@ -204,9 +206,11 @@ def curves(study: optuna.Study, space: Space) -> Plot | None:
 
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     trials = [
-        one for one in study.get_trials(deepcopy=False, states=states) if len(one.intermediate_values) > 0
+        trial
+        for trial in study.get_trials(deepcopy=False, states=states)
+        if len(trial.intermediate_values) > 0
     ]
-    if not any(len(one.intermediate_values) > 1 for one in trials):
+    if not any(len(trial.intermediate_values) > 1 for trial in trials):
         return None
     figure, axes = svg.new_plot("epoch")
     seen: list[float] = []

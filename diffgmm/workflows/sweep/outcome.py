@@ -1,4 +1,4 @@
-"""What a training that is a trial of a sweep tells the sweep."""
+"""Reports from the training of a trial to its sweep."""
 
 from __future__ import annotations
 

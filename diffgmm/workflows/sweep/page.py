@@ -65,7 +65,7 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
                 "number": trial.number,
                 "state": state,
                 "value": "" if value is None else drawing.number(value),
-                "settings": [_text(trial.params.get(one.key)) for one in space.parameters],
+                "settings": [_text(trial.params.get(parameter.key)) for parameter in space.parameters],
                 "seconds": "" if seconds is None else f"{seconds:.0f}",
                 "worker": str(trial.user_attrs.get("worker", "")),
                 "note": note,
@@ -83,7 +83,7 @@ def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
     from diffgmm.report.html import fill
 
     plots = [plot(study, space) for plot in (drawing.history, drawing.importance, drawing.curves)]
-    keys = [one.key for one in space.parameters]
+    keys = [parameter.key for parameter in space.parameters]
     text = fill(
         TEMPLATE,
         title=f"Sweep {study.study_name}",

@@ -1,4 +1,4 @@
-"""What a sweep may vary: a YAML file of ranges and choices, by the keys that `diffgmm fit` takes."""
+"""Search spaces of sweeps: a YAML file of ranges and choices, by the keys that `diffgmm fit` takes."""
 
 from __future__ import annotations
 

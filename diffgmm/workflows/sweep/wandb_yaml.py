@@ -57,7 +57,7 @@ def configuration(
             "${env}", "diffgmm", "sweep", "--config", str(config), "--space", str(space_file), *own,
             "--values", "${args_json}",
         ],
-        "parameters": {one.key: _parameter(one) for one in space.parameters},
+        "parameters": {parameter.key: _parameter(parameter) for parameter in space.parameters},
     }  # fmt: skip
     pruner = space.pruner.get("name", "none")
     if pruner in ("hyperband", "asha"):

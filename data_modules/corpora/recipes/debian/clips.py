@@ -1,4 +1,4 @@
-"""One clip: mix down, resample, refuse what is silent, clipped, noisy or too short, trim; and its name."""
+"""Conditioning and naming of a clip: mix down, resample, trim; refuse what is silent, clipped, noisy or too short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the file names mean in the packages whose noise is for validation and test."""
+"""Meaning of the file names in the packages whose noise is for validation and test."""
 
 from __future__ import annotations
 

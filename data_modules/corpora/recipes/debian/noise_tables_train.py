@@ -1,4 +1,4 @@
-"""What the file names mean in the packages whose noise is for training. Data only; read by noise_rules.py."""
+"""Meaning of the file names in the packages whose noise is for training. Data only; read by noise_rules.py."""
 
 from __future__ import annotations
 

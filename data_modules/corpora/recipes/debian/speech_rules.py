@@ -1,4 +1,4 @@
-"""Which files of a package are speech, who speaks, and which split the speaker belongs to.
+"""Rules for the speech of the packages: files, speakers, and each speaker's split.
 
 No speaker and no language is in two splits: train hears Russian, English, Spanish, Dutch, Bulgarian, Catalan,
 Romanian and Belarusian (and, in the full variant, single words of other languages); valid hears Italian and
