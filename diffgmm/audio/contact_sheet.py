@@ -123,8 +123,8 @@ def histograms(
     for i, (label, series) in enumerate(panels.items()):
         axes = figure.add_subplot(down, across, i + 1)
         plots.style(axes)
-        for colour, (name, found) in zip(_COLOURS * len(series), series.items(), strict=False):
-            _steps(axes, found, name, colour)
+        for colour, (name, histogram) in zip(_COLOURS * len(series), series.items(), strict=False):
+            _steps(axes, histogram, name, colour)
         axes.set_xlim(*_ends(series.values()))
         axes.set_ylim(0, None)
         axes.set_xlabel(label)
@@ -137,10 +137,10 @@ def histograms(
     return figure
 
 
-def _steps(axes: Axes, found: Histogram, name: str, colour: str) -> None:
-    counts = np.asarray(found.counts, float)
+def _steps(axes: Axes, histogram: Histogram, name: str, colour: str) -> None:
+    counts = np.asarray(histogram.counts, float)
     shares = 100.0 * counts / max(1.0, counts.sum())
-    edges = found.start + found.step * np.arange(len(counts) + 1)
+    edges = histogram.start + histogram.step * np.arange(len(counts) + 1)
     axes.stairs(shares, edges, color=colour, linewidth=1.4, label=f"{name} ({int(counts.sum())})")
     axes.stairs(shares, edges, color=colour, alpha=0.12, fill=True)
 
@@ -148,9 +148,9 @@ def _steps(axes: Axes, found: Histogram, name: str, colour: str) -> None:
 def _ends(series: Iterable[Histogram]) -> tuple[float, float]:
     """The bins that anything is in, and one more on either side."""
     low, high = float("inf"), float("-inf")
-    for found in series:
-        used = np.flatnonzero(found.counts)
+    for histogram in series:
+        used = np.flatnonzero(histogram.counts)
         if len(used):
-            low = min(low, found.start + found.step * (used[0] - 1))
-            high = max(high, found.start + found.step * (used[-1] + 2))
+            low = min(low, histogram.start + histogram.step * (used[0] - 1))
+            high = max(high, histogram.start + histogram.step * (used[-1] + 2))
     return (low, high) if low < high else (0.0, 1.0)

@@ -207,12 +207,12 @@ def calibration_panel(
     left.axhline(1.0, color="#1f2430", linewidth=1, linestyle="--")
     left.set(xlim=(0, 1), ylim=(0, None), xlabel="distribution function at the truth", ylabel="density")
     plots.set_heading(left, "PIT (flat: calibrated)")
-    levels, found = [0.0], [0.0]
+    levels, covered = [0.0], [0.0]
     for k in range(half):
         levels.append((k + 1) / half)
-        found.append(found[-1] + shares[half - 1 - k] + shares[half + k])
+        covered.append(covered[-1] + shares[half - 1 - k] + shares[half + k])
     right.plot([0, 1], [0, 1], color="#1f2430", linewidth=1, linestyle="--")
-    right.plot(levels, found, color=plots.WAVE, marker="o", markersize=3.5)
+    right.plot(levels, covered, color=plots.WAVE, marker="o", markersize=3.5)
     right.set(xlim=(0, 1), ylim=(0, 1), xlabel="central interval, nominal", ylabel="share of truths in it")
     plots.set_heading(right, "coverage (below the line: too sure)")
     for axes in (left, right):

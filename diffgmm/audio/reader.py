@@ -68,35 +68,35 @@ def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tup
     path = Path(path)
     _check_file(path)
     try:
-        found = layout(path)
-        opened = open_sound(path, found.streams)
+        placed = layout(path)
+        opened = open_sound(path, placed.streams)
     except StreamsDiffer as error:
         raise AudioError(str(error)) from error
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioError(f"{path}: {_unreadable(path)}") from error
     with opened as sound:
-        notes = [found.note] if found.note else []
+        notes = [placed.note] if placed.note else []
         promised = _SHORT.search(sound.extra_info)
         if promised and int(promised[2]) < int(promised[1]) < _PLACEHOLDER:
             notes.append(f"truncated, {promised[2]} of {promised[1]} bytes are there")
-        elif found.missing:
-            notes.append(found.missing)
-        if len(notes) > bool(found.note) and not salvage:
+        elif placed.missing:
+            notes.append(placed.missing)
+        if len(notes) > bool(placed.note) and not salvage:
             raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
         if sound.samplerate < LOWEST_RATE:
             raise AudioError(f"{path}: a sample rate of {sound.samplerate} Hz is no audio; repair the header")
         frames = sound.frames
         if salvage or frames > UNKNOWN:
-            frames, whole = _counted(path, found, _SMALL if salvage else BLOCK)
+            frames, complete = _counted(path, placed, _SMALL if salvage else BLOCK)
             slack = _MP3_SLACK if sound.format == "MP3" else 0
-            if not whole or frames + slack < sound.frames < UNKNOWN:
+            if not complete or frames + slack < sound.frames < UNKNOWN:
                 of = f" of {sound.frames}" if sound.frames < UNKNOWN else ""
                 notes.append(f"damaged or truncated after {frames}{of} samples")
                 if not salvage:
                     raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
         if frames <= 0:
             raise AudioError(f"{path}: holds no audio samples")
-        form = "WAV" if sound.format == "RF64" and found.note else sound.format
+        form = "WAV" if sound.format == "RF64" and placed.note else sound.format
         yield (
             sound,
             AudioInfo(path, sound.samplerate, sound.channels, frames, form, sound.subtype, "; ".join(notes)),
@@ -124,11 +124,11 @@ def _unreadable(path: Path) -> str:
     return "not an audio file this reads (WAV, FLAC, OGG, MP3 ...), or damaged"
 
 
-def _counted(path: Path, found: Layout, size: int) -> tuple[int, bool]:
+def _counted(path: Path, placed: Layout, size: int) -> tuple[int, bool]:
     """How many samples can be decoded in blocks of ``size``, and whether nothing broke."""
     frames = 0
     try:
-        with open_sound(path, found.streams) as sound:
+        with open_sound(path, placed.streams) as sound:
             while block := len(sound.read(size, dtype="float32", always_2d=True)):
                 frames += block
     except soundfile.SoundFileError:

@@ -58,12 +58,12 @@ class FirResampler:
         if end <= self._done:
             return np.zeros((x.shape[0], 0), np.float32)
         # Only at multiples of `down` do an input and an output sample coincide.
-        whole = max(0, self._done * self._down - self._half) // (self._up * self._down)
-        first = whole * self._down
+        periods = max(0, self._done * self._down - self._half) // (self._up * self._down)
+        first = periods * self._down
         # Samples beyond this one reach no output of this piece.
         beyond = ((end - 1) * self._down + self._half) // self._up + 1
         y = upfirdn(self._taps, self._input.view(first, min(beyond, self._input.end)), self._up, self._down)
-        skip = whole * self._up - self._half // self._down
+        skip = periods * self._up - self._half // self._down
         out = y[:, self._done - skip : end - skip]
         self._done = end
         self._input.forget(min(first, total))

@@ -66,16 +66,16 @@ def _texts(like: AudioInfo) -> dict[str, list[str]]:
         return {}
     if easy is not None and easy.tags is not None and like.format not in _CHUNKED:
         return {
-            name.lower(): [str(one) for one in (value if isinstance(value, list) else [value])]
+            name.lower(): [str(entry) for entry in (value if isinstance(value, list) else [value])]
             for name, value in easy.tags.items()
             if name.lower() not in _OF_THE_ENCODER and name.lower() != "metadata_block_picture"
         }
     try:
         with soundfile.SoundFile(os.fsencode(like.path)) as original:
-            found = original.copy_metadata()
+            metadata = original.copy_metadata()
     except soundfile.SoundFileError:
         return {}
-    return {name: [value] for name, value in found.items() if name in _STRINGS and value}
+    return {name: [value] for name, value in metadata.items() if name in _STRINGS and value}
 
 
 def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:

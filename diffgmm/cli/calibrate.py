@@ -76,13 +76,14 @@ def run(args: argparse.Namespace) -> int:
             f"temperature {temperature:.2f} is at the bound of the search: this model needs training, not calibration"
         )
     scores = {
-        split: [score(found, value) for value in (1.0, temperature)] for split, found in answers.items()
+        split: [score(posteriors, value) for value in (1.0, temperature)]
+        for split, posteriors in answers.items()
     }
     print(_table(scores))
     record = {
         "temperature": round(temperature, 4), "criterion": args.criterion, "data": str(Path(args.data).name),
         "fitted_on": args.split, "pairs": args.pairs,
-        "scores": {split: [one.record() for one in both] for split, both in scores.items()},
+        "scores": {split: [fitted.record() for fitted in both] for split, both in scores.items()},
     }  # fmt: skip
     if not args.overwrite:  # someone else may have written meanwhile
         _refuse_existing(stem)
@@ -133,10 +134,10 @@ def _table(scores: dict[str, list[Scores]]) -> str:
         f"{'split':<6} {'temperature':>11} {'coverage 50':>12} {'90':>6} {'99 %':>6} {'crps':>8} {'nll':>8}"
     ]
     for split, both in scores.items():
-        for one in both:
-            shares = [f"{100 * one.coverage[level]:.1f}" for level in ("50", "90", "99")]
+        for fitted in both:
+            shares = [f"{100 * fitted.coverage[level]:.1f}" for level in ("50", "90", "99")]
             lines.append(
-                f"{split:<6} {one.temperature:>11.3f} {shares[0]:>12} {shares[1]:>6} {shares[2]:>6} "
-                f"{one.crps:>8.5f} {one.nll:>8.4f}"
+                f"{split:<6} {fitted.temperature:>11.3f} {shares[0]:>12} {shares[1]:>6} {shares[2]:>6} "
+                f"{fitted.crps:>8.5f} {fitted.nll:>8.4f}"
             )
     return "\n".join(lines)

@@ -156,20 +156,20 @@ def _measure(
     from data_modules.inspect.survey import leak_rows
 
     if args.check:
-        found = check([one.item for one in records.clips], args.workers)
-        records.unreadable.extend(found.unreadable)
-        pairs = zip(records.clips, found.measured, strict=True)
-        measured = {one: result for one, result in pairs if result is not None}
-        return measured, leak_rows(found.leaks), found.compared
+        checked = check([clip.item for clip in records.clips], args.workers)
+        records.unreadable.extend(checked.unreadable)
+        pairs = zip(records.clips, checked.measured, strict=True)
+        measured = {clip: result for clip, result in pairs if result is not None}
+        return measured, leak_rows(checked.leaks), checked.compared
     parts = records.by_part().values()
-    chosen = [one for clips in parts for one in (sample(clips, args.clips) if args.clips else clips)]
-    results = measure_all([one.item for one in chosen], workers=args.workers)
+    chosen = [clip for clips in parts for clip in (sample(clips, args.clips) if args.clips else clips)]
+    results = measure_all([clip.item for clip in chosen], workers=args.workers)
     measured = {}
-    for one, result in zip(chosen, results, strict=True):
+    for clip, result in zip(chosen, results, strict=True):
         if isinstance(result, str):
-            records.unreadable.append((one.item.name, result))
+            records.unreadable.append((clip.item.name, result))
         else:
-            measured[one] = result
+            measured[clip] = result
     return measured, None, 0
 
 

@@ -106,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
             name = Path(args.vs).name
             systems[name if name and name not in systems else str(args.vs)] = theirs
         config = {"metrics": list(names), "resample": args.resample, "align": args.align}
-        found = scores.to_results(paired.pairs, systems, names, results_file.parent, config)
-        results.write_results(results_file, found)
+        outcome = scores.to_results(paired.pairs, systems, names, results_file.parent, config)
+        results.write_results(results_file, outcome)
         print(f"wrote {results_file}")
     return FAILED if bad or unmatched else 0
 
@@ -147,13 +147,13 @@ def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path |
         if table.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
             raise UsageError(f"{table}: Parquet needs pyarrow: pip install diffgmm[parquet], or write .csv")
         summary = table.with_suffix(".json")
-    found = None if args.results is None else Path(args.results)
-    if found is not None and found == summary:
-        raise UsageError(f"{found}: would hold both the summary and the results; choose another name")
-    for path in (table, summary, found):
+    results_file = None if args.results is None else Path(args.results)
+    if results_file is not None and results_file == summary:
+        raise UsageError(f"{results_file}: would hold both the summary and the results; choose another name")
+    for path in (table, summary, results_file):
         if path is not None:
             check_output_file(path, args.overwrite)
-    return table, summary, found
+    return table, summary, results_file
 
 
 def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, ...]:

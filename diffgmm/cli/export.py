@@ -72,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
     done = export(
         model, description, output, args.format, sound, samples=samples, facts=facts, overwrite=args.overwrite
     )
-    told = done.deviation
+    difference = done.deviation
     for file in done.files:
         print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
     print(
-        f"differs from PyTorch by at most {told.max_abs:.1e} of full scale ({told.snr_db:.0f} dB below the output) "
-        f"over {told.seconds:.0f} s of noisy speech"
+        f"differs from PyTorch by at most {difference.max_abs:.1e} of full scale "
+        f"({difference.snr_db:.0f} dB below the output) over {difference.seconds:.0f} s of noisy speech"
     )
     return 0
 

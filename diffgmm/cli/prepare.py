@@ -120,9 +120,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     from data_modules.corpora.index import recipe
     from diffgmm.utils.errors import UsageError
 
-    found = recipe(args.corpus)
+    chosen = recipe(args.corpus)
     if not (args.speech or args.noise):
-        return found
+        return chosen
     if args.corpus != "folders":
         raise UsageError(f"--speech and --noise go with the corpus `folders`, not with {args.corpus}")
     if not (args.speech and args.noise):

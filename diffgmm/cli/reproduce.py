@@ -105,24 +105,24 @@ def _run(args: argparse.Namespace, plan: object, out: Path) -> int:
         results = read_results(job.run())
     except BenchmarkError as error:
         raise UsageError(str(error)) from error
-    found = checks(plan, results)
+    checked = checks(plan, results)
     if args.record:
         record = results.record
-        told = expectations(plan, results)
-        kept = {name: plan.expected[name] for name in plan.expected if name not in told}
+        figures = expectations(plan, results)
+        kept = {name: plan.expected[name] for name in plan.expected if name not in figures}
         record_expected(
-            plan, {**kept, **told},
+            plan, {**kept, **figures},
             {
                 "created": results.created, "set": results.set.checksum, "git_revision": record.get("git_revision"),
                 "processor": record.get("machine", {}).get("processor"), "versions": record.get("versions"),
             },
         )  # fmt: skip
-        print(f"recorded the figures of {', '.join(told)} in {plan.path}")
+        print(f"recorded the figures of {', '.join(figures)} in {plan.path}")
         return 0
-    print("\n" + render(plan, results, found))
-    write_markdown(out / "table.md", plan, results, found, results.record)
+    print("\n" + render(plan, results, checked))
+    write_markdown(out / "table.md", plan, results, checked, results.record)
     print(f"\ntable: {out / 'table.md'}, report: {out / 'report.html'}, scores: {out / 'results.json'}")
-    wrong = [one for one in found if not one.ok]
-    for one in wrong:
-        complain(one.text())
+    wrong = [check for check in checked if not check.ok]
+    for check in wrong:
+        complain(check.text())
     return FAILED if wrong else 0

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     names = list(dict.fromkeys(names))
     if args.json:
-        print(json.dumps([_plain(one, by) for one in runs], indent=2, ensure_ascii=False))
+        print(json.dumps([_plain(entry, by) for entry in runs], indent=2, ensure_ascii=False))
     else:
         print(_table(runs, names, by))
     return 0
@@ -63,26 +63,31 @@ def _diff(args: argparse.Namespace) -> int:
         raise RunsError(f"--diff takes two runs, got {len(args.folders)}")
     pair = []
     for folder in args.folders:
-        found = find_runs([folder])
-        if len(found) > 1:
-            raise RunsError(f"{folder}: has {len(found)} runs, name one, such as {found[-1].folder}")
-        pair += found
+        in_folder = find_runs([folder])
+        if len(in_folder) > 1:
+            raise RunsError(f"{folder}: has {len(in_folder)} runs, name one, such as {in_folder[-1].folder}")
+        pair += in_folder
     found_ = differences(*pair)
     if args.json:
-        rows = [{"key": one.key, "first": one.first, "second": one.second} for one in found_]
+        rows = [
+            {"key": difference.key, "first": difference.first, "second": difference.second}
+            for difference in found_
+        ]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif found_:
         lines = [("", str(pair[0].folder), str(pair[1].folder))]
-        lines += [(one.key, _short(one.first), _short(one.second)) for one in found_]
+        lines += [
+            (difference.key, _short(difference.first), _short(difference.second)) for difference in found_
+        ]
         print("\n".join(aligned(lines, left=range(3))))
     else:
         print("the same settings, code, versions, data and machine")
     return 0
 
 
-def _plain(one: Run, by: str) -> dict[str, Any]:
-    values = {name: one.value(name, by) for name in one.values}
-    return {"folder": str(one.folder), "values": values, "settings": one.settings, "record": one.record}
+def _plain(run: Run, by: str) -> dict[str, Any]:
+    values = {name: run.value(name, by) for name in run.values}
+    return {"folder": str(run.folder), "values": values, "settings": run.settings, "record": run.record}
 
 
 def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
@@ -91,19 +96,19 @@ def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
     best = {name: order(runs, name, by)[0] for name in names}
     head = ("run", "started", "steps", "min", "kJ", *names, "revision")
     rows = [head]
-    for one in runs:
+    for entry in runs:
         cells = []
         for name in names:
-            value = one.value(name, by)
-            mark = "*" if len(runs) > 1 and one is best[name] and value is not None else " "
+            value = entry.value(name, by)
+            mark = "*" if len(runs) > 1 and entry is best[name] and value is not None else " "
             cells.append("-" if value is None else f"{value:.4g}{mark}")
-        record = one.record
+        record = entry.record
         seconds = record.get("seconds_in_all", record.get("seconds"))
         revision = (record.get("git_revision") or "-")[:8] + ("+" if record.get("git_modified") else "")
         steps = str(record.get("steps", "-")) + ("" if record.get("finished", True) else "...")
         minutes = "-" if seconds is None else f"{seconds / 60:.1f}"
         started = str(record.get("started", "-"))[:16]
-        rows.append((_name(one.folder), started, steps, minutes, _energy(record), *cells, revision))
+        rows.append((_name(entry.folder), started, steps, minutes, _energy(record), *cells, revision))
     return "\n".join(aligned(rows, left=range(1)))
 
 

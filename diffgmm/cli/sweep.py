@@ -86,7 +86,7 @@ def _with_changes(space: Space, changes: list[str]) -> Space:
     fixed: dict[str, Any] = dict(space.fixed)
     for change in changes:
         key, value = setting(change)
-        if any(one.key == key for one in space.parameters):
+        if any(parameter.key == key for parameter in space.parameters):
             raise SweepError(f"--set {key}: is a parameter of the space; take it out there")
         fixed[key] = value
     return replace(space, fixed=fixed)
@@ -143,13 +143,13 @@ def _write(args: argparse.Namespace, space: Space, study: optuna.Study, folder: 
             space, Path(args.config), Path(args.space), study.study_name, args.set
         )
         wandb_yaml.write(folder / "wandb.yaml", data)
-    told = counts(study)
-    print(", ".join(f"{number} {state}" for state, number in told.items() if number) or "no trials yet")
+    numbers = counts(study)
+    print(", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "no trials yet")
     if best is not None:
         trial = study.best_trial
         print(f"best: trial {trial.number}, {space.monitor} {trial.value:.6g}: diffgmm fit --config {best}")
     print(f"report: {page}")
-    return told["failed"]
+    return numbers["failed"]
 
 
 def _once(args: argparse.Namespace, space: Space) -> int:
@@ -162,20 +162,20 @@ def _once(args: argparse.Namespace, space: Space) -> int:
         values = json.loads(args.values)
     except ValueError as error:
         raise SweepError(f"--values: not JSON ({error})") from error
-    known = {one.key for one in space.parameters}
+    known = {parameter.key for parameter in space.parameters}
     unknown = sorted(set(values) - known) if isinstance(values, dict) else ["anything but an object"]
     if unknown:
         raise SweepError(f"--values: {unknown[0]} is no parameter of {args.space}")
-    found = settings(space, values)
-    if "trainer.logger" not in found:
+    chosen = settings(space, values)
+    if "trainer.logger" not in chosen:
         logger = {"project": "diffgmm", "save_dir": args.out or "runs/wandb"}
         place = "lightning.pytorch.loggers"
         csv = {"save_dir": logger["save_dir"], "name": ""}
-        found["trainer.logger"] = [
+        chosen["trainer.logger"] = [
             {"class_path": f"{place}.WandbLogger", "init_args": logger},
             {"class_path": f"{place}.CSVLogger", "init_args": csv},
         ]
         Path(logger["save_dir"]).mkdir(parents=True, exist_ok=True)
     from diffgmm.training.lightning_cli import run as train
 
-    return train(["fit", "--config", args.config, *arguments(found)])
+    return train(["fit", "--config", args.config, *arguments(chosen)])

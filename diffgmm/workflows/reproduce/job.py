@@ -98,15 +98,17 @@ class Job:
         from data_modules import benchmarks, home
         from diffgmm.evaluation.benchmark.pairset import load_set
 
-        told = dict(self.plan.set)
-        kind = told.pop("kind")
+        options = dict(self.plan.set)
+        kind = options.pop("kind")
         code = code_version(
             "data_modules.benchmarks", "data_modules.windows.fixed_pairs", "data_modules.offline.run"
         )
         inputs = {"corpus": corpus["manifest_sha256"], "set": dict(self.plan.set), "code": code}
         if kind == "named":
             inputs["list"] = (
-                sha256_of(benchmarks.list_path(told["name"])) if told["name"] in benchmarks.LISTS else ""
+                sha256_of(benchmarks.list_path(options["name"]))
+                if options["name"] in benchmarks.LISTS
+                else ""
             )
         # Rendered audio is kept in the home folder, under a name of its own for everything that went into it.
         kept = home() / "benchmarks" / f"{self.plan.name}-{key_of(inputs)[:12]}"
@@ -118,7 +120,7 @@ class Job:
             return {"path": str(path), "checksum": pairs[0].info.checksum}
 
         def work() -> dict[str, Any]:
-            return load(_make_set(kind, told, Path(corpus["folder"]), kept))
+            return load(_make_set(kind, options, Path(corpus["folder"]), kept))
 
         def intact(outputs: dict[str, Any]) -> bool:
             if kind == "named":  # opening it compares every byte with the list, and mends what is damaged
@@ -159,8 +161,8 @@ class Job:
     def _candidates(self, trained: dict[str, Any] | None) -> list[Candidate]:
         from diffgmm.evaluation.benchmark.systems import models, peer_systems
 
-        told = self.plan.systems
-        names = [*told.get("models", [])]
+        options = self.plan.systems
+        names = [*options.get("models", [])]
         if trained:
             names.append(f"{TRAINED}={trained['checkpoint']}")
         return [
@@ -169,10 +171,10 @@ class Job:
             ),
             *models(
                 names,
-                told.get("nfe", [1]),
-                told.get("estimate", ["mean"]),
-                told.get("samples", 1),
-                told.get("seed", 0),
+                options.get("nfe", [1]),
+                options.get("estimate", ["mean"]),
+                options.get("samples", 1),
+                options.get("seed", 0),
             ),
         ]
 
@@ -244,17 +246,17 @@ def _is_whole(outputs: dict[str, Any]) -> bool:
 def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
     """A corpus that was prepared before, if it is the one."""
     about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-    found = (about.get("recipe", about.get("corpus")), about.get("variant", ""))
+    held = (about.get("recipe", about.get("corpus")), about.get("variant", ""))
     outputs = _corpus(folder)
-    if found != (name, variant) or not _is_whole(outputs):
+    if held != (name, variant) or not _is_whole(outputs):
         raise ReproduceError(
-            f"{folder}: holds {' '.join(filter(None, map(str, found)))} or is damaged, and {name} {variant} is needed; "
+            f"{folder}: holds {' '.join(filter(None, map(str, held)))} or is damaged, and {name} {variant} is needed; "
             "--again prepare replaces it, or choose another home by DIFFGMM_HOME"
         )
     return outputs
 
 
-def _make_set(kind: str, told: dict[str, Any], corpus: Path, kept: Path) -> Path:
+def _make_set(kind: str, options: dict[str, Any], corpus: Path, kept: Path) -> Path:
     """Render or describe the pairs; what is there already is made anew."""
     from data_modules import benchmarks
     from data_modules.benchmarks.voicebank import write_set_file
@@ -262,17 +264,22 @@ def _make_set(kind: str, told: dict[str, Any], corpus: Path, kept: Path) -> Path
     from data_modules.offline.run import create_pairs
 
     if kind == "named":
-        return benchmarks.open_set(told["name"], corpus)
+        return benchmarks.open_set(options["name"], corpus)
     if kind == "corpus":
         path = kept / "set.json"
-        write_set_file(corpus, path, name=told["name"], description=told["description"])
+        write_set_file(corpus, path, name=options["name"], description=options["description"])
         return path
     if kind == "created":
-        split = told.pop("split")
-        create_pairs(kept, told.pop("pairs"), corpus=str(corpus), overwrite=True, **told)
+        split = options.pop("split")
+        create_pairs(kept, options.pop("pairs"), corpus=str(corpus), overwrite=True, **options)
         return kept / split
     write_pairs(
-        kept, told.pop("split", "test"), told.pop("pairs"), corpus=str(corpus), overwrite=True, **told
+        kept,
+        options.pop("split", "test"),
+        options.pop("pairs"),
+        corpus=str(corpus),
+        overwrite=True,
+        **options,
     )
     return kept
 
@@ -291,4 +298,4 @@ def _classes(data: Any) -> set[str]:
     if isinstance(data, str):
         return {data.rpartition(".")[0]} if data.startswith(tuple(f"{name}." for name in OURS)) else set()
     inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return set().union(*(_classes(one) for one in inner))
+    return set().union(*(_classes(entry) for entry in inner))

@@ -39,10 +39,10 @@ class Check:
 
     def text(self) -> str:
         """As one line."""
-        told = (
+        figures = (
             f"{self.system} {self.metric} {self.value:.4g}, expected {self.expected:.4g} ± {self.tolerance:g}"
         )
-        return f"{told}: {self.note or ('agrees' if self.ok else 'DIFFERS')}"
+        return f"{figures}: {self.note or ('agrees' if self.ok else 'DIFFERS')}"
 
 
 def means(results: Results, subset: str | None, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -55,32 +55,32 @@ def means(results: Results, subset: str | None, metrics: Sequence[str]) -> dict[
 
 def expectations(plan: Plan, results: Results) -> dict[str, Any]:
     """The measured figures as the description keeps them."""
-    found: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     measured = means(results, plan.subset, plan.metrics)
     for system in results.systems:
         weights = system.settings.get("weights")
         values = {
             name: round(value, 5) for name, value in measured[system.name].items() if math.isfinite(value)
         }
-        found[system.name] = {**({"weights": weights} if weights else {}), "values": values}
-    return found
+        expected[system.name] = {**({"weights": weights} if weights else {}), "values": values}
+    return expected
 
 
 def checks(plan: Plan, results: Results) -> list[Check]:
     """Every expected figure of a system that was measured."""
-    found = []
+    outcomes = []
     measured = means(results, plan.subset, plan.metrics)
     weights = {system.name: system.settings.get("weights") for system in results.systems}
-    for name, told in plan.expected.items():
-        other = weights.get(name) != told.get("weights")
-        for metric, expected in told["values"].items() if name in measured else ():
+    for name, entry in plan.expected.items():
+        other = weights.get(name) != entry.get("weights")
+        for metric, expected in entry["values"].items() if name in measured else ():
             if metric not in plan.metrics:
                 continue
             value, allowed = measured[name][metric], float(plan.tolerance.get(metric, 0.0))
             ok = abs(value - expected) <= allowed and not other
             note = "other weights than those it was recorded with (--record writes new ones)" if other else ""
-            found.append(Check(name, metric, value, float(expected), allowed, ok, note))
-    return found
+            outcomes.append(Check(name, metric, value, float(expected), allowed, ok, note))
+    return outcomes
 
 
 def _cell(value: Any, metric: str) -> str:
@@ -109,7 +109,7 @@ def rows(plan: Plan, results: Results) -> list[list[str]]:
     return [["system", *units, "figures"], *body]
 
 
-def facts(plan: Plan, results: Results, found: Sequence[Check]) -> list[str]:
+def facts(plan: Plan, results: Results, outcomes: Sequence[Check]) -> list[str]:
     """The sentences below the table."""
     lines = [f"[{i}] {source}" for i, source in enumerate(_sources(plan), 1)]
     if plan.published:
@@ -124,14 +124,14 @@ def facts(plan: Plan, results: Results, found: Sequence[Check]) -> list[str]:
     ]
     if missing:
         lines.append(f"Nothing is expected yet of {', '.join(missing)}.")
-    return lines + [one.text() for one in found]
+    return lines + [check.text() for check in outcomes]
 
 
-def render(plan: Plan, results: Results, found: Sequence[Check]) -> str:
+def render(plan: Plan, results: Results, outcomes: Sequence[Check]) -> str:
     """Everything as text for a terminal."""
     table = rows(plan, results)
     lines = aligned(table, left=(0, len(table[0]) - 1))
-    return "\n".join([_title(plan, results), *lines, "", *facts(plan, results, found)])
+    return "\n".join([_title(plan, results), *lines, "", *facts(plan, results, outcomes)])
 
 
 def _title(plan: Plan, results: Results) -> str:
@@ -140,7 +140,7 @@ def _title(plan: Plan, results: Results) -> str:
 
 
 def write_markdown(
-    path: Path, plan: Plan, results: Results, found: Sequence[Check], record: Mapping[str, Any]
+    path: Path, plan: Plan, results: Results, outcomes: Sequence[Check], record: Mapping[str, Any]
 ) -> None:
     """The same as Markdown."""
     head, *body = rows(plan, results)
@@ -153,7 +153,7 @@ def write_markdown(
         f"<!-- Made by `diffgmm reproduce {plan.name}`; edit nothing here, make it anew. -->", "",
         f"{_title(plan, results)}. {made}", "",
         *(f"| {' | '.join(row)} |" for row in table), "",
-        *(f"- {line}" for line in facts(plan, results, found)),
+        *(f"- {line}" for line in facts(plan, results, outcomes)),
     ]  # fmt: skip
     with replacing(path) as part:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -62,22 +62,22 @@ def importance(study: optuna.Study, space: Space) -> Plot | None:
     if len(trials) < 4 or len({trial.value for trial in trials}) < 2:
         return None
     try:
-        found = optuna.importance.get_param_importances(
+        shares = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
         )
     except (RuntimeError, ValueError, ImportError):  # no setting that all trials have, or no variance in it
         return None
-    if not found:
+    if not shares:
         return None
-    names = list(found)[::-1]
+    names = list(shares)[::-1]
     figure, axes = svg.new_plot("share of the variance")
-    axes.barh(range(len(names)), [found[name] for name in names], color=svg.color(0), height=0.4)
+    axes.barh(range(len(names)), [shares[name] for name in names], color=svg.color(0), height=0.4)
     axes.set_yticks([])
     axes.grid(False, axis="y")
-    axes.set_xlim(0, 1.05 * max(found.values()))
+    axes.set_xlim(0, 1.05 * max(shares.values()))
     for i, name in enumerate(names):
         axes.annotate(
-            f"{short(name, names)}  {found[name]:.2f}", (0, i + 0.2), (2, 2), textcoords="offset pixels",
+            f"{short(name, names)}  {shares[name]:.2f}", (0, i + 0.2), (2, 2), textcoords="offset pixels",
             fontsize=svg.SIZE - 1, color=svg.INK, parse_math=False, va="bottom",
         )  # fmt: skip
     axes.set_ylim(-0.5, len(names) - 0.2)
@@ -121,35 +121,39 @@ def coordinates(study: optuna.Study, space: Space) -> Plot | None:
     axes.set_ylim(0, 1)
     axes.set_xlim(0, len(columns) - 1)
     axes.set_yticks([])
-    keys = [one.key for one in shown]
+    keys = [parameter.key for parameter in shown]
     names = [*(short(key, keys) for key in keys), space.monitor]
     axes.set_xticks(range(len(columns)), [str(i + 1) for i in range(len(columns))])
     axes.grid(True, axis="x", color=svg.FAINT, linewidth=0.9)
-    for i, one in enumerate(columns):
-        low, high = _ends(one) if one else (number(min(values)), number(max(values)))
+    for i, axis in enumerate(columns):
+        low, high = _ends(axis) if axis else (number(min(values)), number(max(values)))
         side = "left" if i == 0 else "right" if i == len(columns) - 1 else "center"
         for y, text, place in ((0, low, "bottom"), (1, high, "top")):
             axes.annotate(
                 text, (i, y), ha=side, va=place, fontsize=svg.SIZE - 2, color=svg.INK, parse_math=False,
                 bbox={"facecolor": svg.PAPER, "edgecolor": "none", "pad": 1, "alpha": 0.8},
             )  # fmt: skip
-    told = ", ".join(f"{i + 1}: {name}" for i, name in enumerate(names))
-    title = f"settings of the trials, the best fifth strong ({told})"
+    legend = ", ".join(f"{i + 1}: {name}" for i, name in enumerate(names))
+    title = f"settings of the trials, the best fifth strong ({legend})"
     titles = {
         f"t{trial.number}": f"trial {trial.number}: {number(float(trial.value or 0))}" for trial in trials
     }
     return Plot(title, svg.inline(figure, "sp", title, titles))
 
 
-def _height(one: Parameter, value: Any) -> float | None:
+def _height(parameter: Parameter, value: Any) -> float | None:
     """Place of a value on its axis, from 0 to 1; None if the trial did not have the setting."""
-    if one.type == "categorical":
-        choices = list(one.choices)
+    if parameter.type == "categorical":
+        choices = list(parameter.choices)
         return choices.index(value) / max(1, len(choices) - 1) if value in choices else None
     if value is None:
         return None
-    low, high = (math.log(one.low), math.log(one.high)) if one.log else (one.low, one.high)
-    place = math.log(value) if one.log else float(value)
+    low, high = (
+        (math.log(parameter.low), math.log(parameter.high))
+        if parameter.log
+        else (parameter.low, parameter.high)
+    )
+    place = math.log(value) if parameter.log else float(value)
     return (place - low) / (high - low) if high > low else 0.5
 
 
@@ -158,11 +162,11 @@ def _share(value: float, values: Sequence[float]) -> float:
     return (value - low) / (high - low) if high > low else 0.5
 
 
-def _ends(one: Parameter) -> tuple[str, str]:
-    if one.type == "categorical":
-        choices = [str(choice) for choice in one.choices]
+def _ends(parameter: Parameter) -> tuple[str, str]:
+    if parameter.type == "categorical":
+        choices = [str(choice) for choice in parameter.choices]
         return choices[0], choices[-1]
-    return number(one.low), number(one.high)
+    return number(parameter.low), number(parameter.high)
 
 
 def slices(study: optuna.Study, space: Space) -> list[Plot]:
@@ -170,22 +174,24 @@ def slices(study: optuna.Study, space: Space) -> list[Plot]:
     trials = finished(study)
     plots = []
     keys = [parameter.key for parameter in space.parameters]
-    for i, one in enumerate(space.parameters):
+    for i, setting in enumerate(space.parameters):
         points = [
-            (trial.params[one.key], float(trial.value or 0)) for trial in trials if one.key in trial.params
+            (trial.params[setting.key], float(trial.value or 0))
+            for trial in trials
+            if setting.key in trial.params
         ]
         if len(points) < 2:
             continue
-        figure, axes = svg.new_plot(short(one.key, keys) + (", log" if one.log else ""))
-        if one.type == "categorical":
-            choices = list(one.choices)
+        figure, axes = svg.new_plot(short(setting.key, keys) + (", log" if setting.log else ""))
+        if setting.type == "categorical":
+            choices = list(setting.choices)
             axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
             axes.set_xlim(-0.5, len(choices) - 0.5)
             points = [(choices.index(x), y) for x, y in points]
-        elif one.type == "int":
+        elif setting.type == "int":
             _whole(axes)
-        elif one.log:
-            svg.log_axis(axes, one.low / 1.05, one.high * 1.05)
+        elif setting.log:
+            svg.log_axis(axes, setting.low / 1.05, setting.high * 1.05)
         axes.plot(
             [x for x, _ in points],
             [y for _, y in points],
@@ -195,7 +201,7 @@ def slices(study: optuna.Study, space: Space) -> list[Plot]:
             clip_on=False,
         )
         _frame(axes, [y for _, y in points])
-        title = f"{space.monitor} against {one.key}"
+        title = f"{space.monitor} against {setting.key}"
         plots.append(Plot(title, svg.inline(figure, f"sl{i}", title)))
     return plots
 

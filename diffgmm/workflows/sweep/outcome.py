@@ -45,9 +45,9 @@ class Outcome(L.Callback):
     def write(self, path: Path, pruned: bool) -> None:
         """Write the result as JSON, whole or not at all."""
         value = self.result()
-        told = {"value": value if math.isfinite(value) else None, "pruned": pruned, "epoch": self.epoch}
+        contents = {"value": value if math.isfinite(value) else None, "pruned": pruned, "epoch": self.epoch}
         with replacing(path) as part:
-            part.write_text(json.dumps(told) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(contents) + "\n", encoding="utf-8")
 
 
 def end_with_parent() -> None:

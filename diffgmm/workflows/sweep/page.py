@@ -45,8 +45,8 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
     trials = study.get_trials(deepcopy=False)
     again = repeated(trials)
     order = {trial.number: rank for rank, trial in enumerate(drawing.finished(study))}
-    found = []
-    for trial in sorted(trials, key=lambda one: (order.get(one.number, len(trials)), one.number)):
+    lines = []
+    for trial in sorted(trials, key=lambda trial_: (order.get(trial_.number, len(trials)), trial_.number)):
         state = {"COMPLETE": "finished", "FAIL": "failed"}.get(trial.state.name, trial.state.name.lower())
         note = ""
         if trial.state == TrialState.FAIL and trial.number in again:
@@ -60,7 +60,7 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
             trial.value if trial.state == TrialState.COMPLETE else trial.intermediate_values.get(last or 0)
         )
         seconds = trial.duration.total_seconds() if trial.duration else None
-        found.append(
+        lines.append(
             {
                 "number": trial.number,
                 "state": state,
@@ -71,7 +71,7 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
                 "note": note,
             }
         )
-    return found
+    return lines
 
 
 def _text(value: Any) -> str:

@@ -131,8 +131,8 @@ def parse_space(data: Mapping[str, Any]) -> Space:
     if not isinstance(data["parameters"], Mapping):
         raise SweepError("parameters must map keys of fit to ranges and choices")
     known: dict[str, Parameter] = {}
-    for key, told in data["parameters"].items():
-        known[key] = _parameter(str(key), told, known)
+    for key, options in data["parameters"].items():
+        known[key] = _parameter(str(key), options, known)
     double = sorted(set(known) & set(data.get("fixed") or {}))
     if double:
         raise SweepError(f"{double[0]} is fixed and varied at once")
@@ -146,15 +146,17 @@ def _only(data: Mapping[str, Any], allowed: set[str], of: str) -> None:
         raise SweepError(f"unknown {unknown[0]!r} in {of}; there are {', '.join(sorted(allowed))}")
 
 
-def _parameter(key: str, told: Any, before: Mapping[str, Parameter]) -> Parameter:
+def _parameter(key: str, options: Any, before: Mapping[str, Parameter]) -> Parameter:
     kind = (
-        told.get("type", "categorical" if "choices" in told else None) if isinstance(told, Mapping) else None
+        options.get("type", "categorical" if "choices" in options else None)
+        if isinstance(options, Mapping)
+        else None
     )
     if kind not in TYPES:
         raise SweepError(f"{key}: type must be one of {', '.join(TYPES)}")
-    _only(told, _KEYS[kind], key)
+    _only(options, _KEYS[kind], key)
     when = {}
-    for other, values in (told.get("when") or {}).items():
+    for other, values in (options.get("when") or {}).items():
         if other not in before:
             raise SweepError(f"{key}: `when` names {other}, which is not a parameter above it")
         when[other] = tuple(values) if isinstance(values, list) else (values,)
@@ -163,14 +165,14 @@ def _parameter(key: str, told: Any, before: Mapping[str, Parameter]) -> Paramete
         if missing:
             raise SweepError(f"{key}: {other} is never {missing[0]!r}; it is one of {list(choices)}")
     if kind == "categorical":
-        return Parameter(key, kind, choices=_choices(key, told.get("choices")), when=when)
+        return Parameter(key, kind, choices=_choices(key, options.get("choices")), when=when)
     number = float if kind == "float" else int
     try:
-        low, high = number(told["low"]), number(told["high"])
-        step = None if told.get("step") is None else number(told["step"])
+        low, high = number(options["low"]), number(options["high"])
+        step = None if options.get("step") is None else number(options["step"])
     except (KeyError, TypeError, ValueError) as error:
         raise SweepError(f"{key}: needs low and high, as numbers") from error
-    log = bool(told.get("log", False))
+    log = bool(options.get("log", False))
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise SweepError(f"{key}: low {low} must not be above high {high}")
     if log and low <= 0:
@@ -182,13 +184,13 @@ def _parameter(key: str, told: Any, before: Mapping[str, Parameter]) -> Paramete
     return Parameter(key, kind, low, high, log, step, when=when)
 
 
-def _choices(key: str, told: Any) -> dict[Any, Any]:
-    if isinstance(told, Mapping) and told:
-        return dict(told)
-    if not isinstance(told, list) or not told:
+def _choices(key: str, given: Any) -> dict[Any, Any]:
+    if isinstance(given, Mapping) and given:
+        return dict(given)
+    if not isinstance(given, list) or not given:
         raise SweepError(f"{key}: choices must be a list of values or map names to values")
     # A study can only hold plain values; anything else goes by its text.
-    return {one if isinstance(one, SCALARS) else json.dumps(one): one for one in told}
+    return {choice if isinstance(choice, SCALARS) else json.dumps(choice): choice for choice in given}
 
 
 def active(parameter: Parameter, drawn: Mapping[str, Any]) -> bool:
@@ -211,7 +213,7 @@ def settings(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SweepError: a value that the space does not have.
     """
-    found = dict(space.fixed)
+    chosen = dict(space.fixed)
     for parameter in space.parameters:
         if parameter.key not in drawn or not active(parameter, drawn):
             continue
@@ -220,8 +222,8 @@ def settings(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
             if value not in parameter.choices:
                 raise SweepError(f"{parameter.key} is never {value!r}; one of {list(parameter.choices)}")
             value = parameter.choices[value]
-        found[parameter.key] = value
-    return found
+        chosen[parameter.key] = value
+    return chosen
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:

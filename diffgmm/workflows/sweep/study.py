@@ -110,27 +110,27 @@ def make_sampler(space: Space, number: int = 0) -> optuna.samplers.BaseSampler:
         SweepError: unknown name or option.
     """
     optuna = load_optuna()
-    told = dict(space.sampler)
-    name, seed = told.pop("name", "tpe"), int(told.pop("seed", 0))
+    options = dict(space.sampler)
+    name, seed = options.pop("name", "tpe"), int(options.pop("seed", 0))
     if name not in SAMPLERS:
         raise SweepError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
     classes = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     try:
         return classes[name](
-            seed=int(hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:8], 16), **told
+            seed=int(hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:8], 16), **options
         )
     except TypeError as error:
         raise SweepError(f"sampler {name}: {error}") from error
 
 
-def make_pruner(told: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+def make_pruner(given: Mapping[str, Any]) -> optuna.pruners.BasePruner:
     """What stops trainings that do not promise, by their validation metric at each epoch.
 
     Raises:
         SweepError: unknown name or option.
     """
     optuna = load_optuna()
-    options = dict(told)
+    options = dict(given)
     name = options.pop("name", "none")
     classes = {
         "hyperband": optuna.pruners.HyperbandPruner,
@@ -183,12 +183,16 @@ def open_study(
 def suggester(trial: optuna.Trial) -> Callable[[Parameter], Any]:
     """Draws a parameter for a trial."""
 
-    def suggest(one: Parameter) -> Any:
-        if one.type == "categorical":
-            return trial.suggest_categorical(one.key, list(one.choices))
-        if one.type == "int":
-            step = 1 if one.step is None else int(one.step)
-            return trial.suggest_int(one.key, int(one.low), int(one.high), step=step, log=one.log)
-        return trial.suggest_float(one.key, one.low, one.high, step=one.step, log=one.log)
+    def suggest(parameter: Parameter) -> Any:
+        if parameter.type == "categorical":
+            return trial.suggest_categorical(parameter.key, list(parameter.choices))
+        if parameter.type == "int":
+            step = 1 if parameter.step is None else int(parameter.step)
+            return trial.suggest_int(
+                parameter.key, int(parameter.low), int(parameter.high), step=step, log=parameter.log
+            )
+        return trial.suggest_float(
+            parameter.key, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+        )
 
     return suggest

@@ -46,7 +46,7 @@ def configuration(
         changes: ``KEY=VALUE`` for every run, as given to the verb.
     """
     own = [word for change in changes for word in ("--set", change)]
-    found: dict[str, Any] = {
+    sweep: dict[str, Any] = {
         "program": "diffgmm",
         "name": name,
         "project": "diffgmm",
@@ -64,52 +64,54 @@ def configuration(
         least = space.pruner.get("min_resource", 1)
         eta = space.pruner.get("reduction_factor", 3)
         minimum = least if isinstance(least, int) else 1
-        found["early_terminate"] = {"type": "hyperband", "min_iter": minimum, "eta": eta}
-    return found
+        sweep["early_terminate"] = {"type": "hyperband", "min_iter": minimum, "eta": eta}
+    return sweep
 
 
-def _parameter(one: Parameter) -> dict[str, Any]:
-    if one.type == "categorical":
-        return {"values": list(one.choices)}
-    ends = {"min": one.low, "max": one.high}
-    if one.type == "int":
-        if one.log:
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    if parameter.type == "categorical":
+        return {"values": list(parameter.choices)}
+    ends = {"min": parameter.low, "max": parameter.high}
+    if parameter.type == "int":
+        if parameter.log:
             return {"distribution": "q_log_uniform_values", "q": 1, **ends}
-        if one.step not in (None, 1):
-            return {"values": list(range(int(one.low), int(one.high) + 1, int(one.step or 1)))}
+        if parameter.step not in (None, 1):
+            return {
+                "values": list(range(int(parameter.low), int(parameter.high) + 1, int(parameter.step or 1)))
+            }
         return {"distribution": "int_uniform", **ends}
-    if one.log:
+    if parameter.log:
         return {"distribution": "log_uniform_values", **ends}
-    if one.step is not None:
-        return {"distribution": "q_uniform", "q": one.step, **ends}
+    if parameter.step is not None:
+        return {"distribution": "q_uniform", "q": parameter.step, **ends}
     return {"distribution": "uniform", **ends}
 
 
 def problems(data: dict[str, Any]) -> list[str]:
     """What W&B would not take, in words; empty if all is well."""
-    found = [f"unknown key {key}" for key in data if key not in TOP]
+    faults = [f"unknown key {key}" for key in data if key not in TOP]
     if data.get("method") not in _METHODS:
-        found.append(f"method must be one of {', '.join(_METHODS)}")
+        faults.append(f"method must be one of {', '.join(_METHODS)}")
     metric = data.get("metric") or {}
     if not metric.get("name") or metric.get("goal") not in _GOALS:
-        found.append("metric needs a name and a goal")
-    for key, told in (data.get("parameters") or {"": {}}).items():
-        kind = told.get("distribution", "categorical" if "values" in told else "constant")
+        faults.append("metric needs a name and a goal")
+    for key, options in (data.get("parameters") or {"": {}}).items():
+        kind = options.get("distribution", "categorical" if "values" in options else "constant")
         needed = DISTRIBUTIONS.get(kind)
         if needed is None:
-            found.append(f"{key}: unknown distribution {kind}")
-        elif not needed <= set(told) or set(told) - needed - {"distribution"}:
-            found.append(f"{key}: {kind} takes {', '.join(sorted(needed))}")
-        elif "min" in told and not told["min"] < told["max"]:
-            found.append(f"{key}: min must be below max")
-        elif kind.endswith("log_uniform_values") and told["min"] <= 0:
-            found.append(f"{key}: min must be above 0")
+            faults.append(f"{key}: unknown distribution {kind}")
+        elif not needed <= set(options) or set(options) - needed - {"distribution"}:
+            faults.append(f"{key}: {kind} takes {', '.join(sorted(needed))}")
+        elif "min" in options and not options["min"] < options["max"]:
+            faults.append(f"{key}: min must be below max")
+        elif kind.endswith("log_uniform_values") and options["min"] <= 0:
+            faults.append(f"{key}: min must be above 0")
     stop = data.get("early_terminate")
     if stop is not None and (stop.get("type") != "hyperband" or not {"min_iter", "max_iter"} & set(stop)):
-        found.append("early_terminate must be a hyperband with min_iter or max_iter")
+        faults.append("early_terminate must be a hyperband with min_iter or max_iter")
     if "${args_json}" not in (data.get("command") or ["${args_json}"]):
-        found.append("command does not pass on the values")
-    return found
+        faults.append("command does not pass on the values")
+    return faults
 
 
 def write(path: Path, data: dict[str, Any]) -> None:

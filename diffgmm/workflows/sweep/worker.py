@@ -240,10 +240,10 @@ def _train(argv: Sequence[str], task: Task, log: Path) -> int:
 
 def _outcome(path: Path) -> dict[str, Any] | None:
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        contents: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return told
+    return contents
 
 
 def _last_line(log: Path) -> str:
