@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffgmm.cli.options import add_model, at_least, model_file
-from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
+from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ def _fraction(text: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {text!r}")
     return value
+
+
+def _solver(text: str) -> str:
+    if text not in SOLVERS and not FOREIGN.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"choose from {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, got {text!r}"
+        )
+    return text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +65,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=at_least(1), metavar="N", help="sampled results that are averaged (the model's)")
     add(
         "--solver",
-        choices=SOLVERS,
-        help="how more than one network call is used (the model's)",
+        type=_solver,
+        metavar="S",
+        help=f"how more than one network call is used: {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, of a package "
+        "that you --trust (the model's)",
     )
     add(
         "--substeps",
         type=at_least(1),
         metavar="N",
         help="closed-form steps between two network calls (the model's, mostly 1)",
+    )
+    add(
+        "--step-noise",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the process's own noise is added between the steps (the model's)",
     )
     add(
         "--strength",
@@ -161,7 +177,8 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
     if args.uncertainty:
         check_likelihood(denoiser.description)
     sampling: Any = {
-        name: getattr(args, name) for name in ("nfe", "estimate", "samples", "solver", "substeps")
+        name: getattr(args, name)
+        for name in ("nfe", "estimate", "samples", "solver", "substeps", "step_noise")
     }
     done, seconds, start = 0, 0.0, time.perf_counter()
     lowered: list[float] = []

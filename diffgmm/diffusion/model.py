@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,14 @@ from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.pretrained import ModelError as ModelError
 from diffgmm.diffusion.process import Bridge, Process
 from diffgmm.diffusion.representation import SILENCE_RMS, Complex, Representation
-from diffgmm.diffusion.sampler_options import Estimate, Solver
-from diffgmm.diffusion.samplers import grid_for, reverse
+from diffgmm.diffusion.sampler_options import SamplerConfig
+from diffgmm.diffusion.samplers import sample
 from diffgmm.networks import UNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from diffgmm.diffusion.sampler_options import Sampling
 
 
 class Enhanced(NamedTuple):
@@ -102,61 +107,38 @@ class MixtureDenoiser(nn.Module):
 
     @torch.no_grad()
     def enhance(
-        self,
-        noisy: Tensor,
-        *,
-        nfe: int = 1,
-        estimate: Estimate = "mean",
-        samples: int = 1,
-        generator: torch.Generator | None = None,
-        solver: Solver = "step",
-        substeps: int = 1,
-        grid_power: float = 1.0,
-        temperature: float = 1.0,
+        self, noisy: Tensor, *, generator: torch.Generator | None = None, **sampling: Unpack[Sampling]
     ) -> Enhanced:
         """Denoise ``noisy`` ``[B, 1, T]`` in [-1, 1].
 
         Args:
-            nfe: network calls.
-            estimate: ``mean``, ``sample`` or ``mode`` (see :mod:`diffgmm.diffusion.samplers`).
-            samples: reverse runs that are averaged; more than one makes sense with ``sample``.
+            noisy: the windows.
             generator: makes sampling repeatable.
-            solver: ``step``, ``flow`` or ``heun``; ``nfe`` counts the network calls of each.
-            substeps: closed-form steps between two network calls (``step`` and ``flow`` on a bridge).
-            grid_power: above 1 puts more of the steps near the clean end (:func:`diffgmm.diffusion.process.time_grid`).
-            temperature: multiplies the standard deviations of every answer, and so the uncertainty.
+            sampling: ``sampler``, a :class:`diffgmm.diffusion.sampler_options.SamplerConfig` (by default one call, the
+                mean), or its fields by name.
 
         Raises:
-            ValueError: if a number is out of range, a name unknown, or the options contradict each other.
+            ValueError: if a number is out of range, a name unknown, or the settings contradict each other.
         """
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, got {samples}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        config = SamplerConfig().changed(**sampling)
+        calls: list[GaussianMixture] = []  # the first and the last
 
-        first: GaussianMixture | None = None
-
-        def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
-            nonlocal first
-            found = self.answer(state, y, time)
-            found = found if temperature == 1.0 else found.tempered(temperature)
-            first = found if first is None else first
-            return found
+        def posterior(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+            mixture = self.answer(state, y, time)
+            mixture = mixture if config.temperature == 1.0 else mixture.tempered(config.temperature)
+            calls[1:] = [mixture]
+            return mixture
 
         context = self.representation.context(noisy)
         encoded = self.representation.encode(noisy, context)
-        grid = grid_for(nfe, solver, grid_power)
         clean, variance = torch.zeros_like(encoded), torch.zeros_like(encoded)
-        for _ in range(samples):
-            run = reverse(
-                answer, encoded, self.process, grid, estimate=estimate, solver=solver, substeps=substeps,
-                calls=nfe, generator=generator,
-            )  # fmt: skip
-            clean = clean + run.clean / samples
-            variance = variance + run.mixture.variance() / samples
+        for _ in range(config.samples):
+            run = sample(posterior, encoded, self.process, config, generator=generator)
+            clean = clean + run / config.samples
+            variance = variance + calls[-1].variance() / config.samples
         if self.representation.rule is not None:
             clean = self.representation.remove(encoded, encoded - clean)
         waveform = self.representation.decode(clean, context)
         audible = noisy.square().mean(dim=(1, 2), keepdim=True).sqrt() > SILENCE_RMS
         waveform = torch.where(audible, waveform, torch.zeros_like(waveform))
-        return Enhanced(waveform, noisy - waveform, variance.mean(1).sqrt(), first)
+        return Enhanced(waveform, noisy - waveform, variance.mean(1).sqrt(), calls[0])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
+from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import UserError
 
 FORMAT = 1
@@ -175,5 +175,9 @@ def _unfit_option(name: str, value: Any) -> str | None:
     if name in ("grid_power", "temperature"):
         fits = type(value) in (int, float) and 1e-6 <= value <= 1e6
         return None if fits else "a number from 1e-06 to 1e+06"
+    if name == "step_noise":
+        return None if type(value) in (bool, type(None)) else "true, false or null"
+    if name == "solver" and isinstance(value, str) and len(value) <= 200 and FOREIGN.fullmatch(value):
+        return None  # imported for those who trust its package, and for nobody else
     choices = {"estimate": ESTIMATES, "solver": SOLVERS}.get(name)
     return None if choices is None or value in choices else f"one of {', '.join(choices)}"

@@ -12,8 +12,9 @@ noise n = y - s, noisy speech y; t = 1 is the noisy end and t = 0 the clean one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,15 +33,47 @@ def _like(time: Tensor, state: Tensor) -> Tensor:
     return time.reshape(-1, *([1] * (state.dim() - 1))).to(state.dtype)
 
 
-def _check_order(time: Tensor, earlier: Tensor) -> None:
-    if not bool(((earlier >= 0) & (earlier < time) & (time <= 1)).all()):
-        raise ValueError(
-            f"a reverse step goes from time to an earlier time in [0, 1), got {time} to {earlier}"
-        )
+class Process(ABC):
+    """What models, samplers and training need of a process; states ``[B, C, *S]``, times ``[B]`` in [0, 1].
+
+    A subclass is a frozen dataclass of plain numbers, or keeps its arguments in ``init_args``: that is how a saved
+    model describes it. The caller sees to it that ``earlier`` is smaller than ``time``: a check here would wait
+    for the device in every step.
+    """
+
+    conditions_on_noisy: ClassVar[bool] = True
+    """Whether the network sees the noisy signal beside the state."""
+
+    @abstractmethod
+    def spread(self, time: Tensor) -> Tensor:
+        """Standard deviation of the state at ``time``, ``[B]``."""
+
+    @abstractmethod
+    def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
+        """State at ``time`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
+
+    @abstractmethod
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        """Law of the state at ``earlier`` given the state at ``time``, the noisy end and the noise."""
+
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+        """Deterministic step with the marginals of :meth:`reverse`.
+
+        Raises:
+            ValueError: the process has none; its solver is ``step``.
+        """
+        raise ValueError(f"{type(self).__name__} has no flow: use the solver step")
+
+    def observation(self, state: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What the state tells of the noise: precision ``[B, *S]`` or broadcastable, information ``[B, C, *S]``.
+
+        ``None`` where that is no Gaussian observation; sub-steps then don't exist.
+        """
+        return None
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(Process):
     """Deterministic blend of clean and noisy: ``x_t = s + t n``. See the module's text."""
 
     conditions_on_noisy = False
@@ -58,7 +91,6 @@ class Blend:
 
         The form with ``noisy`` is not used: it would throw away what earlier steps have subtracted.
         """
-        _check_order(time, earlier)
         gap = _like(time - earlier, state)
         return ReverseStep(state, -gap, torch.zeros_like(gap))
 
@@ -68,7 +100,7 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Bridge:
+class Bridge(Process):
     """Brownian bridge from clean to noisy: ``x_t = s + t n + c sqrt(t (1 - t)) eps``.
 
     Args:
@@ -101,7 +133,6 @@ class Bridge:
         :math:`x_\tau | x_t, n, y \sim N(s + (\tau/t)(x_t - s),\; c^2 \tau (t - \tau) / t)` with s = y - n:
         the bridge is Markov, and between 0 and t it is a bridge from s to :math:`x_t`.
         """
-        _check_order(time, earlier)
         share = _like((time - earlier) / time, state)
         variance = self.c**2 * earlier * (time - earlier) / time
         return ReverseStep((1.0 - share) * state + share * noisy, -share, _like(variance, state))
@@ -114,7 +145,6 @@ class Bridge:
         Zheng et al., "Diffusion bridge implicit models", arXiv 2405.15885). At t = 1 the state is the point y and
         u standard normal whatever the noise: there, and only there, the step has a variance.
         """
-        _check_order(time, earlier)
         start = time >= 1.0
         spread = torch.where(start, torch.ones_like(time), self.spread(time))
         ratio = torch.where(start, torch.zeros_like(time), self.spread(earlier) / spread)
@@ -134,21 +164,3 @@ class Bridge:
         denominator = self.c**2 * _like(time, state)
         precision = (1.0 - _like(time, state)) / denominator
         return precision.squeeze(1), (noisy - state) / denominator
-
-
-Process = Blend | Bridge
-
-
-def time_grid(nfe: int, power: float = 1.0) -> Tensor:
-    """Decreasing times from 1 to 0 for ``nfe`` reverse steps: ``(1 - i / nfe) ** power``, shape ``[nfe + 1]``.
-
-    ``power`` above 1 puts more steps near the clean end.
-
-    Raises:
-        ValueError: if ``nfe`` is below 1 or ``power`` not positive.
-    """
-    if nfe < 1:
-        raise ValueError(f"nfe must be at least 1, got {nfe}")
-    if not power > 0:
-        raise ValueError(f"the power of the time grid must be positive, got {power}")
-    return (1.0 - torch.arange(nfe + 1, dtype=torch.float64) / nfe).pow(power).float()

@@ -1,10 +1,18 @@
-"""The options of the reverse process that a user may set, and what a saved model sets where the user does not."""
+"""Settings of the reverse process; light, so that a command can check them before it loads PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from numbers import Integral, Real
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from diffgmm.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Estimate = Literal["mean", "sample", "mode"]
 
@@ -14,17 +22,152 @@ Solver = Literal["step", "flow", "heun"]
 
 SOLVERS: tuple[Solver, ...] = ("step", "flow", "heun")
 
+FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+"""``PACKAGE.MODULE:FUNCTION``."""
+
 
 class Sampling(TypedDict, total=False):
-    """Options of :meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance`; ``None``: the model's own default."""
+    """Settings by name, over those of ``sampler``; ``None`` leaves a setting alone (:class:`SamplerConfig`)."""
 
-    nfe: int | None  # network calls per window
-    estimate: Estimate | None  # what is taken from the mixture
-    samples: int | None  # reverse runs that are averaged
-    solver: Solver | None  # how the states walk
-    substeps: int | None  # closed-form steps between two network calls
-    grid_power: float | None  # above 1: more of the steps near the clean end
-    temperature: float | None  # of the mixture's standard deviations
+    sampler: SamplerConfig | None
+    nfe: int | None
+    estimate: Estimate | None
+    samples: int | None
+    solver: str | Callable[..., Any] | None
+    substeps: int | None
+    step_noise: bool | None
+    grid_power: float | None
+    temperature: float | None
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How the reverse process is walked.
+
+    Args:
+        nfe: network calls per window.
+        estimate: what a step takes from the mixture: ``mean`` (MMSE), ``sample`` or ``mode``.
+        samples: reverse runs that are averaged; more than one makes sense with ``sample``.
+        solver: ``step`` (the process's reverse step), ``flow`` (the deterministic one with the same marginals),
+            ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function like
+            :func:`diffgmm.diffusion.samplers.sample_ancestral`.
+        substeps: closed-form steps per network call, with ``step`` and ``flow`` on a bridge.
+        step_noise: whether the process's own noise is added between steps; ``None``: only with ``sample``.
+        grid_power: above 1 puts more of the steps near the clean end (:func:`diffgmm.diffusion.grids.time_grid`).
+        temperature: multiplies the standard deviations of every mixture, and so the uncertainty.
+
+    Raises:
+        ValueError: a number out of range, an unknown name, or settings that contradict each other.
+    """
+
+    nfe: int = 1
+    estimate: Estimate = "mean"
+    samples: int = 1
+    solver: str | Callable[..., Any] = "step"
+    substeps: int = 1
+    step_noise: bool | None = None
+    grid_power: float = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("nfe", "samples", "substeps"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
+        for name in ("grid_power", "temperature"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
+                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+        if self.estimate not in ESTIMATES:
+            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r}")
+        if self.step_noise not in (None, True, False):
+            raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r}")
+        known = self.solver in SOLVERS if isinstance(self.solver, str) else callable(self.solver)
+        if not known and not (isinstance(self.solver, str) and FOREIGN.fullmatch(self.solver)):
+            raise ValueError(
+                f"solver must be one of {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, got {self.solver!r}"
+            )
+        if self.substeps > 1 and self.solver not in ("step", "flow"):
+            raise ValueError("substeps above 1 need a bridge and the solver step or flow")
+
+    @classmethod
+    def saved(cls, entries: Mapping[str, Any]) -> SamplerConfig:
+        """Settings from the ``sampler`` of a model's description; entries of later versions are left out."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in entries.items() if name in names})
+
+    def changed(self, **given: Unpack[Sampling]) -> SamplerConfig:
+        """These settings, or those of ``sampler``, with others by name.
+
+        Raises:
+            ValueError: a value out of range.
+            TypeError: no such option.
+        """
+        if unknown := set(given) - set(Sampling.__annotations__):
+            raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+        config = given.pop("sampler", None) or self
+        return replace(config, **{name: value for name, value in given.items() if value is not None})
+
+    def options(self) -> dict[str, Any]:
+        """``nfe``, ``estimate`` and ``samples``, and what differs from the defaults."""
+        always = ("nfe", "estimate", "samples")
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, usual) in values.items() if name in always or value != usual}
+
+    def description(self) -> dict[str, Any]:
+        """Plain data for a saved model, without what has its default value; :meth:`saved` reads it."""
+        entries = self.options()
+        if self.samples == 1:
+            del entries["samples"]
+        if not isinstance(self.solver, str):
+            entries["solver"] = f"{self.solver.__module__}:{self.solver.__qualname__}"
+        return entries
+
+    def resolved(self, trust: Collection[str] | None = ()) -> SamplerConfig:
+        """These settings with the solver's function in the place of its ``PACKAGE.MODULE:FUNCTION``.
+
+        Args:
+            trust: packages that may be imported; ``None``: any, for settings that the user wrote.
+
+        Raises:
+            UserError: the package is not trusted, or has no such function.
+        """
+        if not isinstance(self.solver, str) or self.solver in SOLVERS:
+            return self
+        return replace(self, solver=foreign_function(self.solver, "solver", trust))
+
+    def is_random(self) -> bool:
+        """Whether the result depends on random numbers."""
+        return self.estimate == "sample" or self.nfe > 1 or self.solver not in SOLVERS
+
+
+def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -> Callable[..., Any]:
+    """The function that ``PACKAGE.MODULE:FUNCTION`` names; its package is imported, with all that doing so runs.
+
+    Args:
+        path: of the function.
+        kind: what it is for, for messages: ``solver``, ``metric``.
+        trust: packages that may be imported; ``None``: any.
+
+    Raises:
+        UserError: the package is not trusted or can't be imported, or has no such function.
+    """
+    module, _, name = path.partition(":")
+    package = module.partition(".")[0]
+    trust = (trust,) if isinstance(trust, str) else trust
+    if trust is not None and package not in trust:
+        raise UserError(
+            f"the {kind} is {path!r:.90}, code of a package that did not come with diffgmm; if you trust it, "
+            f"type --trust {package} (in Python: trust=({package!r},))"
+        )
+    try:
+        function = getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise UserError(
+            f"the {kind} {path!r} can't be imported: {error}; install {package}, or put its folder on PYTHONPATH"
+        ) from error
+    if not callable(function):
+        raise UserError(f"{path!r}: {module} has no function {name}")
+    checked: Callable[..., Any] = function
+    return checked
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -38,37 +181,3 @@ def whole_number(name: str, value: Any, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
-
-
-def resolved(defaults: Mapping[str, Any], given: Sampling) -> dict[str, Any]:
-    """Options for the model: ``nfe``, ``estimate`` and ``samples`` always, the others where somebody set them.
-
-    Args:
-        defaults: ``sampler`` of the model's description.
-        given: what the user wants.
-
-    Raises:
-        ValueError: a value out of range.
-        TypeError: no such option.
-    """
-    if unknown := set(given) - set(Sampling.__annotations__):
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
-    options: dict[str, Any] = {"nfe": 1, "estimate": "mean", "samples": 1}
-    options |= {name: value for name, value in defaults.items() if name in Sampling.__annotations__}
-    options |= {name: value for name, value in given.items() if value is not None}
-    for name in ("nfe", "samples", "substeps"):
-        if name in options:
-            options[name] = whole_number(name, options[name], 1)
-    for name, known in (("estimate", ESTIMATES), ("solver", SOLVERS)):
-        if name in options and options[name] not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {options[name]!r}")
-    for name in ("grid_power", "temperature"):
-        value = options.get(name, 1.0)
-        if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
-            raise ValueError(f"{name} must be a number above 0, got {value!r}")
-    return options
-
-
-def is_random(options: Mapping[str, Any]) -> bool:
-    """Whether the result depends on random numbers."""
-    return options["estimate"] == "sample" or options["nfe"] > 1

@@ -1,29 +1,208 @@
-"""Reverse sampling as pure functions: an answer-function, the noisy end, a process and a grid give clean speech."""
+"""Reverse sampling as pure functions: posterior, noisy end, process and times give clean speech.
+
+Each function is one algorithm. They share their arguments: ``posterior`` (:data:`Posterior`), ``noisy``
+``[B, C, *S]``, ``process``, and ``times``, which fall from 1 to 0 (:mod:`diffgmm.diffusion.grids`); ``estimate``, what
+a step takes from the mixture; ``step_noise``, whether the process's own noise is added between steps (``None``: only
+with ``sample``); ``generator`` makes the result repeatable; ``callback`` is called after each step with ``x``, ``i``,
+``t``, ``t_next`` and ``mixture``. The result is clean speech ``[B, C, *S]``. A function of another package that takes
+the arguments of :func:`sample_ancestral` is a solver too.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion.grids import grid_for, intervals, sub_grid
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.diffusion.process import Bridge, Process, time_grid
-from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS, Estimate, Solver
+from diffgmm.diffusion.process import Process, ReverseStep
+from diffgmm.diffusion.sampler_options import ESTIMATES, Estimate, SamplerConfig
 
-Answer = Callable[[Tensor, Tensor, Tensor], GaussianMixture]
-"""``answer(state [B, C, *S], noisy [B, C, *S], time [B])``: the mixture of the noise given what is known."""
+Posterior = Callable[[Tensor, Tensor, Tensor], GaussianMixture]
+"""``posterior(state [B, C, *S], noisy [B, C, *S], time [B])``: the mixture of the noise given what is known."""
+
+Callback = Callable[[dict[str, Any]], object]
+"""Called after each step with ``x`` (the new state), ``i``, ``t``, ``t_next`` and ``mixture``."""
 
 
-class Reversed(NamedTuple):
-    """Result of :func:`reverse`: ``clean`` ``[B, C, *S]``, the last mixture, and the states if asked for."""
+class Sampler(Protocol):
+    """What the solvers of this module and of other packages are."""
 
-    clean: Tensor
-    mixture: GaussianMixture
-    trajectory: list[Tensor] | None
+    def __call__(
+        self,
+        posterior: Posterior,
+        noisy: Tensor,
+        process: Process,
+        times: Tensor,
+        *,
+        estimate: Estimate = "mean",
+        step_noise: bool | None = None,
+        generator: torch.Generator | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Clean speech ``[B, C, *S]``; one call of ``posterior`` per interval of ``times``."""
+
+
+def sample_ancestral(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Ancestral sampling (Ho et al., arXiv 2006.11239, algorithm 2) with the process's own reverse step.
+
+    It is ancestral in the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place.
+    """
+    state, noisily = noisy, _with_noise(estimate, step_noise)
+    for i, (t, t_next) in enumerate(pairwise(intervals(times))):
+        mixture = posterior(state, noisy, _filled(noisy, t))
+        noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
+        step = process.reverse(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+        state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+        _tell(callback, state, i, t, t_next, mixture)
+    return state
+
+
+def sample_flow(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Probability flow in exponential form (Zheng et al., arXiv 2405.15885): deterministic but for the start.
+
+    With ``sample`` the start is drawn at random and the steps take the expected noise, as the flow demands.
+    """
+    state, noisily = noisy, _with_noise(estimate, step_noise)
+    for i, (t, t_next) in enumerate(pairwise(intervals(times))):
+        mixture = posterior(state, noisy, _filled(noisy, t))
+        noise = noise_estimate(mixture, _expected(estimate), generator).to(noisy.dtype)
+        step = process.flow(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+        state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+        _tell(callback, state, i, t, t_next, mixture)
+    return state
+
+
+def sample_heun(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+    nfe: int | None = None,
+) -> Tensor:
+    """Heun's method on the flow (compare Karras et al., arXiv 2206.00364, algorithm 1): the trapezoidal rule.
+
+    A second call at the end of an interval corrects its step; the last one is never corrected, and of the others the
+    first ``nfe - intervals`` (``None``: all).
+
+    Raises:
+        ValueError: ``nfe`` is not a number of calls that these times allow.
+    """
+    pairs = list(pairwise(intervals(times)))
+    corrected = len(pairs) - 1 if nfe is None else nfe - len(pairs)
+    if not 0 <= corrected < len(pairs):
+        raise ValueError(f"heun on {len(pairs)} intervals takes {len(pairs)} to {2 * len(pairs) - 1} calls")
+    state, noisily, estimate = noisy, _with_noise(estimate, step_noise), _expected(estimate)
+    for i, (t, t_next) in enumerate(pairs):
+        mixture = posterior(state, noisy, _filled(noisy, t))
+        noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
+        step = process.flow(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+        offset = _offset(step, state, noisily and t_next > 0.0, generator)
+        state = offset + step.factor * noise
+        if i < corrected:
+            there = noise_estimate(posterior(state, noisy, _filled(noisy, t_next)), estimate, generator)
+            state = offset + step.factor * (0.5 * (noise + there.to(noisy.dtype)))
+        _tell(callback, state, i, t, t_next, mixture)
+    return state
+
+
+def sample_transport(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+    substeps: int = 8,
+    solver: Literal["step", "flow"] = "flow",
+) -> Tensor:
+    """Closed-form sub-steps (compare Gaussian-mixture flow matching, arXiv 2504.05304) between network calls.
+
+    The mixture is carried along by Bayes' rule on the states (:func:`transport`), ``substeps`` of ``solver`` a call.
+
+    Raises:
+        ValueError: the process's states give the noise away.
+    """
+    state, noisily = noisy, _with_noise(estimate, step_noise)
+    law, taken = (process.reverse, estimate) if solver == "step" else (process.flow, _expected(estimate))
+    for i, (start, end) in enumerate(pairwise(intervals(times))):
+        mixture = carried = posterior(state, noisy, _filled(noisy, start))
+        known = (state, start)
+        for t, t_next in pairwise(sub_grid(start, end, substeps)):
+            if t != start:
+                carried = transport(mixture, process, noisy, known, (state, t))
+            noise = noise_estimate(carried, taken, generator).to(noisy.dtype)
+            step = law(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+            state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+            _tell(callback, state, i, t, t_next, carried)
+    return state
+
+
+def sample(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    config: SamplerConfig,
+    *,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """One reverse run by the solver of ``config``; ``samples`` and ``temperature`` are the caller's.
+
+    Raises:
+        ValueError: the settings do not go with the process, or name a function that was not imported
+            (:meth:`diffgmm.diffusion.sampler_options.SamplerConfig.resolved`).
+    """
+    check_solver(process, config)
+    solver, further = config.solver, {}
+    if solver == "heun":
+        function: Sampler = sample_heun
+        further = {"nfe": config.nfe}
+    elif config.substeps > 1:
+        function, further = sample_transport, {"substeps": config.substeps, "solver": solver}
+    elif solver in ("step", "flow"):
+        function = sample_ancestral if solver == "step" else sample_flow
+    elif callable(solver):
+        function = solver
+    else:
+        raise ValueError(f"the solver {solver!r} is not imported: give the function, or a package to trust")
+    times = grid_for(config.nfe, solver, config.grid_power)
+    return function(
+        posterior, noisy, process, times, estimate=config.estimate, step_noise=config.step_noise,
+        generator=generator, callback=callback, **further,
+    )  # fmt: skip
 
 
 def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torch.Generator | None) -> Tensor:
@@ -41,97 +220,6 @@ def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torc
     raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
 
 
-def grid_for(nfe: int, solver: Solver = "step", power: float = 1.0) -> Tensor:
-    """Time grid (:func:`diffgmm.diffusion.process.time_grid`) on which ``solver`` makes ``nfe`` network calls.
-
-    ``heun`` calls the network twice in an interval that it corrects: the others get the calls that are left over.
-    """
-    return time_grid(nfe // 2 + 1 if solver == "heun" and nfe >= 1 else nfe, power)
-
-
-def sub_grid(time: float, earlier: float, substeps: int) -> list[float]:
-    """Times from ``time`` down to ``earlier``, equally spaced in the angle ``arccos(sqrt(t))``.
-
-    In that angle both ends of the bridge are smooth: sigma_t is ``c sin cos`` of it.
-    """
-    first, last = (math.acos(math.sqrt(t)) for t in (time, earlier))
-    inner = [math.cos(first + (last - first) * i / substeps) ** 2 for i in range(1, substeps)]
-    return [time, *inner, earlier]
-
-
-def reverse(
-    answer: Answer,
-    noisy: Tensor,
-    process: Process,
-    grid: Tensor,
-    *,
-    estimate: Estimate = "mean",
-    solver: Solver = "step",
-    substeps: int = 1,
-    calls: int | None = None,
-    step_noise: bool | None = None,
-    generator: torch.Generator | None = None,
-    trajectory: bool = False,
-) -> Reversed:
-    """Walk from the noisy end to the clean one; the network is called once per interval of the grid (NFE).
-
-    Args:
-        answer: see :data:`Answer`.
-        noisy: the noisy end, ``[B, C, *S]``.
-        process: gives the law of each step.
-        grid: decreasing times from 1 to 0, ``[intervals + 1]`` (:func:`grid_for`).
-        estimate: what a step takes from the mixture. With ``sample`` on a bridge ``step`` is ancestral sampling; the
-            deterministic solvers then draw their start at random, and take the expected noise as the flow demands.
-        solver: ``step``: the process's reverse step. ``flow``: the deterministic one with the same marginals.
-            ``heun``: ``flow`` to second order, by the trapezoidal rule (Heun; compare Karras et al., arXiv 2206.00364,
-            algorithm 1) with a second call at the end of each interval but the last.
-        substeps: steps per interval. Between two network calls the mixture is carried along in closed form, by Bayes'
-            rule on the states (compare Gaussian-mixture flow matching, arXiv 2504.05304); bridge only, since a state
-            of the blend gives the noise away.
-        calls: with ``heun``, network calls in all: the first ``calls - intervals`` intervals are corrected.
-        step_noise: whether the law's own noise is added between steps; by default only with ``sample``.
-        generator: makes the result repeatable.
-        trajectory: also return every state, from the noisy end to the clean one.
-
-    Raises:
-        ValueError: if the grid does not run from 1 to 0, a name is unknown, or the options contradict each other.
-    """
-    intervals = len(grid) - 1
-    if grid.dim() != 1 or len(grid) < 2 or float(grid[0]) != 1.0 or float(grid[-1]) != 0.0:
-        raise ValueError("the time grid must run from 1 to 0")
-    check_solver(process, solver, substeps)
-    corrected = 0
-    if solver == "heun":
-        corrected = intervals - 1 if calls is None else calls - intervals
-        if not 0 <= corrected < intervals:
-            raise ValueError(f"heun on {intervals} intervals takes {intervals} to {2 * intervals - 1} calls")
-    add_noise = (estimate == "sample") if step_noise is None else step_noise
-    taken: Estimate = "mean" if estimate == "sample" and solver != "step" else estimate
-    law = process.reverse if solver == "step" else process.flow
-    ones = torch.ones(noisy.shape[0], dtype=noisy.dtype, device=noisy.device)
-    state, states = noisy, [noisy]
-    for index, (start, end) in enumerate(zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True)):
-        mixture = carried = answer(state, noisy, start * ones)
-        known, called_at = state, start
-        times = sub_grid(start, end, substeps)
-        for now, then in pairwise(times):
-            if now != called_at:
-                carried = transport(mixture, process, noisy, (known, called_at), (state, now))
-            noise = noise_estimate(carried, taken, generator).to(noisy.dtype)
-            step = law(state, noisy, now * ones, then * ones)
-            base = step.offset
-            if add_noise and then > 0.0:
-                eps = torch.randn(state.shape, generator=generator, device=state.device, dtype=state.dtype)
-                base = base + step.variance.sqrt() * eps
-            state = base + step.factor * noise
-            if index < corrected:
-                there = noise_estimate(answer(state, noisy, then * ones), taken, generator).to(noisy.dtype)
-                state = base + step.factor * (0.5 * (noise + there))
-            if trajectory:
-                states.append(state)
-    return Reversed(state, mixture, states if trajectory else None)
-
-
 def transport(
     mixture: GaussianMixture,
     process: Process,
@@ -139,41 +227,59 @@ def transport(
     start: tuple[Tensor, float],
     end: tuple[Tensor, float],
 ) -> GaussianMixture:
-    """Carry an answer from one state to a later one in closed form: q(n | x_t, y) to q(n | x_tau, y).
+    """Carry a posterior from one state to a later one in closed form: q(n | x_t, y) to q(n | x_tau, y).
 
     Exact for a single position, since a bridge's later state outdates the earlier one. Of the other positions'
     states it learns nothing: that takes the network.
 
     Args:
-        mixture: the answer at ``start``.
-        process: a bridge.
+        mixture: the posterior at ``start``.
+        process: one whose states are observations of the noise.
         noisy: the noisy end, ``[B, C, *S]``.
         start, end: state ``[B, C, *S]`` and time, ``end`` with the smaller time.
 
     Raises:
         ValueError: for a process whose states give the noise away.
     """
-    if not isinstance(process, Bridge):
+    before, after = (process.observation(state, noisy, _filled(noisy, time)) for state, time in (start, end))
+    if before is None or after is None:
         raise ValueError("only a bridge carries a mixture between states: the blend's give the noise away")
-    observed = [
-        process.observation(
-            state, noisy, torch.full((noisy.shape[0],), time, dtype=noisy.dtype).to(noisy.device)
-        )
-        for state, time in (start, end)
-    ]
-    (precision, information), (later_precision, later_information) = observed
-    return mixture.tilt(later_precision - precision, later_information - information)
+    return mixture.tilt(after[0] - before[0], after[1] - before[1])
 
 
-def check_solver(process: Process, solver: Solver, substeps: int) -> None:
-    """Refuse options of :func:`reverse` that contradict each other.
+def check_solver(process: Process, config: SamplerConfig) -> None:
+    """Refuse sub-steps with a process that does not say what its states tell of the noise.
 
     Raises:
-        ValueError: an unknown solver, or sub-steps that do not go with solver or process.
+        ValueError: they do not go together.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}")
-    if substeps < 1:
-        raise ValueError(f"substeps must be at least 1, got {substeps}")
-    if substeps > 1 and (solver == "heun" or not isinstance(process, Bridge)):
+    probe = torch.zeros(1, 1, 1)
+    if config.substeps > 1 and process.observation(probe, probe, torch.tensor([0.5])) is None:
         raise ValueError("substeps above 1 need a bridge and the solver step or flow")
+
+
+def _with_noise(estimate: Estimate, step_noise: bool | None) -> bool:
+    return estimate == "sample" if step_noise is None else step_noise
+
+
+def _expected(estimate: Estimate) -> Estimate:
+    return "mean" if estimate == "sample" else estimate
+
+
+def _filled(noisy: Tensor, time: float) -> Tensor:
+    return torch.full((noisy.shape[0],), time, dtype=noisy.dtype, device=noisy.device)
+
+
+def _offset(step: ReverseStep, state: Tensor, with_noise: bool, generator: torch.Generator | None) -> Tensor:
+    """The next state but for the estimate's part."""
+    if not with_noise:
+        return step.offset
+    eps = torch.randn(state.shape, generator=generator, device=state.device, dtype=state.dtype)
+    return step.offset + step.variance.sqrt() * eps
+
+
+def _tell(
+    callback: Callback | None, state: Tensor, i: int, t: float, t_next: float, mixture: GaussianMixture
+) -> None:
+    if callback is not None:
+        callback({"x": state, "i": i, "t": t, "t_next": t_next, "mixture": mixture})

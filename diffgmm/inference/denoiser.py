@@ -72,7 +72,8 @@ class Denoiser(WindowModel):
                 ``onnxruntime``, ``openvino``, or ``auto``: onnxruntime on a CPU where it is installed and the model has
                 a graph, else PyTorch. Any other setting is PyTorch's, which is then loaded when it is needed.
             threads: of the other back ends; PyTorch's are set by ``torch.set_num_threads``.
-            trust: packages whose classes the file may name beside this one's; they are imported.
+            trust: packages whose classes and functions the file and the settings may name beside this one's; they
+                are imported.
 
         Raises:
             ModelError: unknown name, missing or unusable file, or the back end asked for is not there.
@@ -89,13 +90,13 @@ class Denoiser(WindowModel):
                     raise ModelError(
                         f"{path}: has {later.sample_rate} Hz, the graph beside it {graph_rate:.20} Hz"
                     )
-                return cls(later, description, rows=rows)
+                return cls(later, description, rows=rows, trust=trust)
         elif backend not in ("auto", "torch"):
             raise ModelError(f"back end {backend}: runs on the cpu, not on {device}")
         from diffgmm.inference.backends.torch import load
 
         model, description, rows = load(path, device, trust)
-        return cls(model, description, device=device, rows=rows)
+        return cls(model, description, device=device, rows=rows, trust=trust)
 
     def denoise(
         self,
@@ -113,9 +114,8 @@ class Denoiser(WindowModel):
             sample_rate: of ``x`` in Hz, any.
             seed: of the sampling noise; same seed, same result.
             strength: 0 returns ``x``, 1 the model's output, between them a mixture.
-            sampling: ``nfe`` (network calls per window), ``estimate`` (``mean``, ``sample`` or ``mode``), ``samples``
-                (reverse runs that are averaged), ``solver``, ``substeps``, ``grid_power``, ``temperature``; what is
-                left out or ``None`` is the model's default (:meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance`).
+            sampling: ``sampler``, a :class:`diffgmm.diffusion.sampler_options.SamplerConfig`, or its fields by name
+                (``nfe``, ``estimate``, ``samples`` ...); what is left out or ``None`` is the model's default.
 
         Returns:
             float32 of the shape of ``x``, at its rate and level; silence stays silence.

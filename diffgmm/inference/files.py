@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from diffgmm.audio import AudioInfo
-    from diffgmm.diffusion.sampler_options import Sampling
+    from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
 
 PICTURE_SECONDS = 60  # a picture of more shows nothing
 ROW_SECONDS = 0.02  # of the table of uncertainty
@@ -224,7 +224,7 @@ def _denoise(
     strength: float,
     writing: _Writing,
     progress: Progress | None,
-    options: dict[str, Any],
+    options: SamplerConfig,
 ) -> Denoised:
     told = progress or (lambda seconds: None)
 
@@ -254,7 +254,7 @@ def _denoise(
             outputs: Iterable[np.ndarray] = tracks.denoised(counted())
         else:
             outputs = denoiser.denoise_blocks(
-                counted(), info.sample_rate, info.channels, seed=seed, strength=strength, **options
+                counted(), info.sample_rate, info.channels, seed=seed, strength=strength, sampler=options
             )
         for block in outputs:
             told(0.0)
@@ -288,7 +288,7 @@ class _Tracks:
     """Uncertainty of one file: a row every :data:`ROW_SECONDS`, and the map of its beginning for the picture."""
 
     def __init__(
-        self, info: AudioInfo, denoiser: Denoiser, options: dict[str, Any], seed: int, strength: float
+        self, info: AudioInfo, denoiser: Denoiser, options: SamplerConfig, seed: int, strength: float
     ) -> None:
         from diffgmm.inference.uncertainty import UncertainStream
 

@@ -13,7 +13,7 @@ from diffgmm.audio.buffer import Fifo
 from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
 from diffgmm.diffusion.pretrained import check_likelihood
-from diffgmm.diffusion.sampler_options import whole_number
+from diffgmm.diffusion.sampler_options import SamplerConfig, whole_number
 from diffgmm.inference.any_rate import ThroughRate, checked, mixed_back
 from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
 from diffgmm.inference.window_grid import Enhance
@@ -40,7 +40,7 @@ class UncertainStream:
         denoiser: WindowModel,
         sample_rate: int,
         channels: int,
-        options: dict[str, Any],
+        options: SamplerConfig,
         seed: int = 0,
         bins_seconds: float = 0.0,
     ) -> None:
@@ -122,7 +122,7 @@ class UncertainStream:
 
 
 def whole(
-    denoiser: WindowModel, x: np.ndarray, sample_rate: int, options: dict[str, Any], *, seed: int, bins: bool
+    denoiser: WindowModel, x: np.ndarray, sample_rate: int, options: SamplerConfig, *, seed: int, bins: bool
 ) -> Uncertain:
     """Everything at once; arguments as in :meth:`diffgmm.inference.Denoiser.denoise_with_uncertainty`."""
     channels = np.atleast_2d(x)

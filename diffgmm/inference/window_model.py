@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from diffgmm.diffusion.pretrained import ModelError
-from diffgmm.diffusion.sampler_options import Sampling, is_random, resolved, whole_number
+from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling, whole_number
 from diffgmm.inference.backends import Rows, is_default
 from diffgmm.inference.backends.later import Later
 from diffgmm.inference.drift import without_drift
@@ -69,6 +69,7 @@ class WindowModel:
         device: where the model runs.
         window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
         rows: what computes the mean after one call; ``None``: the model, as for everything else.
+        trust: packages that a solver's function may come from.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class WindowModel:
         window_seconds: float | None = None,
         overlap_seconds: float | None = None,
         rows: Rows | None = None,
+        trust: Collection[str] = (),
     ) -> None:
+        self._trust = trust
         self._device, self._model, self._default = str(device), model, rows
         self._loading, self._placed = threading.Lock(), False
         self._threads: int | None = None
@@ -122,9 +125,14 @@ class WindowModel:
         found: Enhancer = model
         return found
 
-    def options(self, **sampling: Unpack[Sampling]) -> dict[str, Any]:
-        """What the model is asked for: the given options, and its own defaults for the others."""
-        return resolved(self.description.get("sampler", {}), sampling)
+    def options(self, **sampling: Unpack[Sampling]) -> SamplerConfig:
+        """What the model is asked for: the given settings, and its own defaults for the others.
+
+        Raises:
+            ValueError: a value out of range, or a solver of a package that is not trusted.
+        """
+        own = SamplerConfig.saved(self.description.get("sampler") or {})
+        return own.changed(**sampling).resolved(self._trust)
 
     def enhancer(self, *, seed: int = 0, **sampling: Unpack[Sampling]) -> Enhance:
         """The model as a function of windows (``Enhance`` of the window grid); arguments as in :meth:`denoise`."""
@@ -147,13 +155,13 @@ class WindowModel:
         self,
         rows: np.ndarray,
         keys: list[tuple[int, int]],
-        options: dict[str, Any],
+        options: SamplerConfig,
         seed: int = 0,
         note: Note | None = None,
     ) -> np.ndarray:
         """Denoise windows ``[B, T]``; ``note`` is told what the model answered for those that are not silent."""
         # Sampling noise belongs to a channel and a place, whatever shares a batch with them.
-        if not is_random(options):
+        if not options.is_random():
             return self._enhance(rows, np.arange(len(rows)), options, None, note)
         from diffgmm.utils.random import keyed_generator
 
@@ -167,7 +175,7 @@ class WindowModel:
         self,
         rows: np.ndarray,
         chosen: np.ndarray,
-        options: dict[str, Any],
+        options: SamplerConfig,
         generator: torch.Generator | None,
         note: Note | None,
     ) -> np.ndarray:
@@ -196,7 +204,7 @@ class WindowModel:
         safe: np.ndarray,
         heard: np.ndarray,
         exponents: np.ndarray,
-        options: dict[str, Any],
+        options: SamplerConfig,
         generator: torch.Generator | None,
         note: Note | None,
     ) -> np.ndarray:
@@ -204,7 +212,7 @@ class WindowModel:
 
         noisy = torch.from_numpy(safe[:, None]).to(self.device)
         with torch.inference_mode():
-            enhanced = self.model.enhance(noisy, generator=generator, **options)
+            enhanced = self.model.enhance(noisy, generator=generator, **options.options())
             if note is not None:
                 note(heard, noisy, enhanced, exponents)
         clean: np.ndarray = enhanced.waveform[:, 0].float().cpu().numpy()

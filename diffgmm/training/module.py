@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from diffgmm.diffusion import model as models
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
-from diffgmm.diffusion.sampler_options import Estimate, Solver
-from diffgmm.diffusion.samplers import check_solver, grid_for
+from diffgmm.diffusion.sampler_options import SamplerConfig
+from diffgmm.diffusion.samplers import check_solver
 from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
 from diffgmm.networks import UNet
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
@@ -56,12 +57,10 @@ class DiffGMM(L.LightningModule):
         process: blend or bridge.
         losses: by name a number, the weight of a built-in loss (:data:`diffgmm.training.losses.LOSSES`), or a
             :class:`diffgmm.training.losses.Loss` by its class path.
+        sampler: how the process is walked in validation, and by default in the saved model
+            (:class:`diffgmm.diffusion.sampler_options.SamplerConfig`).
         noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate: which times and states training shows,
             and their weight (:class:`diffgmm.training.noising.TrainingStates`).
-        nfe: network calls in validation, and by default in the saved model.
-        estimate: ``mean``, ``sample`` or ``mode``, likewise.
-        solver, substeps, grid_power: of the sampler, likewise
-        (:meth:`diffgmm.diffusion.model.MixtureDenoiser.enhance`).
         optimizer: made from the parameters; ``null`` for AdamW as PyTorch has it. (A class as the default would hand
             its own defaults on to the class that a configuration names: Adam would get AdamW's weight decay.)
         lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
@@ -70,6 +69,7 @@ class DiffGMM(L.LightningModule):
             C compiler), then faster steps. Validation stays eager, since its windows have other lengths.
         weights: a saved model or checkpoint of the same description whose weights training starts from, e.g.
             ``diffgmm/pretrained/base``; optimizer and schedule start anew (to continue a run, use ``--ckpt_path``).
+        nfe, estimate, solver, substeps, grid_power: of ``sampler``, as earlier versions had them.
 
     Raises:
         ValueError: if a part of the description contradicts another.
@@ -85,8 +85,7 @@ class DiffGMM(L.LightningModule):
         losses: dict[str, float | Loss],
         noisy_end: float = 0.5,
         grid_steps: int = 0,
-        nfe: int = 1,
-        estimate: Estimate = "mean",
+        sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 (frozen)
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         channels_last: bool = True,
@@ -96,13 +95,29 @@ class DiffGMM(L.LightningModule):
         time_shape: float = 1.0,
         time_weight: float = 0.0,
         own_estimate: float = 0.0,
-        solver: Solver = "step",
-        substeps: int = 1,
-        grid_power: float = 1.0,
+        nfe: int | None = None,
+        estimate: str | None = None,
+        solver: str | None = None,
+        substeps: int | None = None,
+        grid_power: float | None = None,
     ) -> None:
         super().__init__()
+        old: Any = {
+            "nfe": nfe, "estimate": estimate, "solver": solver, "substeps": substeps, "grid_power": grid_power,
+        }  # fmt: skip
+        if names := [name for name, value in old.items() if value is not None]:
+            moved = ", ".join(f"model.{name} is now model.sampler.{name}" for name in names)
+            warnings.warn(f"options of an earlier version: {moved}", FutureWarning, stacklevel=2)
+        self.sampler = sampler.changed(**old).resolved(None)
+        check_solver(process, self.sampler)
         self.states = TrainingStates(
-            noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate, grid_power
+            noisy_end,
+            grid_steps,
+            time_law,
+            time_shape,
+            time_weight,
+            own_estimate,
+            self.sampler.grid_power,
         )
         self.loss = WeightedLoss(losses)
         if self.loss.includes(ELBO) and grid_steps < 1:
@@ -116,11 +131,6 @@ class DiffGMM(L.LightningModule):
             # Where a recurrence parts the levels, each is compiled by itself.
             torch._dynamo.config.recompile_limit = 64
             self.model.network.compile()
-        self.sampler: dict[str, Any] = {"nfe": nfe, "estimate": estimate}
-        further = {"solver": (solver, "step"), "substeps": (substeps, 1), "grid_power": (grid_power, 1.0)}
-        self.sampler |= {name: value for name, (value, usual) in further.items() if value != usual}
-        grid_for(nfe, solver, grid_power)  # refuses what no sampler could run
-        check_solver(process, solver, substeps)
         self._optimizer = _Shared(optimizer or torch.optim.AdamW)
         self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
 
@@ -136,7 +146,7 @@ class DiffGMM(L.LightningModule):
         """
         generator = keyed_generator(self.device, seed, epoch, place)
         return self.states.inputs(
-            self.model, batch["noisy"], batch["clean"], generator, self.sampler["estimate"]
+            self.model, batch["noisy"], batch["clean"], generator, self.sampler.estimate
         )
 
     def training_loss(
@@ -168,7 +178,7 @@ class DiffGMM(L.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
         result = self.model.enhance(
-            batch["noisy"], generator=keyed_generator(self.device, batch_idx), **self.sampler
+            batch["noisy"], generator=keyed_generator(self.device, batch_idx), sampler=self.sampler
         )
         return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
 
@@ -201,11 +211,13 @@ class DiffGMM(L.LightningModule):
 
     def _denoised(self, noisy: Tensor, places: list[int | None]) -> tuple[Tensor, Tensor]:
         """Waveforms and uncertainty; samples are drawn window by window, each from its own numbers."""
-        if self.sampler["estimate"] != "sample":
-            result = self.model.enhance(noisy, **self.sampler)
+        if not self.sampler.is_random():
+            result = self.model.enhance(noisy, sampler=self.sampler)
             return result.waveform, result.uncertainty
         single = [
-            self.model.enhance(one[None], generator=keyed_generator(self.device, place or 0), **self.sampler)
+            self.model.enhance(
+                one[None], generator=keyed_generator(self.device, place or 0), sampler=self.sampler
+            )
             for one, place in zip(noisy, places, strict=True)
         ]
         return torch.cat([one.waveform for one in single]), torch.cat([one.uncertainty for one in single])
@@ -227,7 +239,7 @@ class DiffGMM(L.LightningModule):
             "format": FORMAT,
             "sample_rate": self.model.sample_rate,
             "model": describe(self.model),
-            "sampler": dict(self.sampler),
+            "sampler": self.sampler.description(),
             "losses": self.loss.description(),
             "states": self.states.description(),
         }
@@ -249,13 +261,13 @@ class DiffGMM(L.LightningModule):
         """
         loaded, description = load_model(path, trust)
         # A temperature was fitted to these weights: further training makes it void.
-        known = ("nfe", "estimate", "solver", "substeps", "grid_power")
-        sampler = {name: value for name, value in (description.get("sampler") or {}).items() if name in known}
+        saved = {**(description.get("sampler") or {}), "temperature": 1.0}
+        states = {name: v for name, v in (description.get("states") or {}).items() if name != "grid_power"}
+        sampler = SamplerConfig.saved(saved).resolved(trust)
         try:
             return cls(
                 loaded.representation, loaded.network, loaded.head, loaded.process,
-                described(description["losses"], trust),
-                **{**sampler, **(description.get("states") or {})},
+                described(description["losses"], trust), sampler=sampler, **states,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise models.ModelError(

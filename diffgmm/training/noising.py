@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.process import time_grid
 from diffgmm.diffusion.sampler_options import Estimate
 from diffgmm.diffusion.samplers import noise_estimate
 from diffgmm.training.losses import LossInputs
@@ -39,7 +39,7 @@ class TrainingStates:
         time_weight: likelihoods and noise prediction count a window as ``t ** time_weight``, relative to the batch.
         own_estimate: share of the windows before t = 1 whose state rests on the model's own first answer, given at
             t = 1 and without gradient, as in sampling, and not on the true noise.
-        grid_power: of the grid (:func:`diffgmm.diffusion.process.time_grid`).
+        grid_power: of the grid (:func:`diffgmm.diffusion.grids.time_grid`).
 
     Raises:
         ValueError: if a number is out of range, a name unknown, or two options contradict each other.

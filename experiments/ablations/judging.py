@@ -18,7 +18,7 @@ from diffgmm.utils.random import keyed_generator
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "nfe1": {"nfe": 1, "estimate": "mean"},
-    "nfe4": {"nfe": 4, "estimate": "mean"},
+    "nfe4": {"nfe": 4, "estimate": "mean", "step_noise": False},
     "nfe4_sample": {"nfe": 4, "estimate": "sample"},
 }
 """How the model is asked: one step, four steps without noise, four sampled ones."""

@@ -19,8 +19,8 @@ from data_modules import benchmarks
 from data_modules.errors import DataError
 from diffgmm import audio
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.sampler_options import Estimate, Solver
-from diffgmm.diffusion.samplers import grid_for, reverse
+from diffgmm.diffusion.sampler_options import SamplerConfig
+from diffgmm.diffusion.samplers import sample
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.results import PairInfo
@@ -40,24 +40,24 @@ class Setting:
     """A row: how the process is walked back; ``most`` bounds the network calls that are tried."""
 
     says: str
-    estimate: Estimate = "mean"
-    solver: Solver = "step"
-    substeps: int = 1
-    step_noise: bool = False
-    samples: int = 1
+    config: SamplerConfig
     most: int = 16
 
 
+def _setting(says: str, most: int = 16, step_noise: bool = False, **options: Any) -> Setting:
+    return Setting(says, SamplerConfig(step_noise=step_noise, **options), most)
+
+
 SETTINGS = {
-    "mean": Setting("mean, no noise between steps"),
-    "mean_noise": Setting("mean, with the bridge's noise", step_noise=True),
-    "sample": Setting("sample", "sample", step_noise=True),
-    "mode": Setting("mode", "mode"),
-    "sample_x4": Setting("mean of 4 samples", "sample", step_noise=True, samples=4, most=8),
-    "sample_x8": Setting("mean of 8 samples", "sample", step_noise=True, samples=8, most=4),
-    "flow": Setting("flow", solver="flow"),
-    "transport": Setting("flow, mixture carried over 8 sub-steps", solver="flow", substeps=8),
-    "heun": Setting("flow, second order (Heun)", solver="heun"),
+    "mean": _setting("mean, no noise between steps"),
+    "mean_noise": _setting("mean, with the bridge's noise", step_noise=True),
+    "sample": _setting("sample", estimate="sample", step_noise=True),
+    "mode": _setting("mode", estimate="mode"),
+    "sample_x4": _setting("mean of 4 samples", 8, True, estimate="sample", samples=4),
+    "sample_x8": _setting("mean of 8 samples", 4, True, estimate="sample", samples=8),
+    "flow": _setting("flow", solver="flow"),
+    "transport": _setting("flow, mixture carried over 8 sub-steps", solver="flow", substeps=8),
+    "heun": _setting("flow, second order (Heun)", solver="heun"),
 }
 
 
@@ -67,19 +67,15 @@ def denoised(model: MixtureDenoiser, noisy: Tensor, setting: Setting, nfe: int, 
     representation = model.representation
     context = representation.context(noisy)
     encoded = representation.encode(noisy, context)
-    found = reverse(
+    config = setting.config.changed(nfe=nfe)
+    runs = sample(
         model.answer,
-        encoded.expand(setting.samples, *encoded.shape[1:]),
+        encoded.expand(config.samples, *encoded.shape[1:]),
         model.process,
-        grid_for(nfe, setting.solver),
-        estimate=setting.estimate,
-        solver=setting.solver,
-        substeps=setting.substeps,
-        calls=nfe if setting.solver == "heun" else None,
-        step_noise=setting.step_noise,
+        config,
         generator=keyed_generator(noisy.device, seed),
     )
-    clean = found.clean.mean(0, keepdim=True)
+    clean = runs.mean(0, keepdim=True)
     if representation.rule is not None:
         clean = representation.remove(encoded, encoded - clean)
     return representation.decode(clean, context)

@@ -7,10 +7,11 @@ import torch
 from known import cdf, posterior
 from torch import Tensor
 
+from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.diffusion.process import Blend, Bridge, time_grid
+from diffgmm.diffusion.process import Blend, Bridge
 from diffgmm.diffusion.sampler_options import Estimate
-from diffgmm.diffusion.samplers import noise_estimate, reverse
+from diffgmm.diffusion.samplers import noise_estimate, sample_ancestral
 
 RUNS = 40000
 
@@ -26,7 +27,7 @@ def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None
         precision, information = process.observation(state, y, time)
         return prior.tilt(precision, information)
 
-    result = reverse(
+    clean = sample_ancestral(
         answer,
         noisy,
         process,
@@ -34,7 +35,7 @@ def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None
         estimate="sample",
         generator=torch.Generator().manual_seed(nfe),
     )
-    noise = (noisy - result.clean).flatten()
+    noise = (noisy - clean).flatten()
     mean, variance = prior.mean()[0].item(), prior.variance()[0].item()
     error = (variance / RUNS) ** 0.5
     assert noise.mean().item() == pytest.approx(mean, abs=4 * error)
@@ -64,10 +65,10 @@ def _agreement(answer_is_joint: bool, nfe: int) -> float:
             joint.log_scales.expand(-1, -1, 2),
         )
 
-    run = reverse(
+    clean = sample_ancestral(
         answer, y, process, time_grid(nfe), estimate="sample", generator=torch.Generator().manual_seed(0)
     )
-    n = -run.clean.flatten(1)
+    n = -clean.flatten(1)
     return (n[:, 0].sign() == n[:, 1].sign()).float().mean().item()
 
 
@@ -84,8 +85,8 @@ def test_one_mean_step_is_the_mmse_estimate() -> None:
     noisy = torch.full((1, 1, 1), 1.2)
     prior = posterior(noisy)
     for process in (Bridge(), Blend()):
-        run = reverse(lambda *_: prior, noisy, process, time_grid(1))
-        torch.testing.assert_close(run.clean, noisy - prior.mean())
+        clean = sample_ancestral(lambda *_: prior, noisy, process, time_grid(1))
+        torch.testing.assert_close(clean, noisy - prior.mean())
 
 
 @pytest.mark.parametrize("process", [Blend(), Bridge()])
@@ -94,11 +95,13 @@ def test_the_true_noise_as_answer_leads_to_clean_speech(process: Blend | Bridge,
     clean, noise = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
     sure = GaussianMixture(torch.zeros(2, 1, 3, 4), noise.unsqueeze(1), torch.full((2, 1, 3, 4), -20.0))
     for estimate in ("mean", "sample", "mode"):
-        run = reverse(
-            lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, trajectory=True
+        steps: list[dict] = []
+        reached = sample_ancestral(
+            lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, callback=steps.append
         )
-        torch.testing.assert_close(run.clean, clean, atol=1e-5, rtol=1e-5)
-        assert run.trajectory is not None and len(run.trajectory) == nfe + 1
+        torch.testing.assert_close(reached, clean, atol=1e-5, rtol=1e-5)
+        assert [step["i"] for step in steps] == list(range(nfe)) and torch.equal(steps[-1]["x"], reached)
+        assert [step["t"] for step in steps] == time_grid(nfe)[:-1].tolist() and steps[-1]["t_next"] == 0.0
 
 
 def test_the_generator_decides_the_result() -> None:
@@ -107,7 +110,9 @@ def test_the_generator_decides_the_result() -> None:
 
     def run(seed: int) -> Tensor:
         g = torch.Generator().manual_seed(seed)
-        return reverse(lambda *_: wide, noisy, Bridge(), time_grid(3), estimate="sample", generator=g).clean
+        return sample_ancestral(
+            lambda *_: wide, noisy, Bridge(), time_grid(3), estimate="sample", generator=g
+        )
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
@@ -116,20 +121,21 @@ def test_the_generator_decides_the_result() -> None:
 def test_step_noise_is_a_choice_of_its_own() -> None:
     noisy = torch.zeros(1, 1, 50)
     flat = GaussianMixture(torch.zeros(1, 1, 50), torch.ones(1, 1, 1, 50), torch.zeros(1, 1, 50))
-    states = reverse(
-        lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=True, trajectory=True
-    ).trajectory
-    assert states is not None and states[1].std() > 0.1
-    quiet = reverse(lambda *_: flat, noisy, Bridge(), time_grid(2), trajectory=True).trajectory
-    assert quiet is not None and quiet[1].std() == 0.0
+    for step_noise in (True, False):
+        steps: list[dict] = []
+        sample_ancestral(
+            lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=step_noise, callback=steps.append
+        )
+        assert (steps[0]["x"].std() > 0.1) == step_noise
 
 
 def test_bad_calls_are_refused() -> None:
     q = GaussianMixture(torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2))
     with pytest.raises(ValueError, match="estimate must be one of mean, sample, mode"):
         noise_estimate(q, "median", None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="grid must run from 1 to 0"):
-        reverse(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor([1.0, 0.5]))
+    for times in ([1.0, 0.5], [0.9, 0.0], [1.0], [1.0, 0.3, 0.6, 0.0], [1.0, 0.5, 0.5, 0.0], [1.2, 0.0]):
+        with pytest.raises(ValueError, match="grid must run from 1 to 0"):
+            sample_ancestral(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor(times))
 
 
 @pytest.mark.parametrize("estimate", ["mean", "sample"])
@@ -138,7 +144,7 @@ def test_the_last_step_draws_no_noise(estimate: Estimate) -> None:
     noisy = torch.zeros(1, 1, 50)
     flat = GaussianMixture(torch.zeros(1, 2, 50), torch.zeros(1, 2, 1, 50), torch.zeros(1, 2, 50))
     used, other = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
-    reverse(
+    sample_ancestral(
         lambda *_: flat, noisy, Bridge(), time_grid(3), estimate=estimate, step_noise=True, generator=used
     )
     for step in range(3):

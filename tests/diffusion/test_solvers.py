@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -12,15 +13,24 @@ from hypothesis import strategies as st
 from known import cdf, posterior
 from torch import Tensor
 
+from diffgmm.diffusion.grids import grid_for, sub_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge
-from diffgmm.diffusion.sampler_options import Solver
-from diffgmm.diffusion.samplers import Answer, grid_for, reverse, sub_grid, transport
+from diffgmm.diffusion.sampler_options import SamplerConfig, Solver
+from diffgmm.diffusion.samplers import (
+    Posterior,
+    sample,
+    sample_ancestral,
+    sample_flow,
+    sample_heun,
+    sample_transport,
+    transport,
+)
 
 RUNS = 40000
 
 
-def exact(process: Bridge, noisy: Tensor) -> Answer:
+def exact(process: Bridge, noisy: Tensor) -> Posterior:
     """The answer-function of the known case: the posterior given the noisy end and the state."""
     prior = posterior(noisy)
 
@@ -88,12 +98,12 @@ def test_sampled_substeps_have_the_law_of_one_direct_step(nfe: int, substeps: in
     """Also where the answer is wrong: here it ignores the state, so only sub-steps could tell."""
     noisy, process = torch.full((RUNS, 1, 1), 1.2), Bridge(0.8)
     prior = posterior(noisy)
-    answer: Answer = exact(process, noisy) if nfe > 1 else lambda *_: prior
-    run = reverse(
-        answer, noisy, process, grid_for(nfe), estimate="sample", substeps=substeps,
+    answer: Posterior = exact(process, noisy) if nfe > 1 else lambda *_: prior
+    clean = sample(
+        answer, noisy, process, SamplerConfig(nfe, "sample", substeps=substeps),
         generator=torch.Generator().manual_seed(substeps),
     )  # fmt: skip
-    check_law(noisy - run.clean, prior)
+    check_law(noisy - clean, prior)
 
 
 def _correlation(joint: bool, nfe: int) -> tuple[float, float]:
@@ -113,8 +123,8 @@ def _correlation(joint: bool, nfe: int) -> tuple[float, float]:
             scale = torch.full((RUNS, 2), 1e-6)
         return GaussianMixture(torch.zeros(RUNS, 1, 2), mean[:, None, None], scale[:, None].log())
 
-    run = reverse(answer, noisy, process, grid_for(nfe), estimate="sample", generator=g)
-    found = torch.cov((noisy - run.clean)[:, 0].T)
+    clean = sample_ancestral(answer, noisy, process, grid_for(nfe), estimate="sample", generator=g)
+    found = torch.cov((noisy - clean)[:, 0].T)
     return float(found[0, 1] / found.diagonal().prod().sqrt()), float(found.diagonal().mean())
 
 
@@ -133,10 +143,10 @@ def test_transport_takes_the_place_of_the_network_where_positions_are_independen
     times = sub_grid(1.0, 0.0, 16)
     for solver, estimate in (("flow", "mean"), ("flow", "sample"), ("step", "sample"), ("step", "mean")):
         results = [
-            reverse(
+            sample_transport(
                 exact(process, noisy), noisy, process, torch.tensor(grid, dtype=torch.float64), solver=solver,
                 estimate=estimate, substeps=substeps, generator=torch.Generator().manual_seed(0),
-            ).clean
+            )
             for grid, substeps in ((times, 1), ([1.0, 0.0], 16))
         ]  # fmt: skip
         torch.testing.assert_close(*results, atol=1e-9, rtol=1e-9)
@@ -145,11 +155,11 @@ def test_transport_takes_the_place_of_the_network_where_positions_are_independen
 @pytest.mark.parametrize(("solver", "nfe", "substeps"), [("flow", 1, 64), ("flow", 64, 1), ("heun", 31, 1)])
 def test_the_flow_from_a_random_start_recovers_the_posterior(solver: Solver, nfe: int, substeps: int) -> None:
     noisy, process = torch.full((RUNS, 1, 1), 1.2), Bridge(0.8)
-    run = reverse(
-        exact(process, noisy), noisy, process, grid_for(nfe, solver), estimate="sample", solver=solver,
-        substeps=substeps, calls=nfe, generator=torch.Generator().manual_seed(nfe),
+    clean = sample(
+        exact(process, noisy), noisy, process, SamplerConfig(nfe, "sample", solver=solver, substeps=substeps),
+        generator=torch.Generator().manual_seed(nfe),
     )  # fmt: skip
-    check_law(noisy - run.clean, posterior(noisy), slack=0.02)
+    check_law(noisy - clean, posterior(noisy), slack=0.02)
 
 
 def test_the_flow_from_the_middle_leads_to_the_median() -> None:
@@ -157,10 +167,9 @@ def test_the_flow_from_the_middle_leads_to_the_median() -> None:
     noisy, process = torch.linspace(-2, 3, 21, dtype=torch.float64).reshape(21, 1, 1), Bridge(0.8)
     errors = []
     for substeps in (16, 64, 256):
-        run = reverse(
-            lambda *_: posterior(noisy), noisy, process, grid_for(1), solver="flow", substeps=substeps
+        noise = noisy - sample_transport(
+            lambda *_: posterior(noisy), noisy, process, grid_for(1), substeps=substeps
         )
-        noise = noisy - run.clean
         below = torch.stack([cdf(posterior(noisy[i : i + 1]), float(noise[i])) for i in range(len(noise))])
         errors.append((below - 0.5).abs().max().item())
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.02
@@ -172,10 +181,11 @@ def test_heun_needs_fewer_calls_than_the_flow() -> None:
     def clean(solver: Solver, nfe: int) -> Tensor:
         grid = torch.cos(torch.linspace(0, math.pi / 2, len(grid_for(nfe, solver)), dtype=torch.float64)) ** 2
         grid[-1] = 0.0
-        return reverse(
-            exact(process, noisy), noisy, process, grid, solver=solver, calls=nfe, estimate="sample",
+        run = {"flow": sample_flow, "heun": partial(sample_heun, nfe=nfe)}[solver]
+        return run(
+            exact(process, noisy), noisy, process, grid, estimate="sample",
             generator=torch.Generator().manual_seed(3),
-        ).clean  # fmt: skip
+        )  # fmt: skip
 
     truth = clean("heun", 2001)
     flow, heun = (
@@ -210,9 +220,9 @@ def test_every_solver_makes_exactly_nfe_calls(process: Blend | Bridge, solver: S
         called.append(float(time))
         return q
 
-    run = reverse(answer, torch.zeros(1, 1, 3), process, grid_for(nfe, solver), solver=solver, calls=nfe)
+    clean = sample(answer, torch.zeros(1, 1, 3), process, SamplerConfig(nfe, solver=solver, step_noise=False))
     assert len(called) == nfe and called[0] == 1.0 and min(called) > 0.0
-    torch.testing.assert_close(run.clean, -q.mean(), atol=1e-6, rtol=1e-5)  # a constant answer: exact for all
+    torch.testing.assert_close(clean, -q.mean(), atol=1e-6, rtol=1e-5)  # a constant answer: exact for all
 
 
 def test_the_deterministic_solvers_repeat_without_a_generator() -> None:
@@ -220,12 +230,9 @@ def test_the_deterministic_solvers_repeat_without_a_generator() -> None:
     for solver in ("flow", "heun"):
         for estimate in ("mean", "mode"):
             runs = [
-                reverse(
-                    exact(process, noisy), noisy, process, grid_for(4, solver), solver=solver, calls=4,
-                    estimate=estimate,
-                ).clean
+                sample(exact(process, noisy), noisy, process, SamplerConfig(4, estimate, solver=solver))
                 for _ in range(2)
-            ]  # fmt: skip
+            ]
             assert torch.equal(*runs)
 
 
@@ -237,10 +244,13 @@ def test_contradicting_options_are_refused() -> None:
         (Bridge(), {"substeps": 0}, "substeps must be at least 1"),
         (Blend(), {"substeps": 2}, "need a bridge"),
         (Bridge(), {"substeps": 2, "solver": "heun"}, "solver step or flow"),
-        (Bridge(), {"solver": "heun", "calls": 9}, "heun on 3 intervals takes 3 to 5 calls"),
     ):
         with pytest.raises(ValueError, match=message):
-            reverse(lambda *_: q, y, process, grid_for(3), **options)  # type: ignore[arg-type]
+            sample(lambda *_: q, y, process, SamplerConfig(3, **options))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="heun on 3 intervals takes 3 to 5 calls"):
+        sample_heun(lambda *_: q, y, Bridge(), grid_for(3), nfe=9)
+    with pytest.raises(ValueError, match="is not imported"):  # by nobody who was not asked
+        sample(lambda *_: q, y, Bridge(), SamplerConfig(3, solver="os:system"))
     with pytest.raises(ValueError, match="give the noise away"):
         transport(q, Blend(), y, (y, 1.0), (y, 0.5))
 

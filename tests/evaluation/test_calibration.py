@@ -88,7 +88,7 @@ def test_command(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     one, other = (Denoiser.from_pretrained(tmp_path / f"{name}.json") for name in ("tiny", "tiny.calibrated"))
     x = np.random.default_rng(0).uniform(-0.1, 0.1, 5000).astype(np.float32)
     np.testing.assert_array_equal(one.denoise(x, 16000), other.denoise(x, 16000))
-    assert other.options()["temperature"] == temperature
+    assert other.options().temperature == temperature
     assert load_model(tmp_path / "tiny.calibrated")[1]["card"]["calibration"] == record
     # nothing is replaced unasked
     before = (tmp_path / "tiny.calibrated.json").read_bytes()

@@ -13,6 +13,7 @@ from tiny_model import tiny
 
 from diffgmm.cli.main import main
 from diffgmm.diffusion.pretrained import PRETRAINED, ModelError
+from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser, backends
 from diffgmm.inference.backends import is_default, open_backend
@@ -55,10 +56,16 @@ def test_every_back_end_gives_what_the_model_gives(
 
 
 def test_what_is_the_default_setting() -> None:
-    default = {"nfe": 1, "estimate": "mean", "samples": 1}
-    assert is_default(default) and is_default(default | {"temperature": 2.0, "substeps": 1, "solver": "flow"})
-    for other in ({"nfe": 2}, {"estimate": "mode"}, {"samples": 4}, {"substeps": 3}, {"later": 1}):
-        assert not is_default(default | other)
+    assert is_default(SamplerConfig()) and is_default(SamplerConfig(temperature=2.0, solver="flow"))
+    others: list[dict] = [
+        {"nfe": 2},
+        {"estimate": "mode"},
+        {"samples": 4},
+        {"substeps": 3},
+        {"solver": "a.b:c"},
+    ]
+    for other in others:
+        assert not is_default(SamplerConfig(**other))
 
 
 def test_auto_never_fails_and_a_name_tells_what_is_missing(

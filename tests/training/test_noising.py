@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.process import Blend, Bridge, Process, time_grid
+from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Waveform
-from diffgmm.diffusion.samplers import reverse
+from diffgmm.diffusion.sampler_options import SamplerConfig
+from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet
 from diffgmm.training.module import DiffGMM
 from diffgmm.training.noising import TrainingStates, first_estimate
@@ -97,7 +99,7 @@ def test_a_sampler_that_could_not_run_is_refused() -> None:
         ({"nfe": 0}, Bridge(), "nfe must be at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            DiffGMM(**parts(process), **options)  # type: ignore[arg-type]
+            DiffGMM(**parts(process), sampler=SamplerConfig(**options))  # type: ignore[arg-type]
 
 
 def test_without_own_estimates_states_are_the_processes() -> None:
@@ -143,10 +145,12 @@ def test_own_states_of_the_blend_ask_for_the_noise_that_is_left() -> None:
         shape = value[:, 0].unsqueeze(1).shape
         return GaussianMixture(torch.zeros(shape), value.unsqueeze(1), torch.zeros(shape))
 
-    run = reverse(answer, x.noisy, built.process, time_grid(2), trajectory=True)
-    assert run.trajectory is not None
-    torch.testing.assert_close(run.trajectory[1][own], x.state[own], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(run.clean[own], (clean / x.context.level)[own], atol=1e-5, rtol=1e-5)
+    states: list[Tensor] = []
+    sample_ancestral(
+        answer, x.noisy, built.process, time_grid(2), callback=lambda step: states.append(step["x"])
+    )
+    torch.testing.assert_close(states[0][own], x.state[own], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(states[1][own], (clean / x.context.level)[own], atol=1e-5, rtol=1e-5)
     assert x.next_state is not None
     torch.testing.assert_close(x.next_state[own], (clean / x.context.level)[own], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(x.noise[~own], ((noisy - clean) / x.context.level)[~own])
@@ -172,11 +176,11 @@ def test_a_checkpoint_brings_back_states_and_sampler(tmp_path) -> None:  # type:
         grid_steps=8,
         own_estimate=0.5,
         time_weight=1.0,
-        nfe=4,
-        solver="flow",
-        substeps=3,
-        grid_power=1.5,
+        sampler=SamplerConfig(nfe=4, solver="flow", substeps=3, grid_power=1.5),
     )
+    with pytest.warns(FutureWarning, match=r"model\.nfe is now model\.sampler\.nfe, model\.solver is now"):
+        before = DiffGMM(**parts(), grid_steps=8, nfe=4, solver="flow", substeps=3, grid_power=1.5)
+    assert before.sampler == module.sampler and before.states.grid_power == 1.5
     description = module.description()
     assert description["sampler"] == {
         "nfe": 4, "estimate": "mean", "solver": "flow", "substeps": 3, "grid_power": 1.5,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from diffgmm.diffusion.pretrained import ModelError
+from diffgmm.diffusion.sampler_options import SOLVERS, SamplerConfig
 
 Rows = Callable[[np.ndarray], np.ndarray]
 """Noisy float32 ``[B, T]`` at the model's rate to clean ``[B, T]``."""
@@ -72,9 +72,7 @@ def _open(name: str, graph: Path, weights: Path, threads: int | None) -> Rows | 
     return openvino if openvino.weights_sha256 == sha256_of(weights) else None
 
 
-def is_default(options: dict[str, Any]) -> bool:
-    """Whether sampler options ask for what the graph computes: the mean after one call, whatever the temperature."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in ("solver", "grid_power", "temperature"):  # of no effect on the mean after one call
-        given.pop(name, None)
-    return given.pop("substeps", 1) == 1 and given == {"nfe": 1, "estimate": "mean", "samples": 1}
+def is_default(config: SamplerConfig) -> bool:
+    """Whether the settings ask for what the graph computes: the mean after one call, whatever the temperature."""
+    mean = config.nfe == config.samples == config.substeps == 1 and config.estimate == "mean"
+    return mean and config.solver in SOLVERS
