@@ -52,7 +52,9 @@ class SamplerConfig:
             ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function like
             :func:`diffgmm.diffusion.samplers.sample_ancestral`.
         substeps: closed-form steps per network call, with ``step`` and ``flow`` on a bridge.
-        step_noise: whether the process's own noise is added between steps; ``None``: only with ``sample``.
+        step_noise: whether the process's own noise is added between steps; ``None``: as it measured best
+            (experiments/NFE.md), with ``sample``, and with ``mean`` and the solver ``step``. The noise keeps the states
+            like those of training; without it, PESQ falls faster with every further call.
         grid_power: above 1 puts more of the steps near the clean end (:func:`diffgmm.diffusion.grids.time_grid`).
         temperature: multiplies the standard deviations of every mixture, and so the uncertainty.
 

@@ -2,10 +2,11 @@
 
 Each function is one algorithm. They share their arguments: ``posterior`` (:data:`Posterior`), ``noisy``
 ``[B, C, *S]``, ``process``, and ``times``, which fall from 1 to 0 (:mod:`diffgmm.diffusion.grids`); ``estimate``, what
-a step takes from the mixture; ``step_noise``, whether the process's own noise is added between steps (``None``: only
-with ``sample``); ``generator`` makes the result repeatable; ``callback`` is called after each step with ``x``, ``i``,
-``t``, ``t_next`` and ``mixture``. The result is clean speech ``[B, C, *S]``. A function of another package that takes
-the arguments of :func:`sample_ancestral` is a solver too.
+a step takes from the mixture; ``step_noise``, whether the process's own noise is added between steps (``None``: as it
+measured best, see :class:`~diffgmm.diffusion.sampler_options.SamplerConfig`); ``generator`` makes the result
+repeatable; ``callback`` is called after each step with ``x``, ``i``, ``t``, ``t_next`` and ``mixture``. The result is
+clean speech ``[B, C, *S]``. A function of another package that takes the arguments of :func:`sample_ancestral` is a
+solver too.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def sample_ancestral(
 
     It is ancestral in the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place.
     """
-    state, noisily = noisy, _with_noise(estimate, step_noise)
+    state, noisily = noisy, _with_noise(step_noise, estimate != "mode")
     for i, (t, t_next) in enumerate(pairwise(intervals(times))):
         mixture = posterior(state, noisy, _filled(noisy, t))
         noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
@@ -87,7 +88,7 @@ def sample_flow(
 
     With ``sample`` the start is drawn at random and the steps take the expected noise, as the flow demands.
     """
-    state, noisily = noisy, _with_noise(estimate, step_noise)
+    state, noisily = noisy, _with_noise(step_noise, estimate == "sample")
     for i, (t, t_next) in enumerate(pairwise(intervals(times))):
         mixture = posterior(state, noisy, _filled(noisy, t))
         noise = noise_estimate(mixture, _expected(estimate), generator).to(noisy.dtype)
@@ -121,7 +122,7 @@ def sample_heun(
     corrected = len(pairs) - 1 if nfe is None else nfe - len(pairs)
     if not 0 <= corrected < len(pairs):
         raise ValueError(f"heun on {len(pairs)} intervals takes {len(pairs)} to {2 * len(pairs) - 1} calls")
-    state, noisily, estimate = noisy, _with_noise(estimate, step_noise), _expected(estimate)
+    state, noisily, estimate = noisy, _with_noise(step_noise, estimate == "sample"), _expected(estimate)
     for i, (t, t_next) in enumerate(pairs):
         mixture = posterior(state, noisy, _filled(noisy, t))
         noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
@@ -155,8 +156,10 @@ def sample_transport(
     Raises:
         ValueError: the process's states give the noise away.
     """
-    state, noisily = noisy, _with_noise(estimate, step_noise)
-    law, taken = (process.reverse, estimate) if solver == "step" else (process.flow, _expected(estimate))
+    steps = solver == "step"
+    noisily = _with_noise(step_noise, estimate == "sample" or (steps and estimate == "mean"))
+    state, law = noisy, process.reverse if steps else process.flow
+    taken = estimate if steps else _expected(estimate)
     for i, (start, end) in enumerate(pairwise(intervals(times))):
         mixture = carried = posterior(state, noisy, _filled(noisy, start))
         known = (state, start)
@@ -258,8 +261,8 @@ def check_solver(process: Process, config: SamplerConfig) -> None:
         raise ValueError("substeps above 1 need a bridge and the solver step or flow")
 
 
-def _with_noise(estimate: Estimate, step_noise: bool | None) -> bool:
-    return estimate == "sample" if step_noise is None else step_noise
+def _with_noise(step_noise: bool | None, default: bool) -> bool:
+    return default if step_noise is None else step_noise
 
 
 def _expected(estimate: Estimate) -> Estimate:

@@ -121,12 +121,20 @@ def test_the_generator_decides_the_result() -> None:
 def test_step_noise_is_a_choice_of_its_own() -> None:
     noisy = torch.zeros(1, 1, 50)
     flat = GaussianMixture(torch.zeros(1, 1, 50), torch.ones(1, 1, 1, 50), torch.zeros(1, 1, 50))
-    for step_noise in (True, False):
+    for step_noise, estimate, noisily in (
+        (True, "mode", True), (False, "mean", False), (None, "mean", True), (None, "mode", False),
+    ):  # fmt: skip
         steps: list[dict] = []
         sample_ancestral(
-            lambda *_: flat, noisy, Bridge(), time_grid(2), step_noise=step_noise, callback=steps.append
+            lambda *_: flat,
+            noisy,
+            Bridge(),
+            time_grid(2),
+            estimate=estimate,
+            step_noise=step_noise,
+            callback=steps.append,
         )
-        assert (steps[0]["x"].std() > 0.1) == step_noise
+        assert (steps[0]["x"].std() > 0.1) == noisily
 
 
 def test_bad_calls_are_refused() -> None:
