@@ -18,7 +18,8 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help install demo test test-full lint format docs data train peers reproduce bench-data bench-ddp bench-speed clean
+.PHONY: peers
+.PHONY: help install demo test test-full lint format docs data train baselines reproduce bench-data bench-ddp bench-speed clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,11 +77,13 @@ data: install ## prepare the light corpus of speech and noise out of Debian pack
 train: install ## train CONFIG=experiments/mini.yaml
 	@'$(BIN)/diffgmm' fit --config '$(CONFIG)'
 
-peers: ## create .venv-peers with other denoisers to measure against (0.7 GB)
-	@$(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/evaluation/baselines/requirements.txt
-	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/evaluation/baselines/requirements-no-deps.txt
-	@echo "use them: diffgmm benchmark --set cross-test --peers all --peers-python .venv-peers/bin/python"
+baselines: ## create .venv-baselines with other denoisers to measure against (0.7 GB)
+	@$(PYTHON) -m venv .venv-baselines
+	@.venv-baselines/bin/python -m pip install -q --disable-pip-version-check -r diffgmm/evaluation/baselines/requirements.txt
+	@.venv-baselines/bin/python -m pip install -q --disable-pip-version-check --no-deps -r diffgmm/evaluation/baselines/requirements-no-deps.txt
+	@echo "use them: diffgmm benchmark --set cross-test --baselines all --baselines-python .venv-baselines/bin/python"
+
+peers: baselines
 
 reproduce: install ## reproduce BENCHMARK=dsn from raw data to the table (dsn: 5.3 GB to fetch, then some minutes)
 	@'$(BIN)/diffgmm' reproduce '$(BENCHMARK)'
@@ -95,5 +98,5 @@ bench-speed: install ## measure the shipped models' speed per back end and write
 	@'$(BIN)/python' -m experiments.bench.speed --model base small --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
-	rm -rf .venv .venv-peers build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-baselines .venv-peers build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
     from diffgmm.evaluation.benchmark.systems import Candidate
-from diffgmm.cli.options import add_trust
+from diffgmm.cli.options import add_renamed, add_trust
 from diffgmm.utils.progress import Bars
 
 HELP = "measure models and other denoisers on a fixed set of pairs"
 
-_PEERS = (
+_BASELINES = (
     "noisereduce-stationary noisereduce speex webrtc webrtc-noise-gain rnnoise nsnet2 dtln gtcrn dfn3 hush"
 )
 
@@ -45,9 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=int, default=1, metavar="N", help="sampled results that are averaged (1)")
     add("--seed", type=int, default=0, metavar="N", help="of the sampling noise (0)")
     add(
-        "--peers", default="installed", metavar="NAME,...", help=f"{_PEERS}, all, installed, none (installed)"
+        "--baselines",
+        default="installed",
+        metavar="NAME,...",
+        help=f"{_BASELINES}, all, installed, none (installed)",
     )
-    add("--peers-python", metavar="PYTHON", help="interpreter that has the peers, if it is not this one")
+    add(
+        "--baselines-python",
+        metavar="PYTHON",
+        help="interpreter that has the baselines, if it is not this one",
+    )
+    add_renamed(parser, {"--peers": "--baselines", "--peers-python": "--baselines-python"})
     add(
         "--command",
         action="append",
@@ -134,7 +142,7 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
     from diffgmm.evaluation.benchmark import systems
 
     return [
-        *systems.peer_systems(_names(args.peers), args.peers_python),
+        *systems.baseline_systems(_names(args.baselines), args.baselines_python),
         *(systems.command_system(text) for text in args.command),
         *systems.models(
             _names(args.models),

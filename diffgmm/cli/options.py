@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from diffgmm.utils.errors import UsageError
+from diffgmm.utils.errors import UsageError, warn
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -19,6 +20,32 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def add_renamed(parser: argparse.ArgumentParser, names: Mapping[str, str]) -> None:
+    """Accept options by the names of an earlier version, with a warning; ``--help`` leaves them out.
+
+    Args:
+        parser: has the options by their new names.
+        names: new name by old name.
+    """
+
+    class Renamed(argparse.Action):
+        """Stores the value for the new option."""
+
+        def __call__(
+            self,
+            parser: argparse.ArgumentParser,
+            namespace: argparse.Namespace,
+            values: Any,
+            option: str | None = None,
+        ) -> None:
+            warn(f"{option} is now {names[str(option)]}")
+            setattr(namespace, self.dest, values)
+
+    for old, new in names.items():
+        dest = new.lstrip("-").replace("-", "_")
+        parser.add_argument(old, action=Renamed, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

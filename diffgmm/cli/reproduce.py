@@ -6,6 +6,8 @@ import argparse
 from importlib.resources import files
 from pathlib import Path
 
+from diffgmm.cli.options import add_renamed
+
 HELP = "do a whole benchmark: data, models, scores, table, and compare with what is expected"
 
 
@@ -34,9 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--downloads", metavar="DIR", help="folder with files of the corpus that are there already")
     add("--mirror", metavar="URL", help="address of a folder with all files of the corpus")
     add(
-        "--peers", metavar="NAME,...", help="also measure other denoisers, as `diffgmm benchmark` does (none)"
+        "--baselines",
+        metavar="NAME,...",
+        help="also measure other denoisers, as `diffgmm benchmark` does (none)",
     )
-    add("--peers-python", metavar="PYTHON", help="interpreter that has the other denoisers (`make peers`)")
+    add(
+        "--baselines-python",
+        metavar="PYTHON",
+        help="interpreter that has the other denoisers (`make baselines`)",
+    )
+    add_renamed(parser, {"--peers": "--baselines", "--peers-python": "--baselines-python"})
     add("--out", metavar="DIR", help="folder of results, table, report (default: runs/reproduce/NAME)")
     add(
         "--again",

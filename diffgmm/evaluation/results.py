@@ -22,7 +22,8 @@ VERSION = 1
 """Of the layout."""
 FILE = "results.json"
 KINDS = ("evaluate", "benchmark")
-SYSTEM_KINDS = ("noisy", "model", "peer", "command", "files")
+_FORMER_KINDS = {"peer": "baseline"}
+SYSTEM_KINDS = ("noisy", "model", "baseline", "command", "files")
 
 
 class ResultsError(UserError):
@@ -136,7 +137,7 @@ class System:
 
     Args:
         name: unique in the file.
-        kind: ``noisy`` (the input), ``model``, ``peer``, ``command``, or ``files`` (enhanced elsewhere).
+        kind: ``noisy`` (the input), ``model``, ``baseline``, ``command``, or ``files`` (enhanced elsewhere).
         settings: ``nfe``, ``estimate``, ``version``, ``weights`` (their SHA-256), ``lag``, ...
         cost: see :class:`Cost`.
         files: one entry a pair, in the order of the set.
@@ -259,7 +260,8 @@ def _results(data: Mapping[str, Any]) -> Results:
     systems = []
     for system in data["systems"]:
         files = tuple(_make(FileScores, file) for file in system["files"])
-        systems.append(_make(System, system, cost=_make(Cost, system["cost"]), files=files))
+        kind = _FORMER_KINDS.get(system["kind"], system["kind"])
+        systems.append(_make(System, system, kind=kind, cost=_make(Cost, system["cost"]), files=files))
     return _make(
         Results,
         data,

@@ -47,7 +47,7 @@ class Example:
 
 def judged_by(results: Results) -> tuple[System, System | None, MetricInfo] | None:
     """Whose improvement chooses the examples: the first model or other system, the input, the first metric."""
-    order = {"model": 0, "files": 1, "command": 2, "peer": 3}
+    order = {"model": 0, "files": 1, "command": 2, "baseline": 3}
     rivals = sorted((s for s in results.systems if s.kind != "noisy"), key=lambda s: order[s.kind])
     noisy = next((s for s in results.systems if s.kind == "noisy"), None)
     metrics = main_metrics(results, 1)

@@ -26,7 +26,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {
     "noisy": "unprocessed input",
     "model": "diffgmm model",
-    "peer": "other denoiser",
+    "baseline": "other denoiser",
     "command": "command",
     "files": "enhanced files",
 }

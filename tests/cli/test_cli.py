@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -99,3 +101,22 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert f"diffgmm {diffgmm.__version__}" in out and "not there yet" in out
     for model in facts["models"]:
         assert model["name"] in out and model["sample_rate"] > 0
+
+
+@pytest.mark.parametrize("verb", ["benchmark", "reproduce"])
+def test_options_of_an_earlier_version_work_with_a_warning(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(VERBS[verb]).add_arguments(parser)
+    required = ["--set", "dsn-test"]
+    arguments = parser.parse_args([*required, "--peers", "dtln", "--peers-python", "py"])
+    assert (arguments.baselines, arguments.baselines_python) == ("dtln", "py")
+    assert capsys.readouterr().err.splitlines() == [
+        "diffgmm: warning: --peers is now --baselines",
+        "diffgmm: warning: --peers-python is now --baselines-python",
+    ]
+    plain = parser.parse_args(required)
+    assert plain.baselines == {"benchmark": "installed", "reproduce": None}[verb]
+    assert "--peers" not in parser.format_help()
+    assert capsys.readouterr().err == ""

@@ -359,7 +359,7 @@ ROUTES: dict[str, Callable[[Path, Path, Path], Any]] = {
          "--trainer.default_root_dir", str(out)]
     ),
     "benchmark": lambda ckpt, noisy, out: main(
-        ["benchmark", "--set", str(out / "set"), "--models", str(ckpt), "--peers", "none", "--metrics", "si_sdr",
+        ["benchmark", "--set", str(out / "set"), "--models", str(ckpt), "--baselines", "none", "--metrics", "si_sdr",
          "-o", f"{out}/b", "--jobs", "1", "--timing", "skip"]
     ),
 }  # fmt: skip

@@ -74,7 +74,18 @@ def script(folder: Path, text: str, name: str = "program.py") -> str:
 
 def benchmark(pair_folder: Path, out: Path, *more: str) -> int:
     return main(
-        ["benchmark", "--set", str(pair_folder), "--out", str(out), "--jobs", "1", "--peers", "none", *more]
+        [
+            "benchmark",
+            "--set",
+            str(pair_folder),
+            "--out",
+            str(out),
+            "--jobs",
+            "1",
+            "--baselines",
+            "none",
+            *more,
+        ]
     )
 
 
@@ -165,7 +176,16 @@ def test_a_benchmark_that_is_stopped_leaves_nothing_running(
     sent: int, code: int, pair_folder: Path, home: Path, tmp_path: Path
 ) -> None:
     program = script(tmp_path / "tool", SLOW)
-    arguments = ["--set", str(pair_folder), "--out", str(tmp_path / "out"), "--jobs", "1", "--peers", "none"]
+    arguments = [
+        "--set",
+        str(pair_folder),
+        "--out",
+        str(tmp_path / "out"),
+        "--jobs",
+        "1",
+        "--baselines",
+        "none",
+    ]
     arguments += ["--models", "none", "--command", f"tool={program}", "--timing", "skip"]
     process = subprocess.Popen(
         [sys.executable, "-m", "diffgmm.cli.main", "benchmark", *arguments], stderr=subprocess.DEVNULL
@@ -233,7 +253,7 @@ for line in sys.stdin:
 )
 def test_workers_that_misbehave_are_named(more: str, complaint: str, tmp_path: Path) -> None:
     (tmp_path / "fake.py").write_text(FAKE.replace("MORE", more))
-    candidate = Candidate("fake", "peer", {}, {}, (sys.executable, str(tmp_path / "fake.py")))
+    candidate = Candidate("fake", "baseline", {}, {}, (sys.executable, str(tmp_path / "fake.py")))
     with Runner(candidate) as runner, pytest.raises(SystemFailed, match=complaint):
         runner.enhance(np.ones(100, np.float32), 16000)
 
@@ -250,7 +270,7 @@ def test_a_file_that_kills_the_process_costs_only_itself(pair_folder: Path, tmp_
     numpy.save(request["out"], x); print("{}", flush=True)
 """.replace("DEADLY", str([float(value) for value in deadly]))
     (tmp_path / "fake.py").write_text(FAKE.replace("    MORE\n", code))
-    candidate = Candidate("fake", "peer", {}, {"x": 1}, (sys.executable, str(tmp_path / "fake.py")))
+    candidate = Candidate("fake", "baseline", {}, {"x": 1}, (sys.executable, str(tmp_path / "fake.py")))
     cache = SystemCache.of(tmp_path / "cache", candidate)
     done: list[int] = []
     failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: done.append(1))
@@ -264,7 +284,7 @@ def test_a_file_that_kills_the_process_costs_only_itself(pair_folder: Path, tmp_
 def test_a_system_that_always_dies_is_given_up(pair_folder: Path, tmp_path: Path) -> None:
     pairs = load_set(pair_folder)
     (tmp_path / "fake.py").write_text(FAKE.replace("MORE", "os._exit(5)"))
-    candidate = Candidate("fake", "peer", {}, {"x": 2}, (sys.executable, str(tmp_path / "fake.py")))
+    candidate = Candidate("fake", "baseline", {}, {"x": 2}, (sys.executable, str(tmp_path / "fake.py")))
     cache = SystemCache.of(tmp_path / "cache", candidate)
     failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: None)
     assert set(failures) == {pair.id for pair in pairs.info.pairs}
@@ -273,7 +293,7 @@ def test_a_system_that_always_dies_is_given_up(pair_folder: Path, tmp_path: Path
 def test_a_worker_that_does_not_start_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(SystemFailed, match="ModuleNotFoundError"),
-        Runner(Candidate("x", "peer", {}, {}, (sys.executable, str(systems.WORKER), "speex"))),
+        Runner(Candidate("x", "baseline", {}, {}, (sys.executable, str(systems.WORKER), "speex"))),
     ):
         pytest.skip("speexdsp-ns is installed here")
 
@@ -290,7 +310,7 @@ def test_threads_reach_the_libraries() -> None:
     [
         (["--set", "nowhere"], "no set or folder 'nowhere'; sets: cross-test"),
         (["--set", "dsn-test"], "run `diffgmm prepare debian-speech-noise`"),
-        (["--peers", "nobody"], "unknown peer 'nobody'; choose from noisereduce-stationary"),
+        (["--baselines", "nobody"], "unknown baseline 'nobody'; choose from noisereduce-stationary"),
         (["--models", "nobody"], "unknown model 'nobody'; shipped: base"),
         (["--nfe", "0"], "must be at least 1"),
         (["--nfe", "one"], "--nfe takes whole numbers"),
@@ -300,7 +320,7 @@ def test_threads_reach_the_libraries() -> None:
         (["--metrics", "beauty"], "unknown metric 'beauty'"),
         (["--subset", "loud"], "no subset 'loud'"),
         (["--jobs", "0"], "--jobs must be at least 1"),
-        (["--peers-python", "/nonexistent", "--peers", "installed"], "cannot be started"),
+        (["--baselines-python", "/nonexistent", "--baselines", "installed"], "cannot be started"),
     ],
 )
 def test_wrong_use_ends_in_one_line(
@@ -312,7 +332,7 @@ def test_wrong_use_ends_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = [] if "--set" in arguments else ["--set", str(pair_folder)]
-    given += [] if "--peers" in arguments else ["--peers", "none"]
+    given += [] if "--baselines" in arguments else ["--baselines", "none"]
     given += (
         []
         if "--models" in arguments or "--nfe" in arguments or "--estimate" in arguments
@@ -419,7 +439,7 @@ def test_the_table_marks_the_best_but_never_the_input() -> None:
     rows = []
     for name, scores in values.items():
         files = tuple(FileScores(id, {"si_sdr": x}) for id, x in zip("ab", scores, strict=True))
-        rows.append(System(name, "noisy" if name == "noisy" else "peer", files=files))
+        rows.append(System(name, "noisy" if name == "noisy" else "baseline", files=files))
     info = SetInfo("s", "", "", pairs, {"main": ("a", "b"), "x": ("a",)})
     text = render(Results("benchmark", "", (), info, tuple(rows), (MetricInfo("si_sdr", "dB"),)))
     first, second = text.split("si_sdr in dB by subset")
@@ -430,7 +450,7 @@ def test_the_table_marks_the_best_but_never_the_input() -> None:
     )
 
 
-def test_peers_need_nothing_of_diffgmm() -> None:
+def test_baselines_need_nothing_of_diffgmm() -> None:
     """They also run in an interpreter without it."""
     folder = Path(baselines.__file__).parent
     for path in folder.glob("*.py"):
@@ -446,25 +466,25 @@ def test_peers_need_nothing_of_diffgmm() -> None:
         "base",
         "worker",
     }
-    assert all(baselines.peer(name).name == name for name in baselines.MODULES)
+    assert all(baselines.baseline(name).name == name for name in baselines.MODULES)
 
 
-def peers_python() -> str:
+def baselines_python() -> str:
     return os.environ.get("DIFFGMM_PEERS_PYTHON", sys.executable)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", baselines.MODULES)
-def test_peers_are_aligned(name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_baselines_are_aligned(name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """The stated lag is what cross-correlation finds, to within two samples."""
-    told = systems.known_peers(peers_python())[name]
+    told = systems.known_baselines(baselines_python())[name]
     if not told["versions"]:
         pytest.skip(
             f"PEER NOT INSTALLED: {told['packages'][0]} (or name an interpreter in DIFFGMM_PEERS_PYTHON)"
         )
     clean = pair[0]
     x = (clean + 0.003 * np.random.default_rng(0).standard_normal(len(clean))).astype(np.float32)
-    candidate = systems.peer_systems([name], peers_python())[0]
+    candidate = systems.baseline_systems([name], baselines_python())[0]
     with Runner(candidate) as runner:
         y = runner.enhance(x, 16000)
     size = 1 << 17

@@ -40,6 +40,16 @@ def test_written_results_come_back(example: Results, tmp_path: Path) -> None:
     assert data["version"] == results.VERSION and data["set"]["n"] == 3
 
 
+def test_other_denoisers_of_an_earlier_version_are_baselines(example: Results, tmp_path: Path) -> None:
+    systems = tuple(replace(system, kind="baseline") for system in example.systems)
+    results.write_results(tmp_path / "results.json", replace(example, systems=systems))
+    former = (tmp_path / "results.json").read_text().replace('"baseline"', '"peer"')
+    assert '"peer"' in former
+    (tmp_path / "results.json").write_text(former)
+    read = results.read_results(tmp_path / "results.json")
+    assert {system.kind for system in read.systems} == {"baseline"}
+
+
 def test_values_are_nan_where_there_is_none(example: Results) -> None:
     system = example.system("base")
     assert system.values("stoi") == [0.9, 0.8, 0.7]

@@ -179,7 +179,16 @@ def test_a_trained_experiment_goes_into_the_benchmark(
         (tmp_path / "set" / folder).mkdir(parents=True)
         soundfile.write(tmp_path / "set" / folder / "a.wav", 0.3 * x, 16000)
     assert Denoiser.from_pretrained(str(checkpoint)).denoise(noise, 16000).shape == noise.shape
-    arguments = ["--set", "set", "--models", f"own={checkpoint}", "--peers", "none", "--metrics", "si_sdr"]
+    arguments = [
+        "--set",
+        "set",
+        "--models",
+        f"own={checkpoint}",
+        "--baselines",
+        "none",
+        "--metrics",
+        "si_sdr",
+    ]
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path / "home"))
     assert main(["benchmark", *arguments, "--timing", "skip", "--jobs", "1", "-o", "out"]) == 0
     scores = (tmp_path / "out" / "scores.csv").read_text()

@@ -77,7 +77,7 @@ def run(workspace: Path, language: str, code: str) -> None:
     }
     command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
     done = subprocess.run(
-        command, cwd=workspace, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=workspace, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, f"{code}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
     assert "Traceback" not in done.stderr

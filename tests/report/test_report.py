@@ -78,7 +78,7 @@ def bench(tmp_path_factory) -> Path:
     made = []
     for i, system in enumerate(found.systems):
         if system.kind == "files":
-            kind = kinds.get(system.name, "peer")
+            kind = kinds.get(system.name, "baseline")
             settings = {"about": HOSTILE}
             if kind == "model":
                 settings = {"nfe": int(system.name[8]), "estimate": "mean", "weights": weights}

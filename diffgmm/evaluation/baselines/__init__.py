@@ -1,17 +1,17 @@
 """Other denoisers to measure against: one small file each, imported when it is asked for.
 
-A peer lives in a package of its own with its weights inside. The wrappers are diffgmm's, not the packages' own
+A baseline lives in a package of its own with its weights inside. The wrappers are diffgmm's, not the packages' own
 pipelines; lags were found by cross-correlation. Nothing here needs diffgmm, so that :mod:`.worker` can run the
-peers in another interpreter.
+baselines in another interpreter.
 """
 
 from __future__ import annotations
 
 import importlib
 
-from .base import Peer
+from .base import Baseline
 
-#: Module by name of the peer, in the order of tables: classical methods first.
+#: Module by name of the baseline, in the order of tables: classical methods first.
 MODULES = {
     "noisereduce-stationary": "noisereduce",
     "noisereduce": "noisereduce",
@@ -27,11 +27,11 @@ MODULES = {
 }
 
 
-def peer(name: str) -> Peer:
-    """The peer of that name.
+def baseline(name: str) -> Baseline:
+    """The baseline of that name.
 
     Raises:
         KeyError: there is none.
     """
     module = importlib.import_module(f".{MODULES[name]}", __name__)
-    return next(peer for peer in module.PEERS if peer.name == name)
+    return next(baseline for baseline in module.BASELINES if baseline.name == name)

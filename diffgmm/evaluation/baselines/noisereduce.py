@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from .base import Denoise, Peer
+from .base import Baseline, Denoise
 
 RATE = 16000
 
@@ -23,8 +23,8 @@ def _load(threads: int, stationary: bool) -> Denoise:
 
 
 _ABOUT = "spectral gating, {}; T. Sainburg, noisereduce"
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "noisereduce-stationary",
         ("noisereduce", "numpy", "scipy"),
         RATE,
@@ -32,7 +32,7 @@ PEERS = (
         partial(_load, stationary=True),
         _ABOUT.format("one threshold"),
     ),
-    Peer(
+    Baseline(
         "noisereduce",
         ("noisereduce", "numpy", "scipy"),
         RATE,

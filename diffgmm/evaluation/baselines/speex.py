@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Denoise, Peer, from_pcm, in_frames, to_pcm
+from .base import Baseline, Denoise, from_pcm, in_frames, to_pcm
 
 RATE, _FRAME = 16000, 256
 
@@ -19,4 +19,6 @@ def _load(threads: int) -> Denoise:
     return denoise
 
 
-PEERS = (Peer("speex", ("speexdsp-ns",), RATE, 256, _load, "preprocessor of the Speex codec; J.-M. Valin"),)
+BASELINES = (
+    Baseline("speex", ("speexdsp-ns",), RATE, 256, _load, "preprocessor of the Speex codec; J.-M. Valin"),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Denoise, Peer, from_pcm, in_frames, to_pcm
+from .base import Baseline, Denoise, from_pcm, in_frames, to_pcm
 
 RATE, _FRAME, _LEVEL = 16000, 160, 2
 
@@ -30,7 +30,9 @@ def _load_gain(threads: int) -> Denoise:
 
 
 _ABOUT = "noise suppression of the WebRTC project, level 2"
-PEERS = (
-    Peer("webrtc", ("pywebrtc-audio",), RATE, 96, _load, _ABOUT),
-    Peer("webrtc-noise-gain", ("webrtc-noise-gain",), RATE, 94, _load_gain, f"{_ABOUT}, another packaging"),
+BASELINES = (
+    Baseline("webrtc", ("pywebrtc-audio",), RATE, 96, _load, _ABOUT),
+    Baseline(
+        "webrtc-noise-gain", ("webrtc-noise-gain",), RATE, 94, _load_gain, f"{_ABOUT}, another packaging"
+    ),
 )

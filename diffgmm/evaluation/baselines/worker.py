@@ -1,7 +1,7 @@
 """A denoiser in a process of its own: loaded once, fed over pipes, timed where nothing else runs.
 
-Started by path (``python worker.py PEER THREADS``) it needs numpy and the peer's package only. Requests and replies are
-lines of JSON, arrays travel as ``.npy`` files. diffgmm's own models are served by the same :func:`serve`.
+Started by path (``python worker.py BASELINE THREADS``) it needs numpy and the baseline's package only. Requests and
+replies are lines of JSON, arrays travel as ``.npy`` files. diffgmm's own models are served by the same :func:`serve`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _timed(denoise: Denoise, x: np.ndarray, rate: int, repeats: int) -> dict[str
 def _package() -> ModuleType:
     """The package that this file lies in, under a name of its own: its parent must not become importable."""
     folder = Path(__file__).resolve().parent
-    name = "_peers_of_diffgmm"
+    name = "_baselines_of_diffgmm"
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
@@ -93,18 +93,18 @@ def _package() -> ModuleType:
 
 
 def _list() -> dict[str, Any]:
-    """By peer: rate, lag, one line about it, and versions and fingerprint if it is installed."""
+    """By baseline: rate, lag, one line about it, and versions and fingerprint if it is installed."""
     package = _package()
     descriptions = {}
     for name in package.MODULES:
-        peer = package.peer(name)
-        versions = peer.versions()
-        fingerprint = peer.fingerprint() if versions else None
+        baseline = package.baseline(name)
+        versions = baseline.versions()
+        fingerprint = baseline.fingerprint() if versions else None
         descriptions[name] = {
-            "sample_rate": peer.sample_rate,
-            "lag": peer.lag,
-            "about": peer.about,
-            "packages": list(peer.packages),
+            "sample_rate": baseline.sample_rate,
+            "lag": baseline.lag,
+            "about": baseline.about,
+            "packages": list(baseline.packages),
             "versions": versions,
             "fingerprint": fingerprint,
         }
@@ -112,7 +112,7 @@ def _list() -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> int:
-    """``list``, or the name of a peer and a number of threads."""
+    """``list``, or the name of a baseline and a number of threads."""
     replies = claim_stdout()
     sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).resolve().parent)]
     if argv == ["list"]:
@@ -121,9 +121,9 @@ def main(argv: list[str]) -> int:
     name, threads = argv[0], int(argv[1])
 
     def load() -> tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]:
-        peer = _package().peer(name)
-        denoise = peer.load(threads)
-        return lambda x, rate: peer.aligned(denoise, x), lambda x, rate: {}
+        baseline = _package().baseline(name)
+        denoise = baseline.load(threads)
+        return lambda x, rate: baseline.aligned(denoise, x), lambda x, rate: {}
 
     return serve(load, replies)
 

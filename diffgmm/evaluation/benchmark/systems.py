@@ -15,7 +15,7 @@ from typing import Any
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.sampler_options import ESTIMATES
 from diffgmm.evaluation import baselines
-from diffgmm.evaluation.baselines.base import __file__ as _PEERS_BASE
+from diffgmm.evaluation.baselines.base import __file__ as _WRAPPERS_BASE
 from diffgmm.evaluation.benchmark.errors import BenchmarkError
 from diffgmm.evaluation.benchmark.identity import files_sha256, key_of
 from diffgmm.inference.denoiser import model_path
@@ -38,7 +38,7 @@ class Candidate:
 
     Args:
         name: of the row.
-        kind: ``model``, ``peer`` or ``command``.
+        kind: ``model``, ``baseline`` or ``command``.
         settings: shown beside the row.
         identity: everything that its output depends on; equal identities share cached results.
         argv: of the worker; for a command its own words, with ``{in}`` and ``{out}``.
@@ -126,8 +126,8 @@ def models(
     return candidates
 
 
-def known_peers(python: str | None = None) -> dict[str, dict[str, Any]]:
-    """What is known about all peers, with ``versions`` None for those that are not installed.
+def known_baselines(python: str | None = None) -> dict[str, dict[str, Any]]:
+    """What is known about all baselines, with ``versions`` None for those that are not installed.
 
     Args:
         python: interpreter that they are installed in; None for this one.
@@ -143,13 +143,13 @@ def known_peers(python: str | None = None) -> dict[str, dict[str, Any]]:
         raise BenchmarkError(f"{python}: cannot be started ({error.strerror}); give a Python") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise BenchmarkError(f"{python or sys.executable}: cannot run peers ({last})")
+        raise BenchmarkError(f"{python or sys.executable}: cannot run baselines ({last})")
     known: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return known
 
 
-def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candidate]:
-    """Peers by name; ``installed`` stands for all that are there, ``all`` demands every one.
+def baseline_systems(asked: Sequence[str], python: str | None = None) -> list[Candidate]:
+    """Baselines by name; ``installed`` stands for all that are there, ``all`` demands every one.
 
     Raises:
         BenchmarkError: unknown, or not installed.
@@ -159,9 +159,9 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
     unknown = [name for name in asked if name not in (*baselines.MODULES, "all", "installed")]
     if unknown:
         raise BenchmarkError(
-            f"unknown peer {unknown[0]!r}; choose from {' '.join(baselines.MODULES)} all installed"
+            f"unknown baseline {unknown[0]!r}; choose from {' '.join(baselines.MODULES)} all installed"
         )
-    known = known_peers(python)
+    known = known_baselines(python)
     names = [name for name in baselines.MODULES if name in asked or "all" in asked or "installed" in asked]
     missing = [name for name in names if not known[name]["versions"]]
     demanded = [name for name in missing if name in asked or "all" in asked]
@@ -169,7 +169,8 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
         packages = " ".join(dict.fromkeys(known[name]["packages"][0] for name in demanded))
         raise BenchmarkError(
             f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages} "
-            "(`make peers` does, in an environment of their own for --peers-python), or use --peers installed"
+            "(`make baselines` does, in an environment of their own for --baselines-python), "
+            "or use --baselines installed"
         )
     candidates = []
     for name in names:
@@ -178,10 +179,10 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
         description = known[name]
         wrapper = WORKER.with_name(f"{baselines.MODULES[name]}.py")
         identity = {
-            "peer": name,
+            "baseline": name,
             "versions": description["versions"],
             "files": description["fingerprint"],
-            "wrapper": [sha256_of(Path(file)) for file in (wrapper, _PEERS_BASE)],
+            "wrapper": [sha256_of(Path(file)) for file in (wrapper, _WRAPPERS_BASE)],
             "lag": description["lag"],
             "resampler": installed(("soxr",)),
         }
@@ -192,7 +193,7 @@ def peer_systems(asked: Sequence[str], python: str | None = None) -> list[Candid
             "about": description["about"],
         }
         argv = (python or sys.executable, str(WORKER), name)
-        candidates.append(Candidate(name, "peer", settings, identity, argv, description["sample_rate"]))
+        candidates.append(Candidate(name, "baseline", settings, identity, argv, description["sample_rate"]))
     return candidates
 
 

@@ -159,15 +159,15 @@ class Job:
         return self.steps.run("train", inputs, work, intact)
 
     def _candidates(self, trained: dict[str, Any] | None) -> list[Candidate]:
-        from diffgmm.evaluation.benchmark.systems import models, peer_systems
+        from diffgmm.evaluation.benchmark.systems import baseline_systems, models
 
         options = self.plan.systems
         names = [*options.get("models", [])]
         if trained:
             names.append(f"{TRAINED}={trained['checkpoint']}")
         return [
-            *peer_systems(
-                [name for name in (self.args.peers or "").split(",") if name], self.args.peers_python
+            *baseline_systems(
+                [name for name in (self.args.baselines or "").split(",") if name], self.args.baselines_python
             ),
             *models(
                 names,
