@@ -99,3 +99,21 @@ def test_the_foreign_solver_on_the_blend_is_its_own_reverse_step_for_a_constant_
     expected = sample_ancestral(lambda *_: mixture, y, Blend(), time_grid(3))
     reached = sample(lambda *_: mixture, y, Blend(), SamplerConfig(3, solver=sample_restart))
     torch.testing.assert_close(reached, expected)
+
+
+def test_a_process_of_another_package_denoises_and_goes_by_the_step_alone(
+    tmp_path: Path, noisy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foreign_processes import Constant
+
+    model = tiny(process=Constant(0.2)).eval()  # type: ignore[arg-type]
+    save_model(tmp_path / "m", model, {}, {"nfe": 2})
+    command = ["denoise", str(noisy), "--model", str(tmp_path / "m.json"), "-o", str(tmp_path / "out.wav")]
+    assert main(command) == 1 and "type --trust foreign_processes" in capsys.readouterr().err
+    assert main([*command, "--trust", "foreign_processes"]) == 0 and (tmp_path / "out.wav").exists()
+    again, _ = load_model(tmp_path / "m", trust=("foreign_processes",))
+    assert again.process == Constant(0.2)
+    x = 0.1 * torch.randn(1, 1, 4000)
+    for options, message in (({"solver": "flow"}, "has no flow"), ({"substeps": 2}, "need a bridge")):
+        with pytest.raises(ValueError, match=message):
+            model.enhance(x, nfe=2, **options)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from torch import nn
 
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.pretrained import ModelError
-from diffgmm.diffusion.process import Blend, Bridge
+from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
 from diffgmm.networks import UNet
 from diffgmm.utils import renames
@@ -145,7 +145,7 @@ def _foreign(path: str, slot: str, trust: Collection[str]) -> type:
         raise ModelError(
             f"the {slot} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
         ) from error
-    base = {"representation": Representation, "process": object}.get(slot, nn.Module)
+    base = {"representation": Representation, "process": Process}.get(slot, nn.Module)
     if not isinstance(cls, type) or not issubclass(cls, base):
         raise ModelError(f"{path!r} is not a class of {slot}s: it must derive from {class_path(base)}")
     return cls
