@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -56,18 +57,23 @@ def read_manifest(corpus: Path) -> list[Clip]:
     path = corpus / "manifest.csv"
     if not path.is_file():
         raise DataError(f"{path}: no such file; {corpus} is no prepared corpus")
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        missing = [name for name in _COLUMNS if name != "member" and name not in (reader.fieldnames or [])]
-        if missing:
-            raise DataError(f"{path}: lacks the column {missing[0]}; prepare the corpus again")
-        clips = []
-        for number, row in enumerate(reader, start=2):
-            try:
+    clips: list[Clip] = []
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle)
+            missing = [name for name in _COLUMNS if name != "member" and name not in (reader.fieldnames or [])]
+            if missing:
+                raise DataError(f"{path}: lacks the column {missing[0]}; prepare the corpus again")
+            for row in reader:
                 values = {name: row[name] or "" for name in _COLUMNS if name in row}
-                clips.append(Clip(**{**values, "seconds": float(row["seconds"])}))  # type: ignore[arg-type]
-            except (TypeError, ValueError) as error:
-                raise DataError(f"{path}: line {number} is damaged; prepare the corpus again") from error
+                clip = Clip(**{**values, "seconds": float(row["seconds"])})  # type: ignore[arg-type]
+                if not 0.0 <= clip.seconds < math.inf:
+                    raise ValueError(f"{clip.seconds} seconds")
+                clips.append(clip)
+    except DataError:
+        raise
+    except (TypeError, ValueError, csv.Error) as error:  # also bytes that are no text
+        raise DataError(f"{path}: line {len(clips) + 2} is damaged; prepare the corpus again") from error
     return clips
 
 

@@ -166,7 +166,7 @@ def chunks(view: mmap.mmap | bytes, first: int = 0) -> Iterator[Chunk]:
         name = bytes(view[at : at + len(family.data)])
         (size,) = struct.unpack(family.size, view[at + len(name) : at + family.frame])
         size -= family.frame if family.counts_itself else 0
-        if name == b"ds64" and size >= 16:
+        if name == b"ds64" and size >= 16 and at + family.frame + 16 <= len(view):
             (long,) = struct.unpack("<Q", view[at + family.frame + 8 : at + family.frame + 16])
         if name == family.data and size == _4GIB - 1 and view[first : first + 4] == b"RF64":
             size = long

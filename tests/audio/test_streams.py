@@ -316,3 +316,13 @@ def test_a_slice_is_a_file(tmp_path: Path) -> None:
         assert piece.read() == b"head" + bytes(range(10, 20))
         assert piece.seek(-3, os.SEEK_END) == 11 and piece.read(2) == bytes([17, 18])
         assert piece.seek(2) == 2 and piece.read(4) == b"ad" + bytes([10, 11])
+
+
+def test_an_rf64_that_ends_in_its_sizes_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", sound(100), RATE, "PCM_16", format="RF64")
+    whole = (tmp_path / "a.wav").read_bytes()
+    assert whole[12:16] == b"ds64"
+    for end in range(12, 40):
+        (tmp_path / "a.wav").write_bytes(whole[:end])
+        with pytest.raises(AudioError):
+            audio.read(tmp_path / "a.wav")

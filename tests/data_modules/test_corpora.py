@@ -207,6 +207,10 @@ def test_manifest_round_trip_and_damage(tmp_path):
     (tmp_path / "manifest.csv").write_text(text.replace("1.5000", "long", 1))
     with pytest.raises(DataError, match="line 2 is damaged"):
         read_manifest(tmp_path)
+    for damage in (b"nan", b"-1.0", b"inf", b"1.5\xff", b'"' + b"x" * 200000):
+        (tmp_path / "manifest.csv").write_bytes(text.encode().replace(b"1.5000", damage, 1))
+        with pytest.raises(DataError, match=r"line \d is damaged"):
+            read_manifest(tmp_path)
     (tmp_path / "manifest.csv").write_text(text.replace("sha256", "sha"))
     with pytest.raises(DataError, match="lacks the column sha256"):
         read_manifest(tmp_path)
