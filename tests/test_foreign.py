@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -117,3 +118,30 @@ def test_a_process_of_another_package_denoises_and_goes_by_the_step_alone(
     for options, message in (({"solver": "flow"}, "has no flow"), ({"substeps": 2}, "need a bridge")):
         with pytest.raises(ValueError, match=message):
             model.enhance(x, nfe=2, **options)  # type: ignore[arg-type]
+
+
+def test_the_parts_of_the_documentation_run(
+    tmp_path: Path, noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    names = ("my_solvers", "my_processes")
+    for name, block in zip(names, blocks, strict=True):
+        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    process = importlib.import_module("my_processes").Constant(0.2)
+    sampler = {"nfe": 2, "solver": "my_solvers:sample_restart"}
+    save_model(tmp_path / "m", tiny(process=process).eval(), {}, sampler)
+    command = ["denoise", str(noisy), "--model", str(tmp_path / "m.json"), "-o", str(tmp_path / "out.wav")]
+    assert main([*command, "--trust", "my_processes"]) == 1
+    assert main([*command, "--trust", "my_processes", "--trust", "my_solvers"]) == 0
+    assert np.isfinite(soundfile.read(tmp_path / "out.wav")[0]).all()
+
+
+def test_a_training_names_the_code_that_it_takes_from_elsewhere() -> None:
+    from diffgmm.training.lightning_cli import _foreign_classes
+
+    model = {"sampler": {"solver": SOLVER}, "process": {"class_path": "foreign_processes.Constant"}}
+    assert _foreign_classes({"model": model}) == {SOLVER, "foreign_processes.Constant"}
+    assert not _foreign_classes({"sampler": {"solver": "flow"}, "data": {"class_path": "data_modules.x.Y"}})

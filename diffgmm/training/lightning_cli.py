@@ -112,16 +112,19 @@ class _Cli(LightningCLI):
 
 
 def _foreign_classes(config: Any) -> set[str]:
-    """Class paths in a configuration from outside this project and the libraries that it is built on."""
+    """Classes and solvers in a configuration from outside this project and the libraries that it is built on."""
     if isinstance(config, list):
         return {path for item in config for path in _foreign_classes(item)}
     if not isinstance(config, dict):
         return set()
-    path = config.get("class_path")
-    foreign = isinstance(path, str) and path.partition(".")[0] not in _KNOWN_PACKAGES
-    return ({str(path)} if foreign else set()) | {
-        p for item in config.values() for p in _foreign_classes(item)
+    solver = config.get("solver")
+    named = [config.get("class_path"), solver if isinstance(solver, str) and ":" in solver else None]
+    foreign = {
+        path
+        for path in named
+        if isinstance(path, str) and path.split(".")[0].split(":")[0] not in _KNOWN_PACKAGES
     }
+    return foreign | {p for item in config.values() for p in _foreign_classes(item)}
 
 
 def _brief(error: Exception) -> str:
