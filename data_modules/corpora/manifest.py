@@ -61,7 +61,9 @@ def read_manifest(corpus: Path) -> list[Clip]:
     try:
         with path.open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle)
-            missing = [name for name in _COLUMNS if name != "member" and name not in (reader.fieldnames or [])]
+            missing = [
+                name for name in _COLUMNS if name != "member" and name not in (reader.fieldnames or [])
+            ]
             if missing:
                 raise DataError(f"{path}: lacks the column {missing[0]}; prepare the corpus again")
             for row in reader:
