@@ -33,14 +33,12 @@ HELD_OUT: dict[str, dict[str, tuple[str, ...] | None]] = {
         "watson_stt_demo": None,
         "esc10": ("clock_tick", "chainsaw", "sea_waves"),
         "cdda_cc_sounds": (
-            *(
-                "environment_weather",
-                "humming",
-                "tool",
-                "engine_working_external",
-                "smash_success",
-                "open_door",
-            ),
+            "environment_weather",
+            "humming",
+            "tool",
+            "engine_working_external",
+            "smash_success",
+            "open_door",
             "fire",
         ),
     },
@@ -96,63 +94,12 @@ class _Part:
         return f"{self.repository.replace('/', '_')}-{self.commit[:12]}.tar.gz"
 
 
-_LIBRISPEECH = ("resemble-ai/Resemblyzer", "15d828edebe06bc72b9cabc8ef8ca5ab2cb457ce")
-_PARTS = (
-    _Part(
-        "librispeech_train_clean_100", "speech", *_LIBRISPEECH,
-        r"audio_data/librispeech_train-clean-100/(?P<group>\d+)-[\d-]+\.flac", "CC-BY-4.0", "en",
-    ),
-    _Part(
-        "librispeech_test_other", "speech", *_LIBRISPEECH,
-        r"audio_data/librispeech_test-other/(?P<group>\d+)/[\d-]+\.flac", "CC-BY-4.0", "en",
-    ),
-    _Part(
-        "speechocean762", "speech", "jimbozhang/speechocean762", "613968e3b0b789fc33936fb5eba1973176ba7d11",
-        r"WAVE/(?P<group>SPEAKER\d+)/\d+\.WAV", "free, also for commercial use", "en",
-    ),
-    _Part(
-        "picovoice_speech_to_intent", "speech",
-        "Picovoice/speech-to-intent-benchmark", "47b1ca63afe4f08cb83e1f70fec16764879bd130",
-        r"data/speech/clean/[\w-]+\.wav", "Apache-2.0", "en",
-    ),
-    _Part(
-        "gcompris_voices", "speech", "gcompris/GCompris-voices", "c0e8a743b7b4633af06b8dc15bc2b397e456dd6f",
-        r"(?P<group>(?:af|ar|ast|bg|ca|cs|de|el|en|es|eu|fi|fr|gd|he|hu|id|it|kn|nb|nl|pt|pt_BR|ru|sl|so|sr|th|ur|zh_CN)"
-        r"/(?:geography|geo_country|intro|words|misc|alphabet))/(?:\w+/)?[\w-]+\.ogg",
-        "GPL-2+ or GPL-3+",
-    ),
-    _Part(
-        "watson_stt_demo", "speech",
-        "watson-developer-cloud/speech-to-text-nodejs", "f4518f1afc89b6cc9488020d9faac95ddcded908",
-        r"public/audio/(?P<group>[\w-]+)\.wav", "Apache-2.0",
-    ),
-    _Part(
-        "vctk_autovc", "speech", "auspicious3000/autovc", "c1827a60e83e6d26030b8953843b2f7cf2bd36db",
-        r"wavs/(?P<group>p22[5-8])/\w+\.wav", "CC-BY-4.0", "en",
-    ),
-    _Part(
-        "cdda_cc_sounds", "noise", "Fris0uman/CDDA-Soundpacks", "88586bb600eae4b053a8928bddbd5371d0b1ecc6",
-        r"sound/CC-Sounds/(?P<group>environment/\w+|\w+)/[\w/-]+\.ogg", "",
-    ),
-    _Part(
-        "esc10", "noise", "karolpiczak/ESC-10", "553c8f1743b9dba6b282e1323c3ca8fa76923448",
-        r"\d{3} - (?P<group>[A-Z][a-z ]+)/[\w-]+\.ogg", "CC-BY",
-    ),
-    _Part(
-        "blanket", "noise", "rafaelmardojai/blanket", "8b1c27aedde1d6ad8053ce5ad351a2924bcdb766",
-        r"data/resources/sounds/(?P<group>(?!pink|white)[\w-]+)\.ogg", "",
-    ),
-    _Part(
-        "speech_commands_background", "noise",
-        "chaeyoung-lee/wids_tutorial", "7d028e7211c846244903eb59664087f1fb3e4c07",
-        r"data/_background_noise_/(?P<group>(?!pink|white)\w+)\.wav", "CC-BY-4.0",
-    ),
-    _Part(
-        "precise_room_noise", "noise",
-        "MycroftAI/Precise-Community-Data", "4854e39b7f8c0e14d387d4e135aa10486f5158bf",
-        r"not-wake-words/noises/bg_noise-20201215-jarbas\.tar\.gz", "public domain",
-    ),
-)  # fmt: skip
+def _table(name: str) -> list[dict[str, str]]:
+    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+_PARTS = tuple(_Part(**row) for row in _table("open_voices_sources.csv"))
 _BY_SOURCE = {part.source: part for part in _PARTS}
 _OTHER_GCOMPRIS_LICENCES = {"en_words": "CC-BY-SA-3.0", "es_alphabet": "CC-BY-SA-3.0"}
 
@@ -160,8 +107,7 @@ _OTHER_GCOMPRIS_LICENCES = {"en_words": "CC-BY-SA-3.0", "es_alphabet": "CC-BY-SA
 @cache
 def _credits() -> dict[str, str]:
     """Licence and author of the noises that have their own, by their path in the repository."""
-    with Path(__file__).with_name("open_voices.csv").open(encoding="utf-8", newline="") as handle:
-        return {row["path"]: f"{row['licence']} ({row['author']})" for row in csv.DictReader(handle)}
+    return {row["path"]: f"{row['licence']} ({row['author']})" for row in _table("open_voices.csv")}
 
 
 def _licence(source: str, member: str) -> str:

@@ -1,27 +1,29 @@
 """Noise categories from file names, package by package; music, interface and synthetic sounds are dropped.
 
-Each package has a list of (pattern, category) rules, searched in order in the lower-case path. The first
-hit wins; a category of None drops the file. A file that no rule names is dropped too: an unknown game sound
-is more often synthetic than not.
+The rules of each package stand in ``noise_rules.csv`` and are searched in order in the lower-case path. The first match
+wins; an empty category drops the file. A file that no rule matches is dropped too: an unknown game sound is more often
+synthetic than not.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-
-from data_modules.corpora.recipes.debian.noise_tables_held_out import HELD_OUT_RULES
-from data_modules.corpora.recipes.debian.noise_tables_train import TRAIN_RULES
+from pathlib import Path
 
 __all__ = ["CATEGORIES", "noise_category"]
 
-RULES = {**TRAIN_RULES, **HELD_OUT_RULES}
-_COMPILED = {
-    package: [(re.compile(pattern), category) for pattern, category in rules]
-    for package, rules in RULES.items()
-}
-CATEGORIES: tuple[str, ...] = tuple(
-    sorted({category for rules in RULES.values() for _, category in rules if category is not None})
-)
+
+def _read() -> dict[str, list[tuple[re.Pattern[str], str | None]]]:
+    rules: dict[str, list[tuple[re.Pattern[str], str | None]]] = {}
+    with Path(__file__).with_name("noise_rules.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rules.setdefault(row["package"], []).append((re.compile(row["pattern"]), row["category"] or None))
+    return rules
+
+
+RULES = _read()
+CATEGORIES = tuple(sorted({category for rules in RULES.values() for _, category in rules if category}))
 
 
 def noise_category(package: str, member: str) -> str | None:
@@ -35,7 +37,7 @@ def noise_category(package: str, member: str) -> str | None:
     lowered = member.lower()
     if member.startswith("opensfx.cat/"):  # behind the quoted title stand credits, which no rule may hit
         lowered = lowered.split('"')[1] if '"' in lowered else lowered
-    for pattern, category in _COMPILED.get(package, ()):
+    for pattern, category in RULES.get(package, ()):
         if pattern.search(lowered):
             return category
     return None
