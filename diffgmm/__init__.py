@@ -1,3 +1,39 @@
-"""Denoise speech by modelling the noise with a Gaussian mixture inside a diffusion process."""
+"""Denoise speech by modelling the noise with a Gaussian mixture inside a diffusion process.
+
+Example:
+    >>> import diffgmm, numpy
+    >>> diffgmm.denoise(numpy.zeros(16000, "float32"), 16000).shape
+    (16000,)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffgmm.inference.arrays import denoise, load
+    from diffgmm.inference.denoiser import Denoiser
+    from diffgmm.inference.files import denoise_file, denoise_folder
 
 __version__ = "0.1.0"
+__all__ = ["Denoiser", "denoise", "denoise_file", "denoise_folder", "load"]
+
+# Looked up when they are used: `import diffgmm` loads nothing heavy.
+_MODULES = {
+    "Denoiser": "denoiser",
+    "denoise": "arrays",
+    "denoise_file": "files",
+    "denoise_folder": "files",
+    "load": "arrays",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.inference.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
