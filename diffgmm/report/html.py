@@ -13,10 +13,10 @@ import jinja2
 from markupsafe import Markup
 
 import diffgmm
-from diffgmm.evaluation.results import SYSTEM_KINDS
+from diffgmm.evaluation.results import SYSTEM_KINDS, Results
 from diffgmm.metrics import statistics
 from diffgmm.report import examples as listening
-from diffgmm.report import facts, groups, plots, tables
+from diffgmm.report import facts, groups, plots, svg, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.training import training
 from diffgmm.report.uncertainty import maps_for
@@ -145,7 +145,6 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
         ]
         if shown:
             parts.append({"name": name, "metrics": shown})
-    names, nfe = plots.nfe_plots(results, table.ids, run.key)
     return {
         "key": run.key,
         "name": results.set.name,
@@ -153,10 +152,9 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
         "table": table,
         "tints": [_tint(results, i) for i in range(len(results.systems))],
         "order": order,
-        "cost_plots": plots.cost_plots(results, table, run.key),
-        "snr_plots": plots.snr_plots(results, table.ids, run.key),
-        "nfe_names": names,
-        "nfe_plots": nfe,
+        "cost_plots": plots.cost_plots(results, table),
+        "snr_plots": plots.snr_plots(results, table.ids),
+        "nfe_plots": plots.nfe_plots(results, table.ids),
         "parts": parts,
         "examples": examples,
         "missing": tables.missing(results),
@@ -167,10 +165,10 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
     }
 
 
-def _tint(results: Any, i: int) -> str:
+def _tint(results: Results, i: int) -> str:
     """Colour of a system in the style sheet."""
-    tint = plots.tint(results.systems, i)
-    return "faint" if not tint.startswith("#fe") else f"c{int(tint[-2:], 16)}"
+    rank = plots.rank(results.systems, i)
+    return "faint" if rank is None else f"c{rank % len(svg.COLORS)}"
 
 
 def _run(run: TrainingRun, examples: list[listening.Example]) -> dict[str, Any]:

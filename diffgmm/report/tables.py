@@ -38,9 +38,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A system of the table; ``number`` is how plots name it."""
+    """A system of the table."""
 
-    number: int
     system: System
     cells: tuple[Cell, ...]
     costs: tuple[str, ...]
@@ -92,7 +91,6 @@ def summary(results: Results) -> Table:
     wanted = set(ids)
     rows = tuple(
         Row(
-            i + 1,
             system,
             tuple(column[i] for column in columns),
             tuple(costs[i][k] for k in shown),
