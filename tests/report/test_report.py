@@ -8,7 +8,6 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np

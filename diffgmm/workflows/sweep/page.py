@@ -50,7 +50,7 @@ def _named_shortly(study: optuna.Study, space: Space) -> optuna.Study:
 
     keys = [parameter.key for parameter in space.parameters]
     names = {key: short(key, keys) for key in keys}
-    copy = optuna.create_study(direction=space.direction)
+    copy = optuna.create_study(direction=study.direction)
     for trial in study.get_trials(
         deepcopy=True, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     ):
