@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffgmm.utils.files import replacing
-
 GENERATED = "generated/"
 """Prefix of what is no recording: ``generated/alarm_clock``."""
-BANDS = ("full", "8k", "telephone", "48k")
 SECONDS = 4
 """Length of a pair for which the list names no other."""
 
@@ -109,30 +105,8 @@ class PairList:
         return {name: [pair.id for pair in self.pairs if name in pair.subsets] for name in self.subsets}
 
 
-def write_list(path: Path, pairs: PairList) -> None:
-    """One pair a line, so that a difference between two lists can be read."""
-    data = asdict(pairs)
-
-    def lines(items: Iterable[Any]) -> str:
-        return ",\n".join("  " + json.dumps(item, separators=(",", ":")) for item in items)
-
-    head = {key: data[key] for key in ("name", "description", "corpus", "subsets")}
-    text = json.dumps(head, indent=1)[:-2]
-    text += f',\n "recordings": [\n{lines(data["recordings"])}\n ],\n "pairs": [\n'
-    rows = []
-    for pair in data["pairs"]:
-        for layer in (pair["speech"], *pair["noises"]):
-            layer["parts"] = [list(part.values()) for part in layer["parts"]]
-        if pair["seconds"] == SECONDS:
-            del pair["seconds"]
-        rows.append(pair)
-    text += f"{lines(rows)}\n ]\n}}\n"
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
 def read_list(path: Path) -> PairList:
-    """What :func:`write_list` wrote."""
+    """The list in a file of this folder."""
     data = json.loads(path.read_text(encoding="utf-8"))
 
     def layer(told: dict[str, Any]) -> Layer:

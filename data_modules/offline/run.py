@@ -1,32 +1,60 @@
-"""The run that writes pairs to disk: in parallel, going on where it was stopped, complete or not there at all."""
+"""Pairs of clean and noisy speech written to disk: in parallel, resumable, complete or not there at all.
+
+A finished folder holds, for each split of the corpus, ``clean/NAME.wav`` and ``noisy/NAME.wav`` (16 bit, what
+`data_modules.paired.PairedFolders` reads) and ``pairs.csv`` with speaker, noise, ratio and level of each;
+``pairs.json`` says how it was made.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import filelock
-from tqdm import tqdm
 
 from data_modules.corpora.fetch.space import require_space, telling_full_disk
 from data_modules.errors import DataError
-from data_modules.offline.arrays import COLUMNS, PRESETS, Block, make_arrays, settings_text, write_block
+from data_modules.mixing.mixer import BABBLE, COLOURED, TONES, Mixer, Mixing, belz_blend
 from data_modules.pools.collection import Collection
 from data_modules.pools.pool import Pool
+from data_modules.pools.sources import SPLITS
 from diffgmm import audio
-from diffgmm.utils.cores import usable_cores
+from diffgmm.audio.levels import active_level
 from diffgmm.utils.files import replacing
-from diffgmm.utils.processes import process_pool
+from diffgmm.utils.processes import in_processes
+from diffgmm.utils.random import window_rng
 
-__all__ = ["create_pairs"]
+__all__ = ["PRESETS", "Preset", "create_pairs", "describe"]
 
-_BLOCK = 64  # pairs
-_SPLITS = ("train", "valid", "test")
+_LEAST_SECONDS = 0.03
 _KEY = 5  # keeps the random numbers apart from those of training windows and fixed pairs
+_GENERATED = {BABBLE: "babble", COLOURED: "coloured", TONES: "tones"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Properties of the pairs.
+
+    Args:
+        sample_rate: in Hz.
+        samples: length of a pair.
+        mixing: levels, ratios and kinds of noise.
+    """
+
+    sample_rate: int
+    samples: int
+    mixing: Mixing
+
+
+PRESETS = {"belz": Preset(8000, 8064, belz_blend()), "plain": Preset(16000, 16384, Mixing())}
+"""``belz``: voice + 0.2 to 0.8 times noise at 8 kHz; ``plain``: the framework's own mixing at 16 kHz."""
 
 
 def create_pairs(
@@ -42,9 +70,9 @@ def create_pairs(
     strict: bool = False,
     overwrite: bool = False,
 ) -> dict[str, int]:
-    """Writes pairs of each split of a corpus to a folder (see `data_modules.offline.arrays` for what is in it).
+    """Write pairs of each split of a corpus to a folder.
 
-    The folder appears when it is complete. A run that was stopped goes on when the same is asked for again, and the
+    The folder appears when it is complete. An interrupted run resumes when the same is asked for again, and the
     result is the same to the byte. If the folder is there already and was made in the same way, nothing is done.
 
     Args:
@@ -70,14 +98,19 @@ def create_pairs(
         raise DataError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
     if pairs < 1 or seed < 0 or (workers is not None and workers < 1):
         raise DataError("pairs and workers must be at least 1, the seed at least 0")
-    kind = PRESETS[preset].lasting(seconds)
+    chosen = PRESETS[preset]
+    if seconds is not None:
+        if not _LEAST_SECONDS <= seconds < math.inf:
+            raise DataError(f"pairs of {seconds} s are too short; needs {_LEAST_SECONDS} s or more")
+        chosen = replace(chosen, samples=round(seconds * chosen.sample_rate))
     target = Path(folder).expanduser()
-    pools = _open_pools(corpus, kind.sample_rate, cache, strict)
+    pools = _open_pools(corpus, chosen.sample_rate, cache, strict)
     counts = {split: pairs if split == "train" else -(-pairs // 10) for split in pools}
-    about = {
+    checksums = {
         f"{split}/{name}": pool.checksum() for split, both in pools.items() for name, pool in both.items()
     }
-    settings = settings_text(preset, kind, counts, seed, about)
+    facts = {"preset": preset, **asdict(chosen), "pairs": counts, "seed": seed, "corpus": checksums}
+    settings = json.dumps(facts, indent=2) + "\n"
     if target.exists() and not overwrite:
         if _text(target / "pairs.json") == settings:
             return counts
@@ -91,33 +124,18 @@ def create_pairs(
             with filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0):
                 if _text(part / "pairs.json") != settings:
                     shutil.rmtree(part, ignore_errors=True)  # left by a run that wanted something else
-                    require_space(target, {"pairs": kind.bytes_for(sum(counts.values()))})
+                    need = (
+                        2 * (2 * chosen.samples + 4096) * sum(counts.values())
+                    )  # sounds come in whole disk blocks
+                    require_space(target, {"pairs": need})
                     part.mkdir()
                     with replacing(part / "pairs.json") as file:
                         file.write_text(settings, encoding="utf-8")
-                blocks = []
                 for number, (split, count) in enumerate(counts.items()):
-                    make_arrays(part / split, kind, count)
-                    (part / ".done").mkdir(exist_ok=True)
-                    both = pools[split]
-                    for first in range(0, count, _BLOCK):
-                        done = part / ".done" / f"{split}-{first:08d}.csv"
-                        key, stop = (seed, _KEY, number), min(count, first + _BLOCK)
-                        blocks.append(
-                            Block(
-                                part / split,
-                                both["speech"],
-                                both["noise"],
-                                kind,
-                                key,
-                                split,
-                                first,
-                                stop,
-                                done,
-                            )
-                        )
-                _write_all(blocks, sum(counts.values()), workers or usable_cores())
-                _finish(part, target, blocks)
+                    _write_split(part / split, pools[split], chosen, (seed, _KEY, number), count, workers)
+                if target.exists():
+                    shutil.rmtree(target)
+                os.replace(part, target)
     except filelock.Timeout:
         raise DataError(f"{target}: another process is writing these pairs; let it finish") from None
     except (OSError, audio.AudioError) as error:
@@ -131,7 +149,7 @@ def _open_pools(
     """Pools of the splits that have both speech and noise."""
     collection = Collection(corpus=corpus)
     there = {(item.split, item.kind) for item in collection.items()}
-    splits = [split for split in _SPLITS if {(split, "speech"), (split, "noise")} <= there]
+    splits = [split for split in SPLITS if {(split, "speech"), (split, "noise")} <= there]
     if not splits:
         raise DataError(f"{corpus}: no split with both speech and noise to mix")
     return {
@@ -144,45 +162,55 @@ def _open_pools(
 
 
 def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _write_all(blocks: Sequence[Block], pairs: int, workers: int) -> None:
-    """Writes the blocks that are not there yet, with a bar that says how long it will take."""
-    missing = [block for block in blocks if not block.done.exists()]
-    left = sum(block.stop - block.first for block in missing)
-    with tqdm(total=pairs, initial=pairs - left, unit="pair", desc="write pairs", disable=None) as bar:
-        for count in _counts(missing, min(workers, len(missing))):
-            bar.update(count)
+def _write_split(
+    folder: Path,
+    pools: dict[str, Pool],
+    preset: Preset,
+    key: tuple[int, ...],
+    count: int,
+    workers: int | None,
+) -> None:
+    for kind in ("clean", "noisy"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    mixer = Mixer(pools["speech"], pools["noise"], preset.mixing)
+    write = partial(_write_pair, folder, mixer, preset, key, pools["noise"].names())
+    rows = list(in_processes(write, range(count), workers=workers, title=f"write {folder.name}"))
+    with replacing(folder / "pairs.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [("name", "speaker", "noise", "snr_db", "level_dbfs"), *rows]
+        )
 
 
-def _counts(blocks: Sequence[Block], workers: int) -> Iterator[int]:
-    if workers < 2:
-        yield from map(write_block, blocks)
-        return
-    with process_pool(workers, str(blocks[0].folder.parent)) as pool:
-        for done in as_completed([pool.submit(write_block, block) for block in blocks]):
-            yield done.result()
-
-
-def _finish(part: Path, target: Path, blocks: Sequence[Block]) -> None:
-    """Joins the blocks' lines into one table for each split, and gives the folder its name."""
-    for split in dict.fromkeys(block.split for block in blocks):
-        with replacing(part / split / "pairs.csv") as file:
-            lines = [block.done.read_bytes() for block in blocks if block.split == split]
-            file.write_bytes(",".join(COLUMNS).encode() + b"\n" + b"".join(lines))
-    shutil.rmtree(part / ".done")
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(part, target)
+def _write_pair(
+    folder: Path, mixer: Mixer, preset: Preset, key: tuple[int, ...], noise_files: Sequence[str], number: int
+) -> tuple[str, ...]:
+    """Mix a pair and write what is not there of it; its row of ``pairs.csv``."""
+    mixture = mixer.draw(window_rng(*key, number), preset.samples)
+    name = f"{folder.name}-{number:06d}"
+    for kind, samples in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+        path = folder / kind / f"{name}.wav"
+        if not path.exists():  # a file appears under its name when it is complete
+            audio.write(path, samples[None], preset.sample_rate, subtype="PCM_16")
+    level = active_level(mixture.clean, preset.sample_rate)
+    groups, group_of = mixer.noise.groups, mixer.noise.group
+    noises = [
+        f"{groups[int(group_of[clip])]}/{Path(noise_files[clip]).name}" if clip >= 0 else _GENERATED[clip]
+        for clip in mixture.noises
+    ]
+    return (
+        name,
+        mixer.speech.groups[mixture.group] if mixture.group >= 0 else "",
+        "+".join(noises),
+        "" if math.isnan(mixture.snr) else f"{mixture.snr:.2f}",
+        f"{level:.2f}" if math.isfinite(level) else "",
+    )
 
 
 def describe(folder: str | Path) -> str:
-    """One line on a finished folder: how many pairs, how long, and the shape of their spectrograms."""
-    about = json.loads((Path(folder) / "pairs.json").read_text(encoding="utf-8"))
-    counts = ", ".join(f"{count} {split}" for split, count in about["pairs"].items())
-    seconds, bins = about["samples"] / about["sample_rate"], about["n_fft"] // 2 + 1
-    return f"pairs: {counts}; {seconds:.3f} s at {about['sample_rate']} Hz, spectrograms {bins} x {about['frames']}"
+    """One line on a finished folder: how many pairs and how long."""
+    facts = json.loads((Path(folder) / "pairs.json").read_text(encoding="utf-8"))
+    counts = ", ".join(f"{count} {split}" for split, count in facts["pairs"].items())
+    return f"pairs: {counts}; {facts['samples'] / facts['sample_rate']:.3f} s at {facts['sample_rate']} Hz"

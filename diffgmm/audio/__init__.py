@@ -7,7 +7,7 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 
 from diffgmm.audio.formats import choose_format
 from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
-from diffgmm.audio.signal import active_level_db, fit_length, level_db, resample, resampled_length
+from diffgmm.audio.signal import fit_length, level_db, resample, resampled_length
 from diffgmm.audio.sounds import CONTAINERS, av_is_installed
 from diffgmm.audio.writer import Clip, Writer, write
 
@@ -19,7 +19,6 @@ __all__ = [
     "AudioInfo",
     "Clip",
     "Writer",
-    "active_level_db",
     "av_is_installed",
     "choose_format",
     "fit_length",

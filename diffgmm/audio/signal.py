@@ -42,14 +42,3 @@ def level_db(x: np.ndarray) -> float:
     """RMS level in dB relative to full scale (a full-scale square wave is 0 dB); ``-inf`` for silence."""
     power = float(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
     return 10 * float(np.log10(power)) if power > 0 else float("-inf")
-
-
-def active_level_db(x: np.ndarray, sample_rate: int, range_db: float = 35.0) -> float:
-    """RMS level in dB of the 32 ms frames within ``range_db`` of the loudest: speech without pauses."""
-    frame = max(1, min(round(0.032 * sample_rate), x.shape[-1]))
-    count = x.shape[-1] // frame
-    if count == 0:
-        return float("-inf")
-    power = np.square(x[..., : count * frame], dtype=np.float64).reshape(-1, count, frame).mean(axis=(0, 2))
-    active = power[power >= power.max() * 10 ** (-range_db / 10)]
-    return 10 * float(np.log10(active.mean())) if power.max() > 0 else float("-inf")

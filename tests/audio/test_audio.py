@@ -120,11 +120,9 @@ def test_resampling_does_not_shift_a_tone(rate: int) -> None:
 
 def test_levels() -> None:
     x = np.zeros((1, 32000), np.float32)
-    assert audio.level_db(x) == audio.active_level_db(x, 16000) == float("-inf")
-    assert audio.level_db(x[:, :0]) == audio.active_level_db(x[:, :0], 16000) == float("-inf")
+    assert audio.level_db(x) == audio.level_db(x[:, :0]) == float("-inf")
     x[:, 16000:] = 0.1
     assert audio.level_db(x) == pytest.approx(-23.01, abs=0.01)
-    assert audio.active_level_db(x, 16000) == pytest.approx(-20.0, abs=0.1)  # the pause does not count
 
 
 def test_fit_length() -> None:
