@@ -12,12 +12,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from experiments.bench import mixing
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # rates are per core
 
@@ -53,34 +49,6 @@ def _mixing(args: argparse.Namespace) -> Figures:
         goal = next((goal for key, goal in GOALS.items() if name.startswith(key)), None)
         note = f"goal {goal:g}: {_verdict(rate.per_core, goal, above=True)}" if goal else ""
         _row(name, f"{rate.per_core:.0f}", note)
-    return rates
-
-
-def _files(args: argparse.Namespace) -> Figures:
-    """The same as plain mixing, with files opened for every window."""
-    from experiments.bench import mixing
-
-    print("plain mixing with two files opened for every window")
-    return _rates(mixing.file_rates(args.corpus, args.seconds))
-
-
-def _effects(args: argparse.Namespace) -> Figures:
-    """Single effects, and other libraries' where they are installed."""
-    from experiments.bench import mixing
-
-    print("single effects, windows per second and core")
-    return _rates(mixing.library_rates(args.seconds / 4.0))
-
-
-def _rates(found: Iterable[tuple[str, mixing.Rate | str]]) -> Figures:
-    rates: Figures = {}
-    for name, rate in found:
-        rates[name] = None if isinstance(rate, str) else rate.per_core
-        _row(
-            name,
-            "-" if isinstance(rate, str) else f"{rate.per_core:.0f}",
-            rate if isinstance(rate, str) else "",
-        )
     return rates
 
 
@@ -140,14 +108,7 @@ def _wait(args: argparse.Namespace) -> Figures:
     return fit
 
 
-PARTS = {
-    "mixing": _mixing,
-    "files": _files,
-    "effects": _effects,
-    "step": _step,
-    "memory": _memory,
-    "wait": _wait,
-}
+PARTS = {"mixing": _mixing, "step": _step, "memory": _memory, "wait": _wait}
 
 
 def main(argv: list[str] | None = None) -> int:

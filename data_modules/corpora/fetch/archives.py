@@ -1,22 +1,20 @@
-"""Unpack zip and tar files that strangers made: nothing outside the folder, nothing but files, no bombs."""
+"""Zip and tar files that strangers made, unpacked: nothing outside the folder, nothing but files, no bombs."""
 
 from __future__ import annotations
 
 import lzma
 import os
 import shutil
-import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from data_modules.errors import DataError
 
-__all__ = ["RATIO", "Shelf", "is_archive", "reading", "unpack"]
+__all__ = ["RATIO", "is_archive", "reading", "unpack"]
 
 _ZIPS = (".zip", ".whl")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -25,8 +23,10 @@ RATIO = 100
 SMALL = 64 << 20
 """Up to so many bytes nothing is called a bomb: a short clip of digital silence packs 500-fold."""
 MOST_FILES = 2_000_000
-_PIECE = 1 << 20
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    RuntimeError,  # encrypted
+)  # fmt: skip
 
 
 def is_archive(name: str) -> bool:
@@ -44,88 +44,44 @@ def reading(archive: Path) -> Iterator[None]:
         raise DataError(f"{archive}: cannot be unpacked ({text}); delete it and get it again") from error
 
 
-class Shelf:
-    """Puts members of an archive into a folder, one by one, within limits.
+def _taken(archive: Path, sizes: Iterator[int], most_bytes: float, tick: Callable[[], None]) -> None:
+    """Draw members one by one, each of which was extracted when the next is drawn, within the limits.
 
-    Args:
-        archive: for messages.
-        folder: must exist; members keep their paths below it.
-        most_bytes: for all of them together.
-        tick: called with each piece; may raise to end the work.
+    Raises:
+        DataError: more files or bytes than an archive of audio has.
     """
-
-    def __init__(self, archive: Path, folder: Path, most_bytes: float, tick: Callable[[], None]) -> None:
-        self.archive, self.folder, self.most_bytes, self.tick = archive, folder, most_bytes, tick
-        self.bytes = 0
-        self.files = 0
-
-    def place(self, member: str) -> Path:
-        """Where a member goes.
-
-        Raises:
-            DataError: its name leads out of the folder, or it is there already.
-        """
-        parts = member.split("/")
-        bad = (
-            not member or member.startswith(("/", "\\")) or ".." in parts or "\\" in member or "\0" in member
-        )
-        if bad or (len(member) > 1 and member[1] == ":"):
-            raise DataError(f"{self.archive}: refused, the path {member!r} leads out of its folder")
-        path = self.folder.joinpath(*(part for part in parts if part not in ("", ".")))
-        if path == self.folder or path.exists():
-            raise DataError(f"{self.archive}: refused, it holds {member!r} twice")
-        self.files += 1
-        if self.files > MOST_FILES:
-            raise DataError(f"{self.archive}: refused, it holds more than {MOST_FILES} files")
-        return path
-
-    def put(self, member: str, content: IO[bytes], path: Path | None = None) -> Path:
-        """Write one member; the bytes that really come are counted, whatever the archive says."""
-        path = path or self.place(member)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise DataError(f"{self.archive}: refused, {member!r} lies inside a file") from error
-        with path.open("xb") as handle:
-            while piece := content.read(_PIECE):
-                self.bytes += len(piece)
-                if self.bytes > self.most_bytes:
-                    raise DataError(
-                        f"{self.archive}: refused, it unpacks to more than {self.most_bytes / 1e6:.0f} MB, "
-                        "which is no audio archive's way"
-                    )
-                handle.write(piece)
-                self.tick()
-        return path
+    total = 0
+    for number, size in enumerate(sizes, 1):
+        tick()
+        total += size
+        if number > MOST_FILES:
+            raise DataError(f"{archive}: refused, it holds more than {MOST_FILES} files")
+        if total > most_bytes:
+            raise DataError(
+                f"{archive}: refused, it unpacks to more than {most_bytes / 1e6:.0f} MB, as no audio does"
+            )
 
 
-def _from_zip(archive: Path, shelf: Shelf, wanted: Callable[[str], bool]) -> None:
+def _from_zip(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Iterator[int]:
+    """Extract members; each one's size comes first. ``zipfile`` keeps them inside the folder and to that size."""
     with zipfile.ZipFile(archive) as bundle:
         for entry in bundle.infolist():
-            if entry.is_dir() or not wanted(entry.filename):
-                continue
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG):
-                raise DataError(f"{archive}: refused, {entry.filename!r} is a link or a device")
-            if entry.flag_bits & 1:
-                raise DataError(
-                    f"{archive}: {entry.filename!r} is encrypted; get an archive without a password"
-                )
-            with bundle.open(entry) as content:
-                shelf.put(entry.filename, content)
+            if not entry.is_dir() and wanted(entry.filename):
+                yield entry.file_size
+                bundle.extract(entry, folder)
 
 
-def _from_tar(archive: Path, shelf: Shelf, wanted: Callable[[str], bool]) -> None:
+def _from_tar(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Iterator[int]:
+    """Extract members; each one's size comes first. Nothing but files is taken, and nothing outside the folder."""
     with tarfile.open(archive, mode="r|*") as bundle:
         for entry in bundle:
-            shelf.tick()
             name = entry.name.removeprefix("./")
             if entry.isdir() or not wanted(name):
                 continue
-            content = bundle.extractfile(entry) if entry.isreg() and not entry.issparse() else None
-            if content is None:
+            if not entry.isreg() or entry.issparse():
                 raise DataError(f"{archive}: refused, {name!r} is a link, a device or a sparse file")
-            shelf.put(name, content)
+            yield entry.size
+            bundle.extract(entry, folder, set_attrs=False, filter="data")
 
 
 def _take_as_it_is(file: Path, target: Path) -> None:
@@ -150,8 +106,8 @@ def unpack(
     Args:
         archive: a zip or tar (gz, bz2, xz) by its ending, or any other file.
         target: folder to make (for a file that is no archive: the file).
-        wanted: which members to take, by their path inside; all if None. Links and paths that lead out of the
-            folder are refused among these, and passed over among the others.
+        wanted: which members to take, by their path inside; all if None. Nothing of these gets outside the folder;
+            links and devices in a tar are refused.
         most_bytes: limit of the unpacked size; by default :data:`RATIO` times the size of the archive.
         tick: called often; may raise to end the work.
         by: ``(archive, new folder)``: unpacks in the place of the code here.
@@ -171,9 +127,8 @@ def unpack(
             by(archive, part)
         else:
             limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
-            shelf = Shelf(archive, part, limit, tick)
-            take = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
-            take(archive, shelf, wanted or (lambda _: True))
+            members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
+            _taken(archive, members(archive, part, wanted or (lambda _: True)), limit, tick)
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     return target
