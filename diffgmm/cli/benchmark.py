@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from diffgmm.evaluation.benchmark.errors import BenchmarkError
     from diffgmm.evaluation.benchmark.run import Options, write
     from diffgmm.evaluation.benchmark.run import run as measure
-    from diffgmm.evaluation.benchmark.table import render
+    from diffgmm.report.text import render
     from diffgmm.utils.cores import usable_cores
     from diffgmm.utils.errors import FAILED, UsageError, complain
     from diffgmm.utils.interrupts import leaving_on_sigterm

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from diffgmm import metrics
 from diffgmm.evaluation import results
 from diffgmm.evaluation.pairing import Pair
@@ -48,28 +46,6 @@ class Row:
     scores: Mapping[str, Score] = field(default_factory=dict)
     noisy: Mapping[str, Score] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean and standard deviation of the ``n_valid`` finite among ``n_total`` scores; NaN if too few."""
-
-    mean: float
-    std: float
-    n_valid: int
-    n_total: int
-
-
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean and standard deviation of the finite values.
-
-    >>> summarise([1.0, 3.0, float("nan")])
-    Summary(mean=2.0, std=1.4142135623730951, n_valid=2, n_total=3)
-    """
-    finite = np.array([value for value in values if math.isfinite(value)])
-    mean = float(finite.mean()) if finite.size else math.nan
-    std = float(finite.std(ddof=1)) if finite.size > 1 else math.nan
-    return Summary(mean, std, finite.size, len(values))
 
 
 def columns(rows: Sequence[Row], name: str) -> dict[str, list[float]]:

@@ -28,9 +28,9 @@ from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.benchmark.running import Runner, SystemFailed
 from diffgmm.evaluation.benchmark.scoring import score_file
 from diffgmm.evaluation.benchmark.systems import Candidate, command_system
-from diffgmm.evaluation.benchmark.table import render
 from diffgmm.evaluation.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
 from diffgmm.metrics import Score
+from diffgmm.report.text import render
 
 COPY = "import shutil, sys; shutil.copy(*sys.argv[1:3])"
 # Writes down every call; fails where a file named STOP says so.

@@ -432,11 +432,7 @@ def test_one_name_twice_is_told(
     assert f"{tmp_path}/clean/a.wav: same name as a.flac, which is used" in capsys.readouterr().err
 
 
-def test_summaries() -> None:
-    summary = scores.summarise([1.0, math.nan, math.inf, 2.0, 3.0])
-    assert summary == scores.Summary(2.0, 1.0, 3, 5)
-    alone, none = scores.summarise([4.0]), scores.summarise([math.nan])
-    assert alone.mean == 4.0 and math.isnan(alone.std) and math.isnan(none.mean) and none.n_valid == 0
+def test_lower_is_better_makes_the_improvement_positive() -> None:
     row = scores.Row("a", scores={"lsd": metrics.Score(2.0)}, noisy={"lsd": metrics.Score(5.0)})
     assert scores.columns([row], "lsd")["improvement"] == [
         3.0

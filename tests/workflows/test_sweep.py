@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from wandb_rules import problems
 
 from diffgmm.cli.main import main
 from diffgmm.workflows.sweep import wandb_yaml
@@ -93,20 +94,20 @@ def test_contradictions_are_told_in_one_line(changes: dict[str, Any], says: str)
 def test_spaces_of_the_repository_are_taken_by_us_and_by_wandb(file: Path) -> None:
     space = read_space(file)
     data = wandb_yaml.configuration(space, CONFIG, file, "name")
-    assert wandb_yaml.problems(data) == []
+    assert problems(data) == []
     assert set(data["parameters"]) == {one.key for one in space.parameters}
 
 
 def test_what_wandb_would_not_take_is_found() -> None:
     good = wandb_yaml.configuration(parse_space(SPACE), CONFIG, Path("space.yaml"), "name")
-    assert wandb_yaml.problems(good) == []
+    assert problems(good) == []
     broken = {
         **good, "method": "tpe", "extra": 1, "metric": {"name": "x"}, "command": ["true"],
         "early_terminate": {"type": "hyperband"},
         "parameters": {"a": {"distribution": "log", "min": 1, "max": 2}, "b": {"distribution": "uniform", "min": 1},
                        "c": {"distribution": "log_uniform_values", "min": 0, "max": 1}},
     }  # fmt: skip
-    assert len(wandb_yaml.problems(broken)) == 8
+    assert len(problems(broken)) == 8
 
 
 def test_wandb_s_own_schema_takes_it() -> None:
