@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
-__all__ = ["BITS", "HOP", "RATE", "SILENT", "WEAKEST", "fingerprint"]
-
 RATE = 8000  # Hz; what telephone speech and everything above has
 HOP = 128  # samples, 16 ms
 BITS = 24
@@ -38,12 +36,12 @@ def fingerprint(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         samples: float32 [samples] at `RATE`.
 
     Returns:
-        Two arrays uint32 [frames], one frame every `HOP` samples: the bits (`SILENT` where there is nothing), and a
-        mask of the `WEAKEST` bits nearest to flipping.
+        uint32 [frames], one frame every `HOP` samples: the bits (`SILENT` where there is nothing); and uint32
+        [frames, WEAKEST]: the bits nearest to flipping.
     """
     energy = _energies(samples)
     if len(energy) <= _REACH:
-        return np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+        return np.zeros(0, np.uint32), np.zeros((0, WEAKEST), np.uint32)
     loud = energy.sum(axis=1)
     floor = _RANGE * float(loud.max())
     heard = loud > max(_NOTHING, floor)
@@ -54,7 +52,7 @@ def fingerprint(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     bits = np.where(change > 0, _POWERS, 0).sum(axis=1, dtype=np.uint32)
     bits[~(heard[_REACH:] | heard[:-_REACH])] = SILENT
     weakest = np.argpartition(np.abs(change), WEAKEST - 1, axis=1)[:, :WEAKEST]
-    return bits, _POWERS[weakest].sum(axis=1, dtype=np.uint32)
+    return bits, _POWERS[weakest]
 
 
 def _energies(samples: np.ndarray) -> np.ndarray:

@@ -7,26 +7,30 @@ above 3 kHz, as of some birds (what is below is lost to the codec, what is above
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
 from data_modules.inspect.alignment import Alignment, align
-from data_modules.inspect.candidates import Candidate, Prints, candidates
-from data_modules.inspect.fingerprint import HOP, RATE
+from data_modules.inspect.fingerprint import HOP, RATE, SILENT, WEAKEST
 from data_modules.inspect.measure import Measured, measure_all
 from data_modules.pools.build import read_item
 from data_modules.pools.sources import SPLITS, Item, shared_speakers
 from diffgmm.utils.processes import in_processes
 
-__all__ = ["Checked", "Leak", "check"]
-
-_FRAMES = 1 << 20  # of the largest split compared at a time, some four hours
 _ALIKE = 8  # clips per split and checksum that are named
+_COMMON = 256  # a pattern that so many frames have tells nothing
+_VOTES = 2  # frames that agree at one distance
+_OFFSETS = 6  # distances tried per pair of clips: a loop fits in many places
+
+Pair = tuple[Item, Item]
+"""Two clips in the order of their splits."""
+Place = tuple[int, int]
+"""By how many frames a sound lies later in the first clip, and a frame of that clip in it."""
 
 
 @dataclass(frozen=True)
@@ -68,77 +72,108 @@ class Checked:
 
 
 def check(items: Sequence[Item], workers: int | None = None) -> Checked:
-    """Reads every clip and looks for those that are in two splits.
+    """Read every clip and look for those that are in two splits.
 
-    Memory grows by 2 MB per hour of all splits but the largest, which passes through in pieces.
+    Memory grows by some 10 MB per hour of all splits but the largest, which passes through.
 
     Args:
         items: of all splits and kinds.
         workers: processes; None: one per core.
     """
-    order = _smallest_splits_first(items)
+    sizes = Counter(item.split for item in items)
+    largest = max(sizes, key=lambda split: (sizes[split], split))
+    order = sorted(range(len(items)), key=lambda number: items[number].split == largest)
     measured: list[Measured | None] = [None] * len(items)
     unreadable: list[tuple[str, str]] = []
-    found: list[Candidate] = []
-    known: list[Prints] = []
-    for part, prints in _prints(items, order, measured, unreadable, workers):
-        for other in known:
-            if items[int(other.clips[0])].split != items[part[0]].split:
-                found += candidates(other, prints)
-        if items[part[0]].split != items[order[-1]].split:
-            known.append(prints)
-    same = _same(items, measured)
-    pairs = {(leak.first, leak.second) for leak in same}
-    shapes = [one for one in _of_one_shape(items, measured) if _pair(items, one) not in pairs]
-    rest = [one for one in found if _pair(items, one) not in pairs]
-    leaks = [*_speakers(items), *same, *_recordings(items, [*shapes, *rest], workers)]
-    return Checked(leaks, measured, unreadable, len({_pair(items, shape) for shape in [*shapes, *rest]}))
+    kept: list[tuple[int, np.ndarray, np.ndarray]] = []
+    index: Index | None = None
+    places: dict[Pair, set[Place]] = defaultdict(set)
 
+    def look_up(number: int, bits: np.ndarray, weak: np.ndarray) -> None:
+        assert index is not None
+        for other, offset, frame in index.find(bits, weak):
+            one, two = items[other], items[number]
+            if one.split == two.split or (two.split != largest and other > number):
+                continue  # a pair of the smaller splits is found from both sides
+            turned = _rank(one) > _rank(two)
+            places[_pair(one, two)].add((-offset, frame - offset) if turned else (offset, frame))
 
-def _smallest_splits_first(items: Sequence[Item]) -> list[int]:
-    """Numbers of the items, those of the largest split at the end."""
-    splits: dict[str, list[int]] = defaultdict(list)
-    for number, item in enumerate(items):
-        splits[item.split].append(number)
-    return [
-        number
-        for split in sorted(splits, key=lambda one: (len(splits[one]), one))
-        for number in splits[split]
-    ]
-
-
-def _prints(
-    items: Sequence[Item],
-    order: Sequence[int],
-    measured: list[Measured | None],
-    unreadable: list[tuple[str, str]],
-    workers: int | None,
-) -> Iterator[tuple[list[int], Prints]]:
-    """Measures everything, and yields the fingerprints of a part of a split at a time."""
-    part: list[int] = []
-    prints: list[tuple[np.ndarray, np.ndarray]] = []
-    frames = 0
-    results = measure_all([items[i] for i in order], prints=True, workers=workers, title="fingerprint")
-    for number, result in zip(order, results, strict=True):
-        if part and (items[number].split != items[part[0]].split or frames > _FRAMES):
-            yield part, Prints(part, prints)
-            part, prints, frames = [], [], 0
+    for number, result in zip(
+        order,
+        measure_all([items[i] for i in order], prints=True, workers=workers, title="fingerprint"),
+        strict=True,
+    ):
         if isinstance(result, str):
             unreadable.append((items[number].name, result))
             continue
         assert result.print is not None
-        part.append(number)
-        prints.append(result.print)
-        frames += len(result.print[0])
-        measured[number] = result.without_print()
-    if part:
-        yield part, Prints(part, prints)
+        measured[number] = replace(result, print=None)
+        if items[number].split != largest:
+            kept.append((number, *result.print))
+            continue
+        index = index or Index(kept)
+        look_up(number, *result.print)
+    index = index or Index(kept)
+    for number, bits, weak in kept:
+        look_up(number, bits, weak)
+    for pair in _of_one_shape(items, measured):
+        places[pair].add((0, 0))
+    same = _same(items, measured)
+    for leak in same:
+        places.pop((leak.first, leak.second), None)
+    leaks = [*_speakers(items), *same, *_recordings(places, workers)]
+    return Checked(leaks, measured, unreadable, len(places))
 
 
-def _pair(items: Sequence[Item], one: Candidate) -> tuple[Item, Item]:
-    """The clips of a candidate in the order of their splits."""
-    first, second = items[one.first], items[one.second]
-    return (first, second) if _rank(first) <= _rank(second) else (second, first)
+class Index:
+    """Frames of several clips by the bits of their fingerprints.
+
+    As in Haitsma and Kalker (ISMIR 2002) a frame is looked up by its bits and by those with weak bits flipped; clips
+    that share several frames at one distance are worth comparing by their waveforms.
+
+    Args:
+        prints: number, bits and weak bits of each clip.
+    """
+
+    def __init__(self, prints: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> None:
+        none = np.zeros(0, np.int64)
+        bits = np.concatenate([none.astype(np.uint32), *(bits for _, bits, _ in prints)])
+        heard = np.flatnonzero(bits != SILENT)
+        order = heard[np.argsort(bits[heard], kind="stable")]
+        self.bits = bits[order]
+        self.clip = np.concatenate([none, *(np.full(len(bits), number) for number, bits, _ in prints)])[order]
+        self.frame = np.concatenate([none, *(np.arange(len(bits)) for _, bits, _ in prints)])[order]
+
+    def find(self, bits: np.ndarray, weak: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Clip of the index, by how many frames the sound lies later in it, and a frame of it in the middle of that."""
+        frames = np.flatnonzero(bits != SILENT)
+        choices = np.arange(1 << WEAKEST, dtype=np.uint32)[:, None] >> np.arange(WEAKEST, dtype=np.uint32) & 1
+        flips = (weak[frames, None] * choices).sum(axis=2, dtype=np.uint32)
+        keys = (bits[frames, None] ^ flips).ravel()
+        low = np.searchsorted(self.bits, keys, side="left")
+        count = np.searchsorted(self.bits, keys, side="right") - low
+        count[count > _COMMON] = 0
+        ends = np.cumsum(count)
+        if not len(ends) or not ends[-1]:
+            return
+        hits = np.arange(ends[-1]) - np.repeat(ends - count, count) + np.repeat(low, count)
+        clip, frame = self.clip[hits], self.frame[hits]
+        offset = frame - np.repeat(np.repeat(frames, len(choices)), count)
+        order = np.lexsort((frame, offset, clip))
+        clip, offset, frame = clip[order], offset[order], frame[order]
+        starts = np.flatnonzero(np.diff(clip, prepend=-1) | np.diff(offset, prepend=offset[0]))
+        votes = np.diff(starts, append=len(clip))
+        taken: Counter[int] = Counter()
+        for i in np.argsort(-votes, kind="stable"):
+            number = int(clip[starts[i]])
+            if votes[i] >= _VOTES and taken[number] < _OFFSETS:
+                taken[number] += 1
+                yield number, int(offset[starts[i]]), int(frame[starts[i] + votes[i] // 2])
+
+
+def _pair(one: Item, two: Item) -> Pair:
+    """Two clips in the order of their splits."""
+    return (one, two) if _rank(one) <= _rank(two) else (two, one)
 
 
 def _rank(item: Item) -> int:
@@ -157,37 +192,36 @@ def _speakers(items: Sequence[Item]) -> Iterator[Leak]:
 
 def _same(items: Sequence[Item], measured: Sequence[Measured | None]) -> list[Leak]:
     """Files, then samples, that are the same in two splits; silence is never the same."""
-    leaks: dict[tuple[Item, Item], Leak] = {}
+    leaks: dict[Pair, Leak] = {}
     for what in ("file", "samples"):
-        alike: dict[str, list[int]] = defaultdict(list)
-        for number, one in enumerate(measured):
-            if one is not None and one.peak > 0.0 and getattr(one, what):
-                alike[getattr(one, what)].append(number)
-        for numbers in alike.values():
-            for candidate in _across(items, numbers):
-                pair = _pair(items, candidate)
-                seconds = measured[candidate.first].shape[0] / RATE  # type: ignore[union-attr]
-                leaks.setdefault(pair, Leak(what, *pair, similarity=1.0, seconds=seconds))
+        alike: dict[str, list[Item]] = defaultdict(list)
+        seconds: dict[Item, float] = {}
+        for item, facts in zip(items, measured, strict=True):
+            if facts is not None and facts.peak > 0.0 and getattr(facts, what):
+                alike[getattr(facts, what)].append(item)
+                seconds[item] = facts.shape[0] / RATE
+        for pair in _across(alike.values()):
+            leaks.setdefault(pair, Leak(what, *pair, similarity=1.0, seconds=seconds[pair[0]]))
     return list(leaks.values())
 
 
-def _of_one_shape(items: Sequence[Item], measured: Sequence[Measured | None]) -> Iterator[Candidate]:
+def _of_one_shape(items: Sequence[Item], measured: Sequence[Measured | None]) -> Iterator[Pair]:
     """Clips of one length with the loudest sample in one place: perhaps too short to have a fingerprint."""
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, one in enumerate(measured):
-        if one is not None and one.shape[1] >= 0:
-            alike[one.shape].append(number)
-    for numbers in alike.values():
-        yield from _across(items, numbers)
+    alike: dict[tuple[int, int], list[Item]] = defaultdict(list)
+    for item, facts in zip(items, measured, strict=True):
+        if facts is not None and facts.shape[1] >= 0:
+            alike[facts.shape].append(item)
+    yield from _across(alike.values())
 
 
-def _across(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[Candidate]:
-    """Every pair of clips in two splits, of a split's many only a few."""
-    splits: dict[str, list[int]] = defaultdict(list)
-    for number in numbers:
-        splits[items[number].split].append(number)
-    for one, other in combinations(splits.values(), 2):
-        yield from (Candidate(a, b, 0, 0, 0.0) for a in one[:_ALIKE] for b in other[:_ALIKE])
+def _across(groups: Iterable[Sequence[Item]]) -> Iterator[Pair]:
+    """Pairs of clips of a group in two splits, of a split's many only a few."""
+    for group in groups:
+        splits: dict[str, list[Item]] = defaultdict(list)
+        for item in group:
+            splits[item.split].append(item)
+        for one, two in combinations(splits.values(), 2):
+            yield from (_pair(a, b) for a in one[:_ALIKE] for b in two[:_ALIKE])
 
 
 @lru_cache(maxsize=64)
@@ -195,28 +229,19 @@ def _samples(item: Item) -> np.ndarray:
     return read_item(item, RATE)[0]
 
 
-Job = tuple[Item, Item, tuple[tuple[int, int], ...]]
-"""Two clips, with offset and place in frames of the first."""
-
-
-def _aligned(job: Job) -> Alignment | None:
+def _aligned(job: tuple[Pair, Sequence[Place]]) -> Alignment | None:
     """The best of several offsets at which two clips are the same recording."""
-    first, second, places = job
-    found = [align(_samples(first), _samples(second), offset * HOP, at * HOP) for offset, at in places]
-    return max((one for one in found if one is not None), key=lambda one: one.score, default=None)
+    (first, second), places = job
+    fits = [align(_samples(first), _samples(second), offset * HOP, frame * HOP) for offset, frame in places]
+    return max((fit for fit in fits if fit is not None), key=lambda fit: fit.score, default=None)
 
 
-def _recordings(items: Sequence[Item], found: Sequence[Candidate], workers: int | None) -> Iterator[Leak]:
-    places: dict[tuple[Item, Item], set[tuple[int, int]]] = defaultdict(set)
-    for one in found:
-        pair = _pair(items, one)
-        turned = pair[0] != items[one.first]
-        places[pair].add((-one.offset, one.frame - one.offset) if turned else (one.offset, one.frame))
-    jobs: list[Job] = [(*pair, tuple(sorted(places[pair]))) for pair in sorted(places)]
-    results = in_processes(_aligned, jobs, workers=workers, title="compare")
+def _recordings(places: Mapping[Pair, set[Place]], workers: int | None) -> list[Leak]:
+    jobs = [(pair, tuple(sorted(places[pair]))) for pair in sorted(places)]
+    fits = in_processes(_aligned, jobs, workers=workers, title="compare")
     leaks = [
-        Leak("recording", first, second, one.score, one.offset, one.seconds)
-        for (first, second, _), one in zip(jobs, results, strict=True)
-        if one is not None
+        Leak("recording", *pair, fit.score, fit.offset, fit.seconds)
+        for (pair, _), fit in zip(jobs, fits, strict=True)
+        if fit is not None
     ]
-    yield from sorted(leaks, key=lambda leak: -leak.similarity)
+    return sorted(leaks, key=lambda leak: -leak.similarity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Measured:
         file: SHA-256 of the file; "" for a stretch of one, and, as all below, if no prints are asked for.
         samples: SHA-256 of the samples in 16 bits at the file's rate, whatever the format.
         shape: number of samples at 8 kHz and place of the loudest, which a change of level leaves alone.
-        print: bits and weak bits of the fingerprint.
+        print: fingerprint, see `data_modules.inspect.fingerprint.fingerprint`.
     """
 
     level: float
@@ -49,10 +49,6 @@ class Measured:
     samples: str = ""
     shape: tuple[int, int] = (0, 0)
     print: tuple[np.ndarray, np.ndarray] | None = None
-
-    def without_print(self) -> Measured:
-        """The same without the fingerprint, which takes most of the memory."""
-        return replace(self, print=None)
 
 
 def own_snr(samples: np.ndarray, sample_rate: int) -> float:
