@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--backend",
-        choices=("auto", "torch", "onnxruntime", "openvino"),
+        choices=("auto", "torch", "onnxruntime"),
         default="auto",
         help="what computes the default setting: auto takes onnxruntime where it is installed, else torch (auto)",
     )
@@ -311,7 +311,7 @@ def _device(device: str, backend: str) -> str:
     kind, _, number = device.partition(":")
     if device != "auto" and (kind not in ("cpu", "cuda") or (number and not number.isdigit())):
         raise UsageError(f"unknown device {device!r}; use cpu, cuda, cuda:N or auto")
-    if backend in ("onnxruntime", "openvino"):
+    if backend == "onnxruntime":
         if kind == "cuda":
             raise UsageError(f"back end {backend} runs on the cpu, not on {device}")
         return "cpu"

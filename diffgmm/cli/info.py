@@ -16,7 +16,7 @@ from diffgmm.utils.provenance import installed
 HELP = "print versions, devices, models and folders"
 PACKAGES = (
     "torch", "torchaudio", "lightning", "torchmetrics", "jsonargparse", "numpy", "librosa", "soundfile",
-    "soxr", "pesq", "pystoi", "safetensors", "matplotlib", "tensorboard", "wandb", "onnxruntime", "openvino",
+    "soxr", "pesq", "pystoi", "safetensors", "matplotlib", "tensorboard", "wandb", "onnxruntime",
 )  # fmt: skip
 
 

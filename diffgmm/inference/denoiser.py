@@ -69,8 +69,8 @@ class Denoiser(WindowModel):
             name: a name of :func:`available_models` or a .json, .safetensors or .ckpt file.
             device: where PyTorch runs; other back ends know the CPU alone.
             backend: what computes the default setting (one network call, the mixture's mean): ``torch``,
-                ``onnxruntime``, ``openvino``, or ``auto``: onnxruntime on a CPU where it is installed and the model has
-                a graph, else PyTorch. Any other setting is PyTorch's, which is then loaded when it is needed.
+                ``onnxruntime``, or ``auto``: onnxruntime on a CPU where it is installed and the model has a graph, else
+                PyTorch. Any other setting is PyTorch's, which is then loaded when it is needed.
             threads: of the other back ends; PyTorch's are set by ``torch.set_num_threads``.
             trust: packages whose classes and functions the file and the settings may name beside this one's; they
                 are imported.

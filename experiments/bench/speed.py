@@ -182,9 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="put the table between this file's marks"
     )
-    parser.add_argument(
-        "--backends", nargs="+", default=["torch", "onnxruntime", "openvino"], help="(default: all three)"
-    )
+    parser.add_argument("--backends", nargs="+", default=["torch", "onnxruntime"], help="(default: both)")
     args: Any = parser.parse_args(argv)
     try:
         marks.check(args.markdown)

@@ -36,7 +36,7 @@ def stem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stem
 
 
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_every_back_end_gives_what_the_model_gives(
     backend: str, stem: Path, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:

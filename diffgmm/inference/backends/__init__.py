@@ -18,7 +18,7 @@ from diffgmm.diffusion.sampler_options import SOLVERS, SamplerConfig
 Rows = Callable[[np.ndarray], np.ndarray]
 """Noisy float32 ``[B, T]`` at the model's rate to clean ``[B, T]``."""
 
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+BACKENDS = ("auto", "torch", "onnxruntime")
 
 
 def open_backend(weights: Path, backend: str = "auto", threads: int | None = None) -> Rows | None:
@@ -26,8 +26,7 @@ def open_backend(weights: Path, backend: str = "auto", threads: int | None = Non
 
     Args:
         weights: ``NAME.safetensors``; anything else (a checkpoint) has no graph.
-        backend: of :data:`BACKENDS`. ``auto`` takes onnxruntime where it is installed and the graph fits the weights;
-            OpenVINO was not measured to be faster, and has to be asked for.
+        backend: of :data:`BACKENDS`. ``auto`` takes onnxruntime where it is installed and the graph fits the weights.
         threads: ``None`` for what ``OMP_NUM_THREADS`` says, or all cores.
 
     Raises:
@@ -38,13 +37,17 @@ def open_backend(weights: Path, backend: str = "auto", threads: int | None = Non
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if backend == "torch":
         return None
-    name = "onnxruntime" if backend == "auto" else backend
     graph = weights.with_suffix(".onnx")
-    installed = find_spec(name) is not None
+    installed = find_spec("onnxruntime") is not None
     if installed and weights.suffix == ".safetensors" and graph.is_file() and weights.is_file():
-        rows = _open(name, graph, weights, threads)
-        if rows is not None:
-            return rows
+        from diffgmm.inference.backends.external import check_external
+        from diffgmm.inference.backends.onnx import OnnxRuntime
+        from diffgmm.utils.files import sha256_of
+
+        check_external(graph, weights)
+        runtime = OnnxRuntime(graph, threads)
+        if runtime.weights_sha256 == sha256_of(weights):
+            return runtime
     if backend == "auto":
         return None
     if not installed:
@@ -53,23 +56,6 @@ def open_backend(weights: Path, backend: str = "auto", threads: int | None = Non
         f"back end {backend}: no graph of these weights at {graph}; `diffgmm export --model {weights} "
         "--format safetensors` writes weights with a graph"
     )
-
-
-def _open(name: str, graph: Path, weights: Path, threads: int | None) -> Rows | None:
-    """The graph in a runtime, if it was made for these weights."""
-    from diffgmm.inference.backends.external import check_external
-    from diffgmm.utils.files import sha256_of
-
-    check_external(graph, weights)
-    if name == "onnxruntime":
-        from diffgmm.inference.backends.onnx import OnnxRuntime
-
-        onnx = OnnxRuntime(graph, threads)
-        return onnx if onnx.weights_sha256 == sha256_of(weights) else None
-    from diffgmm.inference.backends.openvino import OpenVino
-
-    openvino = OpenVino(graph, threads)
-    return openvino if openvino.weights_sha256 == sha256_of(weights) else None
 
 
 def is_default(config: SamplerConfig) -> bool:
