@@ -9,12 +9,17 @@ Example:
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffgmm.inference.arrays import denoise, load
     from diffgmm.inference.denoiser import Denoiser
     from diffgmm.inference.files import denoise_file, denoise_folder
+
+# From 1.29 on, onnxruntime reports its use to its maker as soon as it is loaded, unless this is set before; its function
+# disable_telemetry_events comes too late for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Denoiser", "denoise", "denoise_file", "denoise_folder", "load"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,15 @@ def test_live_sound_from_the_graph_alone(stem: Path, pair: tuple[np.ndarray, np.
     error = found[start:] - wanted[start : len(found)]
     assert np.square(error).sum() < 1e-6 * np.square(wanted[start:]).sum()  # -60 dB
     assert json.dumps(sizes)
+
+
+def test_nothing_is_reported_to_the_maker_of_onnxruntime(tmp_path: Path) -> None:
+    """What would report writes a mark of its session, ``.ses``, into the temporary folder when it is loaded."""
+    suppressing = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST")
+    environment = {name: value for name, value in os.environ.items() if name not in suppressing}
+    done = subprocess.run(
+        [sys.executable, "-c", "import diffgmm; diffgmm.load('small', backend='onnxruntime')"],
+        cwd=ROOT, env=environment | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
