@@ -89,6 +89,37 @@ def test_one_mean_step_is_the_mmse_estimate() -> None:
         torch.testing.assert_close(clean, noisy - prior.mean())
 
 
+@pytest.mark.parametrize("t", [0.8, 0.5, 0.2])
+def test_a_walk_errs_by_what_its_last_state_tells(t: float) -> None:
+    """Sampled down to ``t``, then the mean: right over many walks, each with the error of its random state on top."""
+    process, prior = Bridge(1.0), posterior(torch.full((RUNS, 1, 1), 1.2))
+
+    def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+        return prior.tilt(*process.observation(state, y, time))
+
+    y, g = torch.full((RUNS, 1, 1), 1.2), torch.Generator().manual_seed(3)
+    states: list[dict] = []
+    sample_ancestral(
+        answer,
+        y,
+        process,
+        torch.tensor([1.0, t, 0.0]),
+        estimate="sample",
+        generator=g,
+        callback=states.append,
+    )
+    last = answer(states[0]["x"], y, torch.full((RUNS,), t))
+    estimate, truth = last.mean().flatten(), prior.sample(g).flatten()
+    variance = prior.variance()[0].item()
+    assert estimate.mean().item() == pytest.approx(prior.mean()[0].item(), abs=4 * (variance / RUNS) ** 0.5)
+    # The law of total variance says how much the means of the walks differ from one another.
+    excess = variance - last.variance().mean().item()
+    assert excess > 0.05 * variance and estimate.var().item() == pytest.approx(
+        excess, rel=0.04, abs=0.01 * variance
+    )
+    assert (estimate - truth).square().mean().item() == pytest.approx(variance + excess, rel=0.03)
+
+
 @pytest.mark.parametrize("process", [Blend(), Bridge()])
 @pytest.mark.parametrize("nfe", [1, 3, 7])
 def test_the_true_noise_as_answer_leads_to_clean_speech(process: Blend | Bridge, nfe: int) -> None:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from known import cdf, posterior
 from torch import Tensor
 
-from diffgmm.diffusion.grids import grid_for, sub_grid
+from diffgmm.diffusion.grids import grid_for, sub_grid, time_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge
 from diffgmm.diffusion.sampler_options import SamplerConfig, Solver
 from diffgmm.diffusion.samplers import (
     Posterior,
+    Sampler,
     sample,
     sample_ancestral,
     sample_flow,
@@ -264,3 +265,23 @@ def test_substeps_are_equally_spaced_in_the_angle(substeps: int) -> None:
         step = (angles[-1] - angles[0]) / substeps
         assert [b - a for a, b in pairwise(angles)] == pytest.approx([step] * substeps)
     assert sub_grid(1.0, 0.0, 4)[1:4] == pytest.approx([(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4])
+
+
+@pytest.mark.parametrize("solver", [sample_ancestral, sample_flow, sample_heun])
+@pytest.mark.parametrize("step_noise", [False, True])
+@pytest.mark.parametrize("nfe", [1, 2, 5])
+def test_every_walk_ends_in_the_mean_of_its_last_call(solver: Sampler, step_noise: bool, nfe: int) -> None:
+    """Whatever the network says: its predictions here are arbitrary, and depend on state and time."""
+    y, g = torch.randn(3, 2, 7, dtype=torch.float64), torch.Generator().manual_seed(nfe)
+
+    def anything(state: Tensor, noisy: Tensor, time: Tensor) -> GaussianMixture:
+        means = torch.stack([state.sin() + noisy, time.reshape(-1, 1, 1) * state - noisy.cos()], dim=1)
+        return GaussianMixture(state[:, :1].expand(-1, 2, -1), means, -means.square().sum(2))
+
+    steps: list[dict] = []
+    end = solver(
+        anything, y, Bridge(0.7), time_grid(nfe), step_noise=step_noise, generator=g, callback=steps.append
+    )
+    seen = steps[-2]["x"] if nfe > 1 else y
+    last = anything(seen, y, torch.full((3,), steps[-1]["t"], dtype=torch.float64))
+    torch.testing.assert_close(end, y - last.mean(), atol=1e-12, rtol=0.0)
