@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from diffgmm.utils.errors import UserError
 
-__all__ = ["DataError", "require_at_least"]
-
 
 class DataError(UserError):
     """Something about the user's data is wrong; the message is one line: what, where, what to do."""

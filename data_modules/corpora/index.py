@@ -8,8 +8,6 @@ from importlib import import_module
 from data_modules.corpora.recipe import Recipe
 from data_modules.errors import DataError
 
-__all__ = ["RECIPES", "recipe"]
-
 RECIPES: dict[str, str] = {
     name: f"data_modules.corpora.recipes.{name.replace('-', '_')}"
     for name in (

@@ -14,17 +14,6 @@ from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS
 from diffgmm.audio import is_audio
 
-__all__ = [
-    "Splitter",
-    "audio_below",
-    "clip_path",
-    "named_split",
-    "safe_name",
-    "share",
-    "short_hash",
-    "sorted_entries",
-]
-
 Splitter = Callable[[str], str]
 """Speaker, recording or place -> ``train``, ``valid`` or ``test``."""
 

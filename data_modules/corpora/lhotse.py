@@ -24,8 +24,6 @@ from data_modules.errors import DataError
 from data_modules.pools.sources import KINDS, SPLITS
 from diffgmm.utils.files import replacing
 
-__all__ = ["export_manifests", "import_manifests"]
-
 _COLUMNS = [*(field.name for field in fields(Clip)), "start", "channel"]
 _CLOSE = 1e-3  # seconds that a cut of a whole recording may differ from it
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from data_modules.errors import DataError
-from data_modules.pools.sources import KINDS, SPLITS
 from diffgmm.utils.files import replacing
-
-__all__ = ["SPLITS", "Clip", "minutes_table", "read_manifest", "summary_table", "write_manifest"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,6 @@ class Clip:
     member: str = ""
 
 
-_ORDER = (*KINDS, "clean", "noisy")
 _COLUMNS = [field.name for field in fields(Clip)]
 
 
@@ -77,34 +72,3 @@ def read_manifest(corpus: Path) -> list[Clip]:
     except (TypeError, ValueError, csv.Error) as error:  # also bytes that are no text
         raise DataError(f"{path}: line {len(clips) + 2} is damaged; prepare the corpus again") from error
     return clips
-
-
-def minutes_table(clips: Iterable[Clip]) -> str:
-    """Clips and minutes per split, kind and group, as aligned text."""
-    totals: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0, 0.0])
-    for clip in clips:
-        for group in (clip.group, "all"):
-            entry = totals[(clip.split, clip.kind, group)]
-            entry[0] += 1
-            entry[1] += clip.seconds / 60.0
-    order = sorted(totals, key=lambda k: (SPLITS.index(k[0]), _ORDER.index(k[1]), k[2] == "all", k[2]))
-    lines = [f"{'split':6} {'kind':7} {'group':20} {'clips':>6} {'minutes':>8}"]
-    lines += [f"{k[0]:6} {k[1]:7} {k[2]:20} {totals[k][0]:6.0f} {totals[k][1]:8.1f}" for k in order]
-    return "\n".join(lines)
-
-
-def summary_table(clips: Iterable[Clip]) -> str:
-    """Clips, hours, speakers or categories, and languages per split and kind, as aligned text."""
-    rows: dict[tuple[str, str], list[Clip]] = defaultdict(list)
-    for clip in clips:
-        rows[(clip.split, clip.kind)].append(clip)
-    lines = [f"{'split':6} {'kind':7} {'clips':>7} {'hours':>8} {'groups':>15}  languages"]
-    for split, kind in sorted(rows, key=lambda k: (SPLITS.index(k[0]), _ORDER.index(k[1]))):
-        found = rows[(split, kind)]
-        groups = len({clip.group for clip in found})
-        what = "categories" if kind == "noise" else "speakers"
-        languages = " ".join(sorted({clip.language for clip in found} - {""}))
-        hours = sum(clip.seconds for clip in found) / 3600
-        line = f"{split:6} {kind:7} {len(found):7} {hours:8.2f} {f'{groups} {what}':>15}  {languages}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Condition", "Entry", "Recipe", "Refused", "Source", "Unpack"]
-
 
 @dataclass(frozen=True)
 class Refused:

@@ -13,8 +13,6 @@ from data_modules.pools.collection import Collection, resolve_corpus
 from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS, Item, corpus_items, manifest_rows
 from diffgmm.audio import AudioError, probe
 
-__all__ = ["Record", "Records", "of_collection", "of_corpus", "sample"]
-
 _ORDER = (*KINDS, *PAIR_KINDS)
 
 

@@ -16,8 +16,6 @@ import scipy.fft
 
 from data_modules.inspect.fingerprint import HOP, RATE
 
-__all__ = ["Alignment", "align"]
-
 _BLOCKS = (32768, 8192, 4096)  # samples compared at once: for hums, for most, and for single events
 _SHORT = 2048  # samples; blocks that tell how far the agreement reaches
 _LEAST = 800  # samples; a tenth of a second is too little to tell

@@ -13,8 +13,6 @@ from jsonargparse import ArgumentParser
 from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
 
-__all__ = ["data_of"]
-
 
 def data_of(config: str | Path) -> NoisySpeech:
     """The section ``data`` of an experiment as an object.

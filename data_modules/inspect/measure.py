@@ -20,8 +20,6 @@ from diffgmm.audio.levels import active_level, frame_powers
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.processes import in_processes
 
-__all__ = ["Measured", "measure_all", "own_snr"]
-
 _QUIETEST = 0.05
 _FLOOR = 1e-10  # -100 dBFS, below the rounding of 16 bits
 

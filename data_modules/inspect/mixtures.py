@@ -14,8 +14,6 @@ from data_modules.pools.build import open_pool
 from data_modules.pools.pool import Pool
 from data_modules.pools.sources import SPLITS
 
-__all__ = ["Drawn", "draw"]
-
 _CLIPS = 200  # of each kind that the windows are drawn from
 
 

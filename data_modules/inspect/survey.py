@@ -15,8 +15,6 @@ from data_modules.inspect.leaks import Leak
 from data_modules.inspect.measure import Measured
 from data_modules.pools.grade import FIELDS, medians
 
-__all__ = ["LEVEL_BINS", "SNR_BINS", "distribution", "grades", "leak_rows", "levels", "overview"]
-
 LEVEL_BINS = (-80.0, 0.0, 2.0)  # dBFS: from, to, step
 SNR_BINS = (-20.0, 80.0, 2.0)  # dB
 _SPOKEN = ("speech", "clean")

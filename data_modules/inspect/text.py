@@ -8,8 +8,6 @@ from typing import Any
 
 from diffgmm.utils.text_table import aligned
 
-__all__ = ["leak_lines", "render"]
-
 _ROWS = 60  # of a table; the JSON has them all
 _LEAKS = 40
 _BARS = "▁▂▃▄▅▆▇█"

@@ -22,13 +22,11 @@ from data_modules.augment.reverb import from_afar
 from data_modules.errors import DataError
 from data_modules.mixing import sounds
 from data_modules.mixing.coloured_noise import draw_coloured
-from data_modules.mixing.options import Mixing, belz_blend
+from data_modules.mixing.options import Mixing
 from data_modules.mixing.textures import steady_stretch
 from data_modules.mixing.tones import draw_tones
 from data_modules.pools.pool import Pool
 from diffgmm.audio.levels import active_power, at_factor, at_snr
-
-__all__ = ["BABBLE", "COLOURED", "TONES", "Mixer", "Mixing", "Mixture", "belz_blend"]
 
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 BABBLE, COLOURED, TONES = -1, -2, -3  # in the place of clip numbers

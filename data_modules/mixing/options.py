@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from data_modules.errors import DataError
 
-__all__ = ["Mixing", "belz_blend"]
-
 _RANGES = ("snr", "noise_level", "level", "voices", "pause")
 _PROBABILITIES = (
     "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "steady", "far",

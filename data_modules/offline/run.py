@@ -21,7 +21,8 @@ import filelock
 
 from data_modules.corpora.fetch.space import require_space, telling_full_disk
 from data_modules.errors import DataError
-from data_modules.mixing.mixer import BABBLE, COLOURED, TONES, Mixer, Mixing, belz_blend
+from data_modules.mixing.mixer import BABBLE, COLOURED, TONES, Mixer
+from data_modules.mixing.options import Mixing, belz_blend
 from data_modules.pools.collection import Collection
 from data_modules.pools.pool import Pool
 from data_modules.pools.sources import SPLITS
@@ -30,8 +31,6 @@ from diffgmm.audio.levels import active_level
 from diffgmm.utils.files import replacing
 from diffgmm.utils.processes import in_processes
 from diffgmm.utils.random import window_rng
-
-__all__ = ["PRESETS", "Preset", "create_pairs", "describe"]
 
 _LEAST_SECONDS = 0.03
 _KEY = 5  # keeps the random numbers apart from those of training windows and fixed pairs

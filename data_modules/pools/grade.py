@@ -14,8 +14,6 @@ import numpy as np
 
 from diffgmm.audio.levels import active_level
 
-__all__ = ["FIELDS", "Grade", "grade", "group_weights", "medians"]
-
 FRAME_SECONDS = 0.02
 ACTIVE_DB = 15.0
 """A frame is active if it lies less than so many dB below the active level of the clip."""

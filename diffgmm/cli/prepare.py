@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 HELP = "fetch a corpus and prepare it for training"
 _NAMED = 3  # files left out that are named for each reason; corpus.json has them all
-_GROUPS = 100  # a longer table of speakers and categories would be no table to read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,15 +136,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _report(corpus: Path) -> None:
     """Say what is in the corpus, what was left out, and where everything is."""
     from data_modules.corpora.fetch.space import human, used
-    from data_modules.corpora.manifest import minutes_table, read_manifest, summary_table
+    from data_modules.corpora.records import of_corpus
+    from data_modules.inspect import survey, text
 
     about = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
     for line in [*about["notes"], *_left_out(about["refused"])]:
         print(line, file=sys.stderr)
-    clips = read_manifest(corpus)
-    if len({(clip.split, clip.kind, clip.group) for clip in clips}) <= _GROUPS:
-        print(minutes_table(clips), end="\n\n")
-    print(summary_table(clips))
+    print(text.render(survey.overview(corpus.name, of_corpus(str(corpus)))), end="\n\n")
     print(f"corpus: {corpus} ({human(used(corpus))}; details in {corpus / 'corpus.json'})")
     downloads = corpus.parent / "downloads"
     kept = [downloads / name for name in about["sources"] if (downloads / name).is_file()]

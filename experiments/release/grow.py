@@ -138,7 +138,5 @@ def main() -> int:
     return 0
 
 
-__all__ = ["grow"]
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_modules.corpora.manifest import SPLITS, Clip, read_manifest
+from data_modules.corpora.manifest import Clip, read_manifest
 from data_modules.mini import mini_corpus
+from data_modules.pools.sources import SPLITS
 
 CORPUS = mini_corpus()
 CLIPS = read_manifest(CORPUS)

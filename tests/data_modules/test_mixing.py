@@ -16,7 +16,8 @@ from data_modules.augment import Clip, Codec, Quantise, SpectralTilt
 from data_modules.errors import DataError
 from data_modules.mixing import sounds
 from data_modules.mixing.coloured_noise import coloured_noise
-from data_modules.mixing.mixer import Mixer, Mixing, belz_blend
+from data_modules.mixing.mixer import Mixer
+from data_modules.mixing.options import Mixing, belz_blend
 from data_modules.mixing.textures import steady_stretch, texture
 from data_modules.pools.build import open_pool
 from data_modules.pools.pool import Pool

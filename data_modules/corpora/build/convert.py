@@ -15,8 +15,6 @@ from diffgmm.audio import AudioError, read, resample
 from diffgmm.audio.levels import to_mono
 from diffgmm.utils.files import replacing
 
-__all__ = ["G722_RATE", "Prepared", "convert", "decode", "keep"]
-
 G722_RATE = 16000
 
 

@@ -38,8 +38,6 @@ from data_modules.errors import DataError
 from diffgmm import __version__
 from diffgmm.utils.cores import usable_cores
 
-__all__ = ["prepare"]
-
 _FLAC_RATIO = 0.6
 """Size of FLAC against 16-bit samples; measured on speech and noise."""
 

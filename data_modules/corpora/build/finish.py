@@ -19,8 +19,6 @@ from data_modules.pools.matching import TOLERANCE_SECONDS
 from data_modules.pools.sources import SPLITS
 from diffgmm import __version__
 
-__all__ = ["Left", "check_entries", "choose", "describe", "tell_shared_speakers"]
-
 
 @dataclass(frozen=True)
 class Left:

@@ -14,8 +14,6 @@ from data_modules.corpora.build.convert import Prepared
 from data_modules.corpora.recipe import Entry, Refused
 from diffgmm.utils.files import sha256_of
 
-__all__ = ["Journal", "Workplace", "key_of", "still_good"]
-
 
 class Workplace:
     """The folder of an unfinished corpus: `corpus` (clips), `unpacked` (sources), and the journal.

@@ -13,8 +13,6 @@ from data_modules.corpora.build.journal import Journal, key_of, still_good
 from data_modules.corpora.recipe import Condition, Entry, Refused
 from diffgmm.utils.processes import process_pool
 
-__all__ = ["convert_all"]
-
 _CHUNK = 32
 
 Job = tuple[str, str, str, "Prepared | Refused | None"]

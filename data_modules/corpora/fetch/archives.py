@@ -14,8 +14,6 @@ from pathlib import Path
 
 from data_modules.errors import DataError
 
-__all__ = ["RATIO", "is_archive", "reading", "unpack"]
-
 _ZIPS = (".zip", ".whl")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 RATIO = 100

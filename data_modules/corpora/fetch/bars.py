@@ -11,8 +11,6 @@ from tqdm import tqdm
 from data_modules.corpora.fetch.checksums import PIECE
 from data_modules.corpora.recipe import Source
 
-__all__ = ["Bar", "CheckBar", "part_path"]
-
 
 def part_path(folder: Path, source: Source) -> Path:
     """Where a file grows until it is whole and checked."""

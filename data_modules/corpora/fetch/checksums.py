@@ -13,8 +13,6 @@ from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 from diffgmm.utils.files import replacing
 
-__all__ = ["PIECE", "Ledger", "WrongChecksum", "checksum_of"]
-
 PIECE = 1 << 20
 
 

@@ -21,8 +21,6 @@ from data_modules.corpora.fetch.transfer import Stopped, download, meta_path
 from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 
-__all__ = ["Fetched", "fetch", "missing_bytes"]
-
 PARALLEL = 4
 """Files at a time: enough to fill a line where each server limits one connection, few enough to be polite."""
 

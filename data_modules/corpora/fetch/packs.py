@@ -10,8 +10,6 @@ from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.fetch.checksums import checksum_of
 from data_modules.errors import DataError
 
-__all__ = ["MANIFEST", "find_packs", "open_pack", "pack_checksum", "pack_rows"]
-
 MANIFEST = "manifest.csv"
 
 

@@ -15,8 +15,6 @@ from data_modules.corpora.fetch.transfer import Stopped
 from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 
-__all__ = ["apt_urls", "fetch_by_program"]
-
 _HINTS = {
     "apt": "run `apt-get update` on Debian bookworm, or name a folder of .deb files with --downloads",
     "pip": "put the wheel into a folder and name it with --downloads",

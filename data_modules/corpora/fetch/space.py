@@ -10,8 +10,6 @@ from pathlib import Path
 
 from data_modules.errors import DataError
 
-__all__ = ["human", "require_space", "telling_full_disk", "used"]
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 

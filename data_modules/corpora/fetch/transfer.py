@@ -16,8 +16,6 @@ import urllib3
 
 from data_modules.errors import DataError
 
-__all__ = ["Stopped", "download", "meta_path"]
-
 RETRIES = 6
 """Attempts in a row that bring no new byte before it is given up."""
 BACKOFF_SECONDS = 0.5

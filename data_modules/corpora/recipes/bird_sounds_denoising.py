@@ -9,8 +9,6 @@ from data_modules.corpora.fetch.archives import is_archive, unpack
 from data_modules.corpora.layout import audio_below, clip_path, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe, Source
 
-__all__ = ["RECIPE"]
-
 NAME = "bird-sounds-denoising"
 _KINDS = {"raw_audios": "noisy", "denoised_audios": "clean"}
 _SPLITS = {"training": "train", "train": "train", "valid": "valid", "validation": "valid", "test": "test"}

@@ -19,8 +19,6 @@ from data_modules.corpora.recipes.debian.unpack import unpack, unpacked
 from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS
 
-__all__ = ["NAME", "RECIPE", "recipe_of"]
-
 NAME = "debian-speech-noise"
 _BY_FILE = {pin.file_name: pin for pin in PINS}
 _STATED = {

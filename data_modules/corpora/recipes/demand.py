@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from data_modules.corpora.layout import audio_below, clip_path, named_split, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe, Source
 
-__all__ = ["RECIPE"]
-
 NAME = "demand"
 RECORD = "https://zenodo.org/records/1227121"
 TEST_PLACES = ("DLIVING", "OOFFICE", "SCAFE", "SPSQUARE", "TBUS")

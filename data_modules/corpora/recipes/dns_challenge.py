@@ -13,8 +13,6 @@ from pathlib import Path, PurePosixPath
 from data_modules.corpora.layout import audio_below, clip_path, share, short_hash, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe
 
-__all__ = ["RECIPE"]
-
 NAME = "dns-challenge"
 VALID_SHARE = TEST_SHARE = 0.04
 

@@ -14,8 +14,6 @@ from data_modules.errors import DataError
 from data_modules.pools.collection import Collection
 from data_modules.pools.sources import SPLITS, Item, corpus_items
 
-__all__ = ["RECIPE", "with_options"]
-
 NAME = "folders"
 Folders = str | Sequence[str] | None
 

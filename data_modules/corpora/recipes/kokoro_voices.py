@@ -31,8 +31,6 @@ from diffgmm.audio import resample, write
 from diffgmm.audio.levels import active_level, frame_powers
 from diffgmm.utils.cores import usable_cores
 
-__all__ = ["RECIPE", "Voice", "chosen_voices", "phonemes"]
-
 NAME = "kokoro-voices"
 VALID = ("af_kore", "am_eric", "bf_lily", "bm_fable", "if_sara", "em_santa")
 """Voices that validate; no mixture holds them."""

@@ -14,8 +14,6 @@ from data_modules.corpora.recipe import Entry, Recipe, Source
 from data_modules.errors import DataError
 from diffgmm.audio import AudioError, probe
 
-__all__ = ["CLASSES", "RECIPE"]
-
 NAME = "librispeech-esc50"
 CLASSES = (
     "brushing_teeth",

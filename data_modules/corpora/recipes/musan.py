@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from data_modules.corpora.layout import audio_below, clip_path, named_split, share, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe, Source
 
-__all__ = ["RECIPE"]
-
 NAME = "musan"
 VARIANTS = ("speech-noise", "with-music")
 TEST_LANGUAGES = ("french", "japanese", "portuguese", "russian", "spanish")

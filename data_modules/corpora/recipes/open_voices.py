@@ -22,8 +22,6 @@ from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
 from data_modules.corpora.recipes.debian.clips import clean, speech_to_floor_db
 from diffgmm.audio.levels import active_level, frame_powers
 
-__all__ = ["HELD_OUT", "RECIPE", "split_of"]
-
 NAME = "open-voices"
 PACKS = ("open-voices", "open-voices-more")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from data_modules.corpora.layout import audio_below, clip_path, named_split, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe, Source
 
-__all__ = ["RECIPE"]
-
 NAME = "vctk"
 TEST_SPEAKERS = ("p232", "p257", "p234", "p237", "p245", "p248", "p294", "p302", "p314", "p326")
 VALID_SPEAKERS = ("p226", "p286", "p287", "p238", "p251", "p253", "p311", "p335")

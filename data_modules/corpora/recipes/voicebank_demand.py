@@ -11,8 +11,6 @@ from pathlib import Path, PurePosixPath
 from data_modules.corpora.layout import audio_below, clip_path, sorted_entries
 from data_modules.corpora.recipe import Entry, Recipe, Source
 
-__all__ = ["RECIPE"]
-
 NAME = "voicebank-demand"
 VALID_SPEAKERS = {"p226+p287": ("p226", "p287"), "p286+p287": ("p286", "p287")}
 

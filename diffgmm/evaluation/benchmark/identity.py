@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,3 @@ def files_sha256(arguments: Sequence[str]) -> dict[str, str]:
         if str(path) != "." and path.is_file():
             checksums[argument] = sha256_of(path)
     return checksums
-
-
-def interpreter_sha256(python: str | None) -> str:
-    """Of an interpreter's own program, for what runs in another one."""
-    return sha256_of(Path(python or sys.executable).resolve())

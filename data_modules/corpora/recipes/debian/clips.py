@@ -12,8 +12,6 @@ from data_modules.corpora.recipe import Refused
 from diffgmm.audio import resample
 from diffgmm.audio.levels import to_mono
 
-__all__ = ["REJECTS", "SAMPLE_RATE", "clean", "condition", "file_stem", "speech_to_floor_db"]
-
 SAMPLE_RATE = 16000
 MIN_SECONDS = {"speech": 0.5, "noise": 0.2}
 SILENT_DB = -55.0

@@ -8,8 +8,6 @@ from data_modules.corpora.recipes.debian.noise_rules import noise_category
 from data_modules.corpora.recipes.debian.pins import Pin
 from data_modules.corpora.recipes.debian.speech_rules import speaker_of
 
-__all__ = ["Label", "label_of"]
-
 
 @dataclass(frozen=True)
 class Label:

@@ -11,8 +11,6 @@ import csv
 import re
 from pathlib import Path
 
-__all__ = ["CATEGORIES", "noise_category"]
-
 
 def _read() -> dict[str, list[tuple[re.Pattern[str], str | None]]]:
     rules: dict[str, list[tuple[re.Pattern[str], str | None]]] = {}

@@ -6,8 +6,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PINS", "VARIANTS", "Pin", "packages_of"]
-
 VARIANTS = ("light", "full")
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Speaker", "speaker_of"]
-
 LANGUAGES_HELD_OUT = frozenset({"it", "el", "fr", "cs"})
 
 

@@ -18,8 +18,6 @@ from typing import IO
 from data_modules.corpora.recipes.debian.pins import Pin
 from data_modules.errors import DataError
 
-__all__ = ["Unpacked", "opensfx_entries", "unpack", "unpacked"]
-
 Wanted = Callable[[str], bool]
 _INDEX = "members.json"
 _AUDIO = re.compile(r"\.(wav|ogg|flac|oga|g722)$", re.IGNORECASE)
