@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
         samples = sizes["context"] + sizes["step"] + sizes["ahead"]
     sound = _noisy_speech(model.sample_rate)
     done = export(
-        model, description, output, args.format, sound, samples=samples, facts=facts, overwrite=args.overwrite
-    )
+        model, description, output, args.format, sound, samples=samples, facts=facts, overwrite=args.overwrite,
+        trust=args.trust,
+    )  # fmt: skip
     difference = done.deviation
     for file in done.files:
         print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")

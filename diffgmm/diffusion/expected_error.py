@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.representation import Context, Representation, Spectral
+from diffgmm.utils.errors import UserError
 
 FRAME = 160  # samples that an error is averaged over where the representation has no frames
 
@@ -70,6 +71,11 @@ def bin_errors(
         Errors whose frame m is centred on sample ``m * frame_hop(representation)``, with
         N = ``frame_count(representation, T)`` and one frequency in the waveform domain. A magnitude representation
         keeps the noisy phase, and its errors do not hold that of the phase.
+
+    Raises:
+        UserError: the representation has two axes and is no
+            :class:`~diffgmm.diffusion.representation.Spectral` one, so that its bins are not known to be those of a
+            Fourier transform.
     """
     context = representation.context(noisy)
     encoded = representation.encode(noisy, context)
@@ -83,7 +89,11 @@ def bin_errors(
             _averaged(power).unsqueeze(1),
             _averaged(shares).unsqueeze(2),
         )
-    assert isinstance(representation, Spectral)
+    if not isinstance(representation, Spectral):
+        kind = type(representation).__name__
+        raise UserError(
+            f"how sure a model of {kind} is can't be told in sound: that takes a Spectral representation"
+        )
     n_fft, sides = representation.n_fft, representation.sides()[:, None].to(error.device)
     heard = (representation.spectrum(encoded, context).abs().sum(1, keepdim=True) > 0).to(error.dtype)
     return BinErrors(error * heard * sides / n_fft, power * sides / n_fft, shares)

@@ -1,20 +1,64 @@
-"""Linear heads: features to the weights, means and scales of a mixture."""
+"""Heads: features to the weights, means and scales of a mixture."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from diffgmm.diffusion.mixture import GaussianMixture
+from diffgmm.networks.base import Part, at_least_float32
 
-MEANS = ("mask", "free", "offset", "tanh")
-SCALES = ("absolute", "relative")
+Means = Literal["mask", "free", "offset", "tanh"]
+MEANS: tuple[Means, ...] = get_args(Means)
+Scales = Literal["absolute", "relative"]
+SCALES: tuple[Scales, ...] = get_args(Scales)
 RELATIVE_FLOOR = 0.05  # magnitude below which relative scales are absolute after all
 
 
-class MixtureHead(nn.Module):
+class Head(Part, ABC):
+    """Features of a network to a mixture for the noise; a head of your own derives from this class.
+
+    Attributes:
+        components: K, of the mixtures; set in the constructor.
+    """
+
+    components: int
+
+    def attach(self, features: int, channels: int, dims: int) -> None:
+        """Build the head for a network's ``features`` and values of ``channels`` on ``dims`` axes, unless it is built.
+
+        Raises:
+            ValueError: it was done for other numbers.
+        """
+        built, wanted = getattr(self, "_built", None), (features, channels, dims)
+        if built is None:
+            self.build(features, channels, dims)
+            self._built = wanted
+        elif built != wanted:
+            raise ValueError(
+                f"the head was built for features, channels and axes {built}, it can't take {wanted}"
+            )
+
+    @abstractmethod
+    def build(self, features: int, channels: int, dims: int) -> None:
+        """Make the layers; called once, by the model."""
+
+    @abstractmethod
+    def forward(self, features: Tensor, reference: Tensor, state: Tensor) -> GaussianMixture:
+        """Mixture of the noise in the network's scaled units.
+
+        Args:
+            features: ``[B, features, *S]``.
+            reference: the noisy signal (the state, for a process that does not show it), ``[B, C, *S]``.
+            state: ``[B, C, *S]``.
+        """
+
+
+class MixtureHead(Head):
     """Three linear maps per position (as in Wang et al., arXiv 2406.09154, section 3): pi, mu and sigma.
 
     Args:
@@ -37,10 +81,10 @@ class MixtureHead(nn.Module):
     def __init__(
         self,
         components: int = 3,
-        means: str = "mask",
+        means: Means = "mask",
         min_scale: float = 1e-3,
         initial_scale: float = 0.3,
-        scales: str = "absolute",
+        scales: Scales = "absolute",
     ) -> None:
         super().__init__()
         if components < 1:
@@ -49,19 +93,13 @@ class MixtureHead(nn.Module):
             raise ValueError(f"means must be one of {', '.join(MEANS)}, got {means!r}")
         if scales not in SCALES:
             raise ValueError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
-        self.init_args = {
-            "components": components, "means": means, "min_scale": min_scale, "initial_scale": initial_scale,
-            "scales": scales,
-        }  # fmt: skip
         self.relative = scales == "relative"
         self.components, self.kind = components, means
         self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)
         self.linear: nn.Module = nn.Identity()
 
-    def attach(self, features: int, channels: int, dims: int) -> None:
-        """Create the linear map from ``features`` for values of ``channels`` dimensions; called by the model."""
-        if not isinstance(self.linear, nn.Identity):
-            return
+    def build(self, features: int, channels: int, dims: int) -> None:
+        """Make the linear map from ``features`` for values of ``channels`` dimensions."""
         self.channels = channels
         size = self.components * (2 + channels)
         layer = nn.Conv1d(features, size, 1) if dims == 1 else nn.Conv2d(features, size, 1)
@@ -83,21 +121,22 @@ class MixtureHead(nn.Module):
                 ``[B, C, *S]``.
             state: ``[B, C, *S]``, used by ``offset``.
         """
-        raw = self.linear(features).float()
+        raw = at_least_float32(self.linear(features))
+        reference, state = at_least_float32(reference), at_least_float32(state)
         k = self.components
         logits, log_scales, values = raw[:, :k], raw[:, k : 2 * k], raw[:, 2 * k :]
         if self.relative:
-            power = reference.float().square().mean(1, keepdim=True)
+            power = reference.square().mean(1, keepdim=True)
             log_scales = log_scales + 0.5 * torch.log(power + RELATIVE_FLOOR**2)
         log_scales = self._log_floor + nn.functional.softplus(log_scales - self._log_floor)
         values = values.reshape(values.shape[0], k, self.channels, *values.shape[2:])
-        reference = reference.float().unsqueeze(1)
+        reference = reference.unsqueeze(1)
         if self.kind == "free":
             means = values
         elif self.kind == "tanh":
             means = values.tanh()
         elif self.kind == "offset":
-            means = values + reference - state.float().unsqueeze(1)
+            means = values + reference - state.unsqueeze(1)
         elif self.channels == 2:
             real = values[:, :, 0] * reference[:, :, 0] - values[:, :, 1] * reference[:, :, 1]
             imaginary = values[:, :, 0] * reference[:, :, 1] + values[:, :, 1] * reference[:, :, 0]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.head import Head, MixtureHead
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.pretrained import ModelError as ModelError
 from diffgmm.diffusion.process import Bridge, Process
 from diffgmm.diffusion.representation import SILENCE_RMS, Complex, Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.samplers import sample
-from diffgmm.networks import UNet
+from diffgmm.networks import Network, UNet
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,14 +51,14 @@ class MixtureDenoiser(nn.Module):
     def __init__(
         self,
         representation: Representation | None = None,
-        network: UNet | None = None,
-        head: MixtureHead | None = None,
+        network: Network | None = None,
+        head: Head | None = None,
         process: Process | None = None,
     ) -> None:
         super().__init__()
         self.representation = representation if representation is not None else Complex()
-        self.network = network if network is not None else UNet()
-        self.head = head if head is not None else MixtureHead()
+        self.network: Network = network if network is not None else UNet()
+        self.head: Head = head if head is not None else MixtureHead()
         self.process = process if process is not None else Bridge()
         channels, dims = self.representation.channels, self.representation.dims
         if self.network.dims != dims:

@@ -15,13 +15,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import SILENCE_RMS, Complex
+from diffgmm.networks import UNet
 from diffgmm.networks.fuse import folded
 from diffgmm.utils.errors import UserError
-
-# Convolutions that see the input as it comes; with layers before them there is nothing to merge.
-_FIRST, _FINE = "network.down.0.resample.weight", "network.fine.enter.weight"
 
 
 class UnsupportedModel(UserError):
@@ -41,13 +41,20 @@ class OneStep(nn.Module):
     def __init__(self, skeleton: MixtureDenoiser) -> None:
         super().__init__()
         representation = skeleton.representation
-        if not isinstance(representation, Complex):
+        # Classes that derive from these compute something else.
+        if type(representation) is not Complex:
             kind = type(representation).__name__
             raise UnsupportedModel(
                 f"only models of complex spectrograms have a one-step graph, this is {kind}"
             )
-        if getattr(representation, "rule", None) is not None:
+        if representation.rule is not None:
             raise UnsupportedModel("a rule that takes the noise off has no one-step graph")
+        if type(skeleton.head) is not MixtureHead:
+            kind = type(skeleton.head).__name__
+            raise UnsupportedModel(f"only models with a MixtureHead have a one-step graph, this is {kind}")
+        if not _subtracts(skeleton.process):
+            kind = type(skeleton.process).__name__
+            raise UnsupportedModel(f"one step of the process {kind} is no subtraction, which the graph has")
         self.network, self.linear = skeleton.network, skeleton.head.linear
         self.components, self.means = skeleton.head.components, skeleton.head.kind
         self.merged = True  # whether the first convolution takes state and noisy signal as one
@@ -75,7 +82,7 @@ class OneStep(nn.Module):
         real, imaginary = real * shrink, imaginary * shrink
         magnitude = (power * (shrink * shrink)).clamp_min(1e-12).sqrt()
         parts = [real, imaginary] * (1 if self.merged else 2) + [magnitude]
-        features = self.network(torch.cat(parts, dim=1), rms.flatten())  # the time is folded: any will do
+        features = self.network(torch.cat(parts, dim=1), torch.ones_like(rms.flatten()))
         mean_real, mean_imaginary = self._mean(self.linear(features))
         if self.means == "mask":  # the mask's mean times the noisy signal, a complex product
             noise = real * mean_real - imaginary * mean_imaginary
@@ -117,13 +124,22 @@ class OneStep(nn.Module):
         return real / total, imaginary / total
 
 
+def _subtracts(process: Process) -> bool:
+    """Whether the reverse step from t = 1 to 0 takes the noise off the noisy signal, and does nothing else."""
+    noisy = torch.tensor([0.5, -2.0]).reshape(1, 1, 2)
+    step = process.reverse(noisy, noisy, torch.ones(1), torch.zeros(1))
+    offset, factor = step.offset.expand_as(noisy), step.factor.expand_as(noisy)
+    return torch.allclose(offset, noisy) and torch.allclose(factor, -torch.ones_like(noisy))
+
+
 def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     """The graph without its weights, and these as differentiable functions of the model's parameters.
 
     Compare :func:`diffgmm.networks.fuse.folded`.
 
     Raises:
-        UnsupportedModel: the model does not work on complex spectrograms.
+        UnsupportedModel: its representation is not :class:`~diffgmm.diffusion.representation.Complex`, its head no
+            :class:`~diffgmm.diffusion.head.MixtureHead`, or its process not one whose single step is a subtraction.
     """
     skeleton, weights = folded(model, time=1.0)
     step = OneStep(skeleton)
@@ -131,17 +147,18 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     weights = {name: value for name, value in weights.items() if name.startswith("network.")}
     if (
         model.process.conditions_on_noisy
-    ):  # the inputs are state, noisy signal, magnitude; the first two are equal here
-        layers = getattr(step.network, "inputs", nn.Identity())
-        step.merged = _FIRST in state and not list(layers.parameters())
-        for name in (_FIRST, _FINE) if step.merged else ():
-            if name in state:
-                first = weights.get(name, state[name])
-                weights[name] = torch.cat([first[:, :2] + first[:, 2:4], first[:, 4:]], dim=1)
+    ):  # the inputs are state, noisy signal, magnitude; the first two are equal
+        entries = step.network.entries() if type(step.network) is UNet else []
+        step.merged = bool(entries)
+        names = {id(value): name for name, value in step.named_parameters()}
+        for layer in entries:
+            name = names[id(layer.weight)]
+            first = weights.get(name, state[name])
+            weights[name] = torch.cat([first[:, :2] + first[:, 2:4], first[:, 4:]], dim=1)
     k = step.components
     for name in ("linear.weight", "linear.bias"):  # logits, log scales, values; scales do not enter the mean
         weights[name] = torch.cat([state[name][:k], state[name][2 * k :]])
-    assert isinstance(model.representation, Complex)
+    assert isinstance(model.representation, Complex)  # or there were no such step
     return step, weights | _kernels(model.representation, 0.0 * weights["linear.bias"].sum())
 
 

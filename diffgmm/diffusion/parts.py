@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from torch import nn
-
-from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.head import Head, MixtureHead
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
-from diffgmm.networks import UNet
+from diffgmm.networks import Network, UNet
 from diffgmm.utils import renames
 
 PARTS: dict[str, tuple[type, ...]] = {
@@ -32,6 +30,11 @@ PARTS: dict[str, tuple[type, ...]] = {
     "process": (Blend, Bridge),
 }
 """Classes by the argument of :class:`diffgmm.diffusion.model.MixtureDenoiser` that they are for."""
+
+BASES: dict[str, type] = {
+    "representation": Representation, "network": Network, "head": Head, "process": Process,
+}  # fmt: skip
+"""What a class of another package must derive from, by the same argument."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "sample_rate": (1000, 768_000),
@@ -122,20 +125,32 @@ def plan(spec: Any, slot: str, trust: Collection[str] = ()) -> Plan:
         raise ModelError(f"the {slot}'s init_args are not arguments by name")
     path = renames.current(spec["class_path"])
     ours = {class_path(cls): cls for cls in PARTS[slot]}
-    cls = ours.get(path) or _foreign(path, slot, trust)
+    cls = ours.get(path) or foreign_class(path, slot, BASES[slot], trust)
     _check(cls, given, bounded=path in ours)
     return Plan(cls, dict(given), path in ours)
 
 
-def _foreign(path: str, slot: str, trust: Collection[str]) -> type:
-    """A class of another package, if that is trusted."""
-    known = ", ".join(cls.__name__ for cls in PARTS[slot])
+def foreign_class(path: str, kind: str, base: type, trust: Collection[str]) -> type:
+    """A class of another package, if that is trusted; it is imported, with all that doing so runs.
+
+    Args:
+        path: of the class.
+        kind: what it is for, for messages: ``network``, ``loss``...
+        base: what it must derive from.
+        trust: top packages that may be imported.
+
+    Raises:
+        ModelError: the package is not trusted or can't be imported, or has no such class.
+    """
     package, _, rest = path.partition(".")
     if package == "diffgmm" or not rest or not all(name.isidentifier() for name in path.split(".")):
-        raise ModelError(f"{brief(path, 80)!r} is not a {slot} that a model file may name ({known})")
+        known = ", ".join(cls.__name__ for cls in PARTS.get(kind, ()))
+        raise ModelError(
+            f"{brief(path, 80)!r} is not a {kind} that a model file may name" + f" ({known})" * bool(known)
+        )
     if package not in trust:
         raise ModelError(
-            f"the {slot} is {brief(path, 80)!r}, code of a package that did not come with diffgmm; if you trust it, "
+            f"the {kind} is {brief(path, 80)!r}, code of a package that did not come with diffgmm; if you trust it, "
             f"type --trust {package} (in Python: trust=({package!r},))"
         )
     module, _, name = path.rpartition(".")
@@ -143,11 +158,11 @@ def _foreign(path: str, slot: str, trust: Collection[str]) -> type:
         cls = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise ModelError(
-            f"the {slot} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
+            f"the {kind} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
         ) from error
-    base = {"representation": Representation, "process": Process}.get(slot, nn.Module)
     if not isinstance(cls, type) or not issubclass(cls, base):
-        raise ModelError(f"{path!r} is not a class of {slot}s: it must derive from {class_path(base)}")
+        plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+        raise ModelError(f"{path!r} is not a class of {plural}: it must derive from {class_path(base)}")
     return cls
 
 

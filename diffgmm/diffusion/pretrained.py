@@ -130,7 +130,7 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: model format {description.get('format')!r:.40}, this version reads {FORMAT}"
         )
-    if (problem := _unfit(description)) is not None:
+    if (problem := not_plain(description)) is not None:
         raise ModelError(f"{path}: not a diffgmm model: {problem}")
     for name in ("card", "sampler", "losses", "states"):
         if not isinstance(description.get(name) or {}, dict):
@@ -146,7 +146,7 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
     return description
 
 
-def _unfit(description: dict[Any, Any]) -> str | None:
+def not_plain(description: dict[Any, Any]) -> str | None:
     """Why a description is not one of plain, finite values; it may come from a checkpoint, and refer to itself."""
     left: list[tuple[Any, int]] = [(description, 0)]
     count = 0

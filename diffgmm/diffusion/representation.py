@@ -7,12 +7,17 @@ Every representation normalises a window by a statistic of the *noisy* input alo
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-RULES = ("subtract", "wiener", "learned")
+from diffgmm.networks.base import Part, at_least_float32
+
+Window = Literal["hann", "sqrt_hann"]
+Rule = Literal["subtract", "wiener", "learned"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 class Wiener(nn.Module):
@@ -53,7 +58,7 @@ class Learned(nn.Module):
         return noisy - (self.factor * noise + self.offset)
 
 
-def make_rule(name: str, bins: int) -> nn.Module | None:
+def make_rule(name: Rule, bins: int) -> nn.Module | None:
     """A rule by name; None for ``subtract``, which needs no parts: ``s = y - n``, as the process itself has it.
 
     Raises:
@@ -77,13 +82,14 @@ class Context(NamedTuple):
 
 
 def _rms_level(noisy: Tensor) -> Tensor:
-    rms = noisy.float().square().mean(dim=(1, 2), keepdim=True).sqrt()
+    rms = at_least_float32(noisy).square().mean(dim=(1, 2), keepdim=True).sqrt()
     return torch.where(rms > SILENCE_RMS, rms, torch.ones_like(rms))
 
 
-class Representation(nn.Module):
-    """Base class. ``channels`` is C, ``dims`` the number of axes in S, ``linear`` tells whether n is the true noise.
+class Representation(Part, ABC):
+    """Base class, of representations of your own too, which say how a waveform is encoded and decoded.
 
+    ``channels`` is C, ``dims`` the number of axes in S, ``linear`` tells whether n is the true noise.
     ``state_affine`` and ``noise_affine`` are ``(factor, offset)``: the network sees ``factor * x + offset`` and
     answers noise as ``(n + offset) * factor`` in its own scaled units.
     """
@@ -114,24 +120,24 @@ class Representation(nn.Module):
         """Level, length and phase of ``noisy`` ``[B, 1, T]``: constants (no gradient) for encode and decode."""
         return Context(_rms_level(noisy), noisy.shape[-1])
 
+    @abstractmethod
     def encode(self, wave: Tensor, context: Context) -> Tensor:
         """``[B, 1, T]`` in [-1, 1] to ``[B, C, *S]``."""
-        raise NotImplementedError
 
     def target(self, clean: Tensor, context: Context) -> Tensor:
         """What training aims at: clean speech ``[B, 1, T]`` to ``[B, C, *S]``, by default as :meth:`encode` has it."""
         return self.encode(clean, context)
 
+    @abstractmethod
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, *S]`` back to ``[B, 1, T]`` at the original level and length."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, *S]`` without compression, at the original level: ``[B, T]``, or complex spectra ``[B, F, N]``.
 
         What :meth:`decode` gives to the inverse transform. White noise of variance v has bins of variance v.
         """
-        raise NotImplementedError
 
 
 class Waveform(Representation):
@@ -141,15 +147,14 @@ class Waveform(Representation):
 
     def __init__(self, sample_rate: int = 16000) -> None:
         super().__init__(sample_rate)
-        self.init_args = {"sample_rate": sample_rate}
 
     def encode(self, wave: Tensor, context: Context) -> Tensor:
         """Divide by the noisy level."""
-        return wave.float() / context.level
+        return at_least_float32(wave) / context.level
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """Multiply by the noisy level."""
-        return encoded.float() * context.level
+        return at_least_float32(encoded) * context.level
 
     def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """The waveform, ``[B, T]``."""
@@ -161,7 +166,7 @@ class Spectral(Representation):
 
     window: Tensor
 
-    def __init__(self, sample_rate: int, n_fft: int, hop: int, window: str) -> None:
+    def __init__(self, sample_rate: int, n_fft: int, hop: int, window: Window) -> None:
         super().__init__(sample_rate)
         if not 0 < hop <= n_fft // 2 + 1:
             raise ValueError(f"hop must be in 1..{n_fft // 2 + 1} for n_fft {n_fft}, got {hop}")
@@ -179,7 +184,7 @@ class Spectral(Representation):
         return self.n_fft // 2 + 1
 
     def _stft(self, wave: Tensor) -> Tensor:
-        wave = wave.float().squeeze(1)
+        wave = at_least_float32(wave).squeeze(1)
         # Zero padding, unlike reflection, works for any length and keeps a piece independent of its end.
         spectrum = torch.stft(
             wave,
@@ -206,9 +211,9 @@ class Spectral(Representation):
         """``[B, C, F, N]`` to complex ``[B, F, N]``; of magnitudes with the noisy phase."""
         return self._expanded(encoded, context) * context.level
 
+    @abstractmethod
     def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
         """Complex ``[B, F, N]`` without compression, still divided by the level."""
-        raise NotImplementedError
 
     def sides(self) -> Tensor:
         """Bins of the two-sided spectrum that each bin stands for, ``[F]``: 1 at 0 Hz and at half the rate, else 2."""
@@ -249,7 +254,7 @@ class Complex(Spectral):
         sample_rate: int = 16000,
         n_fft: int = 510,
         hop: int = 128,
-        window: str = "hann",
+        window: Window = "hann",
         alpha: float = 0.5,
         beta: float = 1.0,
     ) -> None:
@@ -258,9 +263,6 @@ class Complex(Spectral):
             raise ValueError(f"alpha must be in (0, 1] and beta positive, got {alpha} and {beta}")
         self.alpha, self.beta = alpha, beta
         self.linear = alpha == 1.0
-        self.init_args = {
-            "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "alpha": alpha, "beta": beta,
-        }  # fmt: skip
 
     _FLOOR = 1e-12  # of the squared magnitude: below it the map is linear, so gradients stay finite at zero
 
@@ -271,7 +273,7 @@ class Complex(Spectral):
         return self.beta * parts * power.pow(0.5 * (self.alpha - 1.0))
 
     def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
-        parts = encoded.float() / self.beta
+        parts = at_least_float32(encoded) / self.beta
         power = parts.square().sum(1, keepdim=True).clamp_min(self._FLOOR**self.alpha)
         parts = parts * power.pow(0.5 * (1.0 / self.alpha - 1.0))
         return torch.view_as_complex(parts.permute(0, 2, 3, 1).contiguous())
@@ -309,12 +311,12 @@ class Magnitude(Spectral):
         sample_rate: int = 16000,
         n_fft: int = 510,
         hop: int = 128,
-        window: str = "hann",
-        scaling: str = "db",
+        window: Window = "hann",
+        scaling: Literal["db", "power"] = "db",
         top_db: float = 80.0,
         belz: bool = False,
-        rule: str = "subtract",
-        reference: str = "noisy",
+        rule: Rule = "subtract",
+        reference: Literal["noisy", "own"] = "noisy",
         window_seconds: float | None = None,
     ) -> None:
         super().__init__(sample_rate, n_fft, hop, window)
@@ -334,11 +336,6 @@ class Magnitude(Spectral):
             self.state_affine, self.noise_affine = (1.0 / 50.0, 46.0 / 50.0), (1.0 / 82.0, -6.0)
         elif scaling == "db":
             self.state_affine, self.noise_affine = (2.0 / top_db, 1.0), (2.0 / top_db, 0.0)
-        self.init_args = {
-            "sample_rate": sample_rate, "n_fft": n_fft, "hop": hop, "window": window, "scaling": scaling,
-            "top_db": top_db, "belz": belz, "rule": rule, "reference": reference,
-            "window_seconds": window_seconds,
-        }  # fmt: skip
 
     @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
@@ -365,7 +362,7 @@ class Magnitude(Spectral):
         return self.encode(clean, self.context(clean) if self.reference == "own" else context)
 
     def _expanded(self, encoded: Tensor, context: Context) -> Tensor:
-        encoded = encoded.float()
+        encoded = at_least_float32(encoded)
         if self.scaling == "power":
             floor = 1e-8**self._EXPONENT
             magnitude = encoded.clamp_min(floor).pow(1.0 / self._EXPONENT) * (encoded > floor)

@@ -106,7 +106,8 @@ class SamplerConfig:
         if unknown := set(given) - set(Sampling.__annotations__):
             raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
         config = given.pop("sampler", None) or self
-        return replace(config, **{name: value for name, value in given.items() if value is not None})
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(config, **changes)
 
     def options(self) -> dict[str, Any]:
         """``nfe``, ``estimate`` and ``samples``, and what differs from the defaults."""

@@ -189,7 +189,8 @@ def sample(
             (:meth:`diffgmm.diffusion.sampler_options.SamplerConfig.resolved`).
     """
     check_solver(process, config)
-    solver, further = config.solver, {}
+    solver = config.solver
+    further: dict[str, Any] = {}
     if solver == "heun":
         function: Sampler = sample_heun
         further = {"nfe": config.nfe}

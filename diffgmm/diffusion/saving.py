@@ -18,21 +18,26 @@ from diffgmm.diffusion import parts
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import FORMAT as FORMAT
 from diffgmm.diffusion.pretrained import ModelError as ModelError
-from diffgmm.diffusion.pretrained import checked, read_description
+from diffgmm.diffusion.pretrained import checked, not_plain, read_description
 from diffgmm.utils import renames
 from diffgmm.utils.files import replacing
 
 
 def describe(part: Any) -> dict[str, Any]:
-    """``{"class_path", "init_args"}`` of plain types for a part of a model, or a whole one."""
+    """``{"class_path", "init_args"}`` of plain types for a part of a model, or a whole one.
+
+    Raises:
+        ModelError: a part's arguments are not all plain, so that no file can hold them.
+    """
     cls = type(part)
     path = f"{cls.__module__}.{cls.__qualname__}"
     if isinstance(part, MixtureDenoiser):
         names = ("representation", "network", "head", "process")
         return {"class_path": path, "init_args": {name: describe(getattr(part, name)) for name in names}}
-    if is_dataclass(part) and not isinstance(part, type):
-        return {"class_path": path, "init_args": asdict(part)}
-    return {"class_path": path, "init_args": dict(part.init_args)}
+    given = asdict(part) if is_dataclass(part) and not isinstance(part, type) else dict(part.init_args)
+    if (problem := not_plain(given)) is not None:
+        raise ModelError(f"{path} can't be described in a model's file: among its arguments, {problem}")
+    return {"class_path": path, "init_args": given}
 
 
 def build(spec: Any, trust: Collection[str] = ()) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ _CONV: dict[int, _Make] = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED: dict[int, _Make] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 _POOL: dict[int, _Make] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 _BATCH_NORM: dict[int, _Make] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
-NORMS = ("batch", "group", "none")
+NormKind = Literal["batch", "group", "none"]
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
@@ -54,7 +55,7 @@ def unpool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: 
     return nn.Sequential(nn.Upsample(scale_factor=tuple(stride)), layer) if max(stride) > 1 else layer
 
 
-def norm(kind: str, dims: int, channels: int) -> nn.Module:
+def norm(kind: NormKind, dims: int, channels: int) -> nn.Module:
     """``batch`` (folds into the convolution at inference), ``group`` (independent of the batch) or ``none``.
 
     Raises:
@@ -66,7 +67,7 @@ def norm(kind: str, dims: int, channels: int) -> nn.Module:
         return nn.GroupNorm(math.gcd(8, channels), channels)
     if kind == "none":
         return nn.Identity()
-    raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {kind!r}")
+    raise ValueError(f"norm must be one of {', '.join(get_args(NormKind))}, got {kind!r}")
 
 
 class TimeEmbedding(nn.Module):
@@ -101,7 +102,7 @@ class ConvBlock(nn.Module):
         channels: int,
         kernel: Sequence[int],
         dilation: Sequence[int],
-        norm_kind: str,
+        norm_kind: NormKind,
         embedding: int,
         slope: float,
         residual: bool = True,
@@ -116,6 +117,11 @@ class ConvBlock(nn.Module):
             nn.init.zeros_(self.modulation.bias)
         self.act = nn.LeakyReLU(slope)
 
+    @property
+    def convolution(self) -> nn.Module:
+        """What the norm comes after."""
+        return self.conv
+
     def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
         """``[B, C, *S]`` and ``[B, embedding]`` (or None) to ``[B, C, *S]``."""
         h = self.norm(self.conv(x))
@@ -125,3 +131,39 @@ class ConvBlock(nn.Module):
             h = torch.addcmul(shift[per_axis], h, 1.0 + scale[per_axis])
         out: Tensor = self.act(h)
         return x + out if self.residual else out
+
+
+class Level(nn.Module):
+    """A resampling layer, its norm and activation, an optional skip, then blocks at the new resolution.
+
+    A skip is added, or joined as further channels and brought back to the level's width by ``merge``.
+    """
+
+    def __init__(
+        self,
+        resample: nn.Module,
+        normed: nn.Module,
+        slope: float,
+        blocks: list[ConvBlock],
+        merge: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.resample, self.norm, self.act = resample, normed, nn.LeakyReLU(slope)
+        self.blocks = nn.ModuleList(blocks)
+        self.merge = merge
+        self.dropout = nn.Dropout(dropout) if dropout else None
+
+    @property
+    def convolution(self) -> nn.Module:
+        """What the norm comes after."""
+        return self.resample
+
+    def forward(self, x: Tensor, embedded: Tensor | None, skip: Tensor | None = None) -> Tensor:
+        """``[B, C, *S]``, the time embedding and the skip ``[B, width, *S']`` to ``[B, width, *S']``."""
+        x = self.act(self.norm(self.resample(x)))
+        if skip is not None:
+            x = x + skip if self.merge is None else self.act(self.merge(torch.cat([x, skip], dim=1)))
+        for block in self.blocks:
+            x = block(x, embedded)
+        return x if self.dropout is None else self.dropout(x)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
+
+from diffgmm.networks.base import at_least_float32
+
+BottleneckKind = Literal["none", "gru", "bigru", "attention"]
 
 
 class _OverTime(nn.Module):
@@ -38,9 +44,9 @@ class Recurrence(_OverTime):
 
     def over_time(self, sequence: Tensor) -> Tensor:
         """``[B, N, hidden]`` to ``[B, N, hidden]``."""
-        # In float32: rounding a recurrent state to bfloat16 at every step adds up.
+        # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
         with torch.autocast(sequence.device.type, enabled=False):
-            return self.gru(sequence.float())[0]
+            return self.gru(at_least_float32(sequence))[0]
 
 
 class Attention(_OverTime):
@@ -57,7 +63,7 @@ class Attention(_OverTime):
         return sequence + self.attention(normed, normed, normed, need_weights=False)[0]
 
 
-def make_bottleneck(kind: str, features: int, hidden: int) -> nn.Module:
+def make_bottleneck(kind: BottleneckKind, features: int, hidden: int) -> nn.Module:
     """``none``, ``gru``, ``bigru`` or ``attention``.
 
     Raises:
@@ -69,4 +75,4 @@ def make_bottleneck(kind: str, features: int, hidden: int) -> nn.Module:
         return Recurrence(features, hidden, bidirectional=kind == "bigru")
     if kind == "attention":
         return Attention(features, hidden)
-    raise ValueError(f"bottleneck must be one of none, gru, bigru, attention, got {kind!r}")
+    raise ValueError(f"bottleneck must be one of {', '.join(get_args(BottleneckKind))}, got {kind!r}")

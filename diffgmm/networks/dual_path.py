@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from diffgmm.networks.base import at_least_float32
+
 
 class _Along(nn.Module):
     """A bidirectional recurrence along one axis of ``[R, L, C]``, added to its input; it starts without effect."""
@@ -19,9 +21,9 @@ class _Along(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[R, L, C]`` to ``[R, L, C]``."""
-        # In float32: rounding a recurrent state to bfloat16 at every step adds up.
+        # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
         with torch.autocast(rows.device.type, enabled=False):
-            exact = rows.float()
+            exact = at_least_float32(rows)
             return exact + self.out(self.gru(self.norm(exact))[0])
 
 

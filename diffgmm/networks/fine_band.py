@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffgmm.networks.blocks import ConvBlock, conv
+from diffgmm.networks.blocks import ConvBlock, NormKind, conv
 
 
 class FineBand(nn.Module):
@@ -31,7 +31,7 @@ class FineBand(nn.Module):
         features: int,
         channels: int,
         blocks: int,
-        norm_kind: str,
+        norm_kind: NormKind,
         embedding: int,
         slope: float,
     ) -> None:

@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffgmm.networks.blocks import ConvBlock, TimeEmbedding
+from diffgmm.networks.blocks import ConvBlock, Level
+from diffgmm.networks.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -20,9 +21,10 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def folded(model: Module, time: float | None = None) -> tuple[Module, dict[str, Tensor]]:
     """A copy of ``model`` without batch norms, and the weights that make it the same function.
 
-    Layers are found by their names in :class:`diffgmm.networks.blocks.ConvBlock` (``conv``, ``norm``) and the
-    levels of :class:`diffgmm.networks.unet.UNet` (``resample``, ``norm``). With y = W x + b and the norm's running
-    mean m, variance v, scale g and shift h: W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + h.
+    Folded are the norms of :class:`diffgmm.networks.blocks.ConvBlock` and :class:`diffgmm.networks.blocks.Level`, and
+    the time of a :class:`diffgmm.networks.unet.UNet`; what classes derived from these and other networks do is their
+    own, and stays. With y = W x + b and the norm's running mean m, variance v, scale g and shift h:
+    W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + h.
 
     Args:
         model: in evaluation mode.
@@ -36,30 +38,32 @@ def folded(model: Module, time: float | None = None) -> tuple[Module, dict[str, 
     shared: dict[int, object] = {id(value): value for value in (*model.parameters(), *model.buffers())}
     model = copy.deepcopy(model, memo=shared).eval()
     modulations = {} if time is None else _without_time(model, time)
+    names = {id(value): name for name, value in model.named_parameters()}
     weights: dict[str, Tensor] = {}
-    for path, module in model.named_modules():
-        names = [
-            n for n in ("conv", "resample") if isinstance(getattr(module, n, None), _PLAIN + _TRANSPOSED)
-        ]
-        if not names:
+    for block in model.modules():
+        if type(block) not in (ConvBlock, Level):
             continue
-        name, norm = names[0], getattr(module, "norm", None)
-        layer = getattr(module, name)
-        weight, bias = layer.weight, layer.bias
+        layer, norm = block.convolution, block.norm
+        if not isinstance(layer, _PLAIN + _TRANSPOSED):
+            continue
+        kept = layer.bias
+        assert kept is not None
+        weight, bias = layer.weight, kept
         if isinstance(norm, _NORMS):
             assert norm.running_var is not None and norm.running_mean is not None
             factor = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
             weight, bias = _scaled(layer, weight, factor), (bias - norm.running_mean) * factor + norm.bias
-            module.norm = nn.Identity()
-        if path in modulations:
-            factor, shift = modulations[path]
+            block.norm = nn.Identity()
+        if block in modulations:
+            factor, shift = modulations[block]
             if isinstance(norm, nn.GroupNorm):
-                weights |= {f"{path}.norm.weight": norm.weight * factor}
-                weights |= {f"{path}.norm.bias": norm.bias * factor + shift}
+                weights[names[id(norm.weight)]] = norm.weight * factor
+                weights[names[id(norm.bias)]] = norm.bias * factor + shift
             else:
                 weight, bias = _scaled(layer, weight, factor), bias * factor + shift
         if weight is not layer.weight:
-            weights |= {f"{path}.{name}.weight": weight, f"{path}.{name}.bias": bias}
+            weights[names[id(layer.weight)]] = weight
+            weights[names[id(kept)]] = bias
     return model, weights
 
 
@@ -82,22 +86,19 @@ def fused(model: Module, time: float | None = None) -> Module:
     return copy.deepcopy(model)
 
 
-def _without_time(model: nn.Module, time: float) -> dict[str, tuple[Tensor, Tensor]]:
-    """Take the time embedding and its use out of ``model``; scale and shift by the path of each block."""
-    affines: dict[str, tuple[Tensor, Tensor]] = {}
-    networks = [m for m in model.modules() if isinstance(getattr(m, "embed", None), TimeEmbedding)]
-    if not networks:
-        return affines
-    (network,) = networks
-    embed = network.embed
-    assert isinstance(embed, TimeEmbedding)
-    embedded = embed(torch.tensor([time]))
-    setattr(network, "embed", None)  # noqa: B010 (a declared attribute only of some networks)
-    for path, block in model.named_modules():
-        if isinstance(block, ConvBlock) and block.modulation is not None:
-            scale, shift = block.modulation(embedded)[0].chunk(2)
-            affines[path] = (1.0 + scale, shift)
-            block.modulation = None
+def _without_time(model: nn.Module, time: float) -> dict[nn.Module, tuple[Tensor, Tensor]]:
+    """Take the time embedding and its use out of the U-Nets in ``model``; scale and shift by block."""
+    affines: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    for network in model.modules():
+        if type(network) is not UNet or network.embed is None:
+            continue
+        embedded = network.embed(torch.tensor([time]))
+        network.embed = None
+        for block in network.modules():
+            if isinstance(block, ConvBlock) and block.modulation is not None:
+                scale, shift = block.modulation(embedded)[0].chunk(2)
+                affines[block] = (1.0 + scale, shift)
+                block.modulation = None
     return affines
 
 

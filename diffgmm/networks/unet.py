@@ -9,42 +9,24 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from diffgmm.networks.blocks import ConvBlock, TimeEmbedding, conv, downsample, norm, pool, unpool, upsample
-from diffgmm.networks.bottleneck import make_bottleneck
+from diffgmm.networks.base import Network
+from diffgmm.networks.blocks import (
+    ConvBlock,
+    Level,
+    NormKind,
+    TimeEmbedding,
+    conv,
+    downsample,
+    norm,
+    pool,
+    unpool,
+    upsample,
+)
+from diffgmm.networks.bottleneck import BottleneckKind, make_bottleneck
 from diffgmm.networks.dual_path import DualPath
 from diffgmm.networks.fine_band import FineBand
 
 _CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat"), "initialisation": ("torch", "he")}
-
-
-class _Level(nn.Module):
-    """A resampling layer, its norm and activation, an optional skip, then blocks at the new resolution.
-
-    A skip is added, or joined as further channels and brought back to the level's width by ``merge``.
-    """
-
-    def __init__(
-        self,
-        resample: nn.Module,
-        normed: nn.Module,
-        slope: float,
-        blocks: list[ConvBlock],
-        merge: nn.Module | None = None,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.resample, self.norm, self.act = resample, normed, nn.LeakyReLU(slope)
-        self.blocks = nn.ModuleList(blocks)
-        self.merge = merge
-        self.dropout = nn.Dropout(dropout) if dropout else None
-
-    def forward(self, x: Tensor, embedded: Tensor | None, skip: Tensor | None = None) -> Tensor:
-        x = self.act(self.norm(self.resample(x)))
-        if skip is not None:
-            x = x + skip if self.merge is None else self.act(self.merge(torch.cat([x, skip], dim=1)))
-        for block in self.blocks:
-            x = block(x, embedded)
-        return x if self.dropout is None else self.dropout(x)
 
 
 def _he(module: nn.Module) -> None:
@@ -54,7 +36,7 @@ def _he(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """U-Net with skip connections, time conditioning and an optional recurrent or attentive bottleneck.
 
     Args:
@@ -109,12 +91,12 @@ class UNet(nn.Module):
         blocks: int = 1,
         kernel: Sequence[int] = (3, 3),
         dilations: Sequence[int] = (),
-        bottleneck: str = "none",
+        bottleneck: BottleneckKind = "none",
         hidden: int = 256,
         bins: int | None = None,
         embedding: int = 64,
         position: bool = True,
-        norm_kind: str = "batch",
+        norm_kind: NormKind = "batch",
         slope: float = 0.1,
         input_layers: int = 0,
         pooling: str = "stride",
@@ -150,16 +132,6 @@ class UNet(nn.Module):
             raise ValueError(
                 f"dual is a number of blocks after a level of a spectrogram, got {dual}, level {dual_level}"
             )
-        self.init_args = {
-            "channels": list(channels), "strides": [list(s) for s in strides], "features": features,
-            "blocks": blocks, "kernel": list(kernel), "dilations": list(dilations), "bottleneck": bottleneck,
-            "hidden": hidden, "bins": bins, "embedding": embedding, "position": position,
-            "norm_kind": norm_kind, "slope": slope, "input_layers": input_layers, "pooling": pooling,
-            "skips": skips, "residual": residual, "dropout": dropout,
-            "fine": fine, "fine_channels": fine_channels, "fine_blocks": fine_blocks,
-            "dual": dual, "dual_level": dual_level, "dual_hidden": dual_hidden,
-            "initialisation": initialisation,
-        }  # fmt: skip
         self.features = features
         self.strides = [tuple(s) for s in strides]
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
@@ -177,12 +149,12 @@ class UNet(nn.Module):
         self._first, self._initialisation = channels[0], initialisation
         for level, width in enumerate(channels):
             stack = [block(width) for _ in range(blocks)]
-            # The first convolution is made by attach(), which knows how many channels come in.
+            # The first convolution is made by build(), which knows how many channels come in.
             resample = (
                 self._resample(False, channels[level - 1], width, strides[level]) if level else nn.Identity()
             )
             drop = dropout if level >= len(channels) - 2 else 0.0
-            self.down.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
+            self.down.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
         self.dual_level = dual_level
         self.dual = nn.Sequential(*(DualPath(channels[dual_level], dual_hidden) for _ in range(dual)))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
@@ -197,9 +169,9 @@ class UNet(nn.Module):
             resample = self._resample(True, channels[level], width, strides[level])
             stack = [block(width) for _ in range(blocks)]
             merge = conv(self.dims, 2 * width, width, kernel, [1] * self.dims) if skips == "concat" else None
-            self.up.append(_Level(resample, norm(norm_kind, self.dims, width), slope, stack, merge))
+            self.up.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, merge))
         final = self._resample(True, channels[0], features, strides[0])
-        self.up.append(_Level(final, norm(norm_kind, self.dims, features), slope, []))
+        self.up.append(Level(final, norm(norm_kind, self.dims, features), slope, []))
         self.fine: FineBand | None = None
         self._make_fine = partial(
             FineBand, fine, features=features, channels=fine_channels, blocks=fine_blocks, norm_kind=norm_kind,
@@ -211,12 +183,10 @@ class UNet(nn.Module):
             return (unpool if up else pool)(self.dims, inputs, outputs, stride, self._kernel)
         return (upsample if up else downsample)(self.dims, inputs, outputs, stride)
 
-    def attach(self, inputs: int) -> None:
-        """Create the first layers for ``inputs`` channels; called once by the model."""
+    def build(self, inputs: int) -> None:
+        """Make the first layers, which depend on the number of input channels."""
         first = self.down[0]
-        assert isinstance(first, _Level)
-        if not isinstance(first.resample, nn.Identity):
-            return
+        assert isinstance(first, Level)
         width, layers = inputs + self.position, []
         if self._make_fine is not None:
             self.fine = self._make_fine(inputs=width)
@@ -231,6 +201,13 @@ class UNet(nn.Module):
         first.resample = self._resample(False, width, self._first, self.strides[0])
         if self._initialisation == "he":
             self.apply(_he)
+
+    def entries(self) -> list[nn.Module]:
+        """The convolutions that see the input as it comes, with the position as its last channel."""
+        level = self.down[0]
+        assert isinstance(level, Level)
+        first = self.inputs[0] if isinstance(self.inputs, nn.Sequential) else level.resample
+        return [first] if self.fine is None else [first, self.fine.enter]
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, C, *S]`` and process time ``[B]`` to features ``[B, features, *S]``."""

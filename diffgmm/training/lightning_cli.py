@@ -17,6 +17,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.parts import class_path
+from diffgmm.networks import UNet
 from diffgmm.training import resume
 from diffgmm.training.callbacks.averaging import Constants, RunningMeans
 from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint, RandomState
@@ -43,6 +46,12 @@ _ALWAYS: dict[str, type[L.Callback]] = {
 }
 
 
+#: Classes whose arguments may stand in a configuration without a class path.
+_USUAL = {
+    "model.network": {"class_path": class_path(UNet)},
+    "model.head": {"class_path": class_path(MixtureHead)},
+}
+
 _KNOWN_PACKAGES = ("diffgmm", "data_modules", "torch", "lightning")
 
 
@@ -52,6 +61,7 @@ class _Cli(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name, callback in _ALWAYS.items():
             parser.add_lightning_class_args(callback, name)
+        parser.set_defaults(_USUAL)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
         callbacks = [RunningMeans(), *callbacks, Constants(), RandomState(), MetricsFile()]

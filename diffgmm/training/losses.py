@@ -10,7 +10,6 @@ A configuration names built-in losses with a number, their weight, or any loss b
 
 from __future__ import annotations
 
-import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -464,29 +463,14 @@ def described(losses: Mapping[str, Any], trust: Collection[str] = ()) -> dict[st
             made[name] = value
             continue
         path, settings = str(value.get("class_path")), value.get("init_args") or {}
-        cls = {parts.class_path(cls): cls for cls in LOSSES.values()}.get(path) or _foreign(path, trust)
+        cls = {parts.class_path(cls): cls for cls in LOSSES.values()}.get(path) or parts.foreign_class(
+            path, "loss", Loss, trust
+        )
         try:
             made[name] = cls(**settings)
         except (TypeError, ValueError) as error:
             raise ModelError(f"the loss {path} can't be made as described: {parts.brief(error)}") from error
     return made
-
-
-def _foreign(path: str, trust: Collection[str]) -> type[Loss]:
-    module, _, name = path.rpartition(".")
-    package = path.partition(".")[0]
-    if package == "diffgmm" or not module or package not in trust:
-        raise ModelError(
-            f"the loss is {parts.brief(path, 80)!r}, which did not come with diffgmm; if you trust it, "
-            f"type --trust {package} (in Python: trust=({package!r},))"
-        )
-    try:
-        cls = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise ModelError(f"the loss {path!r} can't be imported: {parts.brief(error)}") from error
-    if not isinstance(cls, type) or not issubclass(cls, Loss):
-        raise ModelError(f"{path!r} is not a class of losses: it must derive from {parts.class_path(Loss)}")
-    return cls
 
 
 class WeightedLoss:

@@ -13,13 +13,13 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from diffgmm.diffusion import model as models
-from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.head import Head
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.samplers import check_solver
 from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
-from diffgmm.networks import UNet
+from diffgmm.networks import Network
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
 from diffgmm.training.noising import TimeLaw, TrainingStates
 from diffgmm.training.ranks import position, turn
@@ -51,10 +51,12 @@ class DiffGMM(L.LightningModule):
     Batches are dictionaries with ``noisy`` and ``clean`` ``[B, 1, T]``.
 
     Args:
-        representation: waveform, magnitude or complex spectrogram.
-        network: the U-Net.
-        head: mixture head.
-        process: blend or bridge.
+        representation: waveform, magnitude or complex spectrogram, or one of your own.
+        network: a :class:`diffgmm.networks.Network`; in a configuration, arguments without a class path are those of
+            :class:`diffgmm.networks.UNet`.
+        head: a :class:`diffgmm.diffusion.head.Head`; without a class path
+            :class:`diffgmm.diffusion.head.MixtureHead`.
+        process: blend, bridge, or one of your own.
         losses: by name a number, the weight of a built-in loss (:data:`diffgmm.training.losses.LOSSES`), or a
             :class:`diffgmm.training.losses.Loss` by its class path.
         sampler: how the process is walked in validation, and by default in the saved model
@@ -73,14 +75,15 @@ class DiffGMM(L.LightningModule):
 
     Raises:
         ValueError: if a part of the description contradicts another.
-        diffgmm.diffusion.model.ModelError: if ``weights`` can't be read or are of another description.
+        diffgmm.diffusion.model.ModelError: if ``weights`` can't be read or are of another description, or a part can't
+            be described in a checkpoint.
     """
 
     def __init__(
         self,
         representation: Representation,
-        network: UNet,
-        head: MixtureHead,
+        network: Network,
+        head: Head,
         process: Process,
         losses: dict[str, float | Loss],
         noisy_end: float = 0.5,
@@ -123,6 +126,7 @@ class DiffGMM(L.LightningModule):
         if self.loss.includes(ELBO) and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
+        self.description()  # what can't be saved is refused before the first step, and not at the first checkpoint
         if weights is not None:
             load_weights(weights, self.model)
         if channels_last and representation.dims == 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ import torch
 
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.one_step import UnsupportedModel, one_step
+from diffgmm.diffusion.sampler_options import SOLVERS
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference.export.errors import ExportError
 from diffgmm.utils.files import replacing
@@ -58,6 +59,7 @@ def export(
     samples: int | None = None,
     facts: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    trust: Collection[str] = (),
 ) -> Exported:
     """Write ``model`` to ``path`` and compare it with PyTorch on ``sound``.
 
@@ -71,10 +73,11 @@ def export(
         samples: fixed length of the input.
         facts: metadata of an ONNX file.
         overwrite: replace existing files.
+        trust: packages that the model names classes of; ``safetensors`` reads what it wrote.
 
     Raises:
-        ExportError: the model has no such graph, a package is missing, a file exists, or the written file differs from
-            PyTorch by more than :data:`TOLERANCE`; then nothing is left of it.
+        ExportError: the model has no such graph or a solver of another package, a package is missing, a file exists, or
+            the written file differs from PyTorch by more than :data:`TOLERANCE`; then nothing is left of it.
     """
     if form not in FORMATS:
         raise ExportError(f"unknown format {form!r}; there are {', '.join(FORMATS)}")
@@ -91,8 +94,9 @@ def export(
         samples = model.sample_rate
     try:
         if form == "safetensors":
-            deviation = _safetensors(model, description, path, sound)
+            deviation = _safetensors(model, description, path, sound, trust)
             return Exported((*files, graph) if graph.exists() else files, deviation)
+        _check_solver(description)
         with replacing(path) as part:
             run = _WRITERS[form](model, part, samples, facts or {})
             deviation = compare(model, run, sound, samples, path)
@@ -191,14 +195,27 @@ def _runs(module: Any) -> Run:
 _WRITERS = {"onnx": _onnx, "torchscript": _torchscript, "torch_export": _torch_export}
 
 
+def _check_solver(description: Mapping[str, Any]) -> None:
+    """Refuse a graph of a model whose own setting runs code that no graph holds."""
+    solver = (description.get("sampler") or {}).get("solver", SOLVERS[0])
+    if solver not in SOLVERS:
+        raise UnsupportedModel(
+            f"the solver {solver} is code of another package, and a graph has one step alone"
+        )
+
+
 def _safetensors(
-    model: MixtureDenoiser, description: Mapping[str, Any], path: Path, sound: np.ndarray
+    model: MixtureDenoiser,
+    description: Mapping[str, Any],
+    path: Path,
+    sound: np.ndarray,
+    trust: Collection[str],
 ) -> Deviation:
     """The project's own format, checked in a folder aside, then moved: weights first, description last."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
         stem = Path(folder) / path.stem
         save_model(stem, model, dict(description.get("card") or {}), dict(description.get("sampler") or {}))
-        again, _ = load_model(stem)
+        again, _ = load_model(stem, trust)
         deviation = compare(
             model,
             _runs(lambda noisy: again.enhance(noisy).waveform),
@@ -207,6 +224,7 @@ def _safetensors(
             path.with_suffix(".safetensors"),
         )
         with suppress(ExportError, UnsupportedModel):  # weights are of use without a graph
+            _check_solver(description)
             _light(model, stem, sound)
         path.with_suffix(".onnx").unlink(missing_ok=True)  # one of other weights would be of no use
         for suffix in (".safetensors", ".onnx", ".json"):

@@ -5,22 +5,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from diffgmm.networks import Network
 
-class OneLayer(nn.Module):
-    """One convolution over the spectrogram."""
 
-    def __init__(self, features: int = 4) -> None:
+class OneLayer(Network):
+    """One convolution over the signal.
+
+    Args:
+        features: channels of the output.
+        dims: 1 for waveforms, 2 for spectrograms.
+    """
+
+    def __init__(self, features: int = 4, dims: int = 2) -> None:
         super().__init__()
-        self.init_args = {"features": features}
-        self.dims, self.features = 2, features
-        self.layer: nn.Module = nn.Identity()
+        self.dims, self.features = dims, features
 
-    def attach(self, inputs: int) -> None:
-        if isinstance(self.layer, nn.Identity):
-            self.layer = nn.Conv2d(inputs, self.features, 3, padding=1)
+    def build(self, inputs: int) -> None:
+        make = nn.Conv1d if self.dims == 1 else nn.Conv2d
+        self.layer = make(inputs, self.features, 3, padding=1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        return torch.tanh(self.layer(x))
+        return torch.tanh(self.layer(x) * time.reshape(-1, *[1] * (x.dim() - 1)))
+
+
+class Unlike(Network):
+    """Attributes called as in this project's U-Net that mean something else, and a norm before its convolution."""
+
+    dims, features = 2, 4
+
+    def build(self, inputs: int) -> None:
+        self.norm = nn.BatchNorm2d(inputs)
+        self.conv = nn.Conv2d(inputs, self.features, 1)
+        self.embed = nn.Linear(1, self.features)
+        self.inputs = nn.Identity()
+        self.down = nn.ModuleList([nn.Identity()])
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return self.conv(self.norm(x)) + self.embed(time[:, None])[:, :, None, None]
 
 
 def not_a_class() -> None:
