@@ -63,14 +63,24 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
     def prepare_data(self) -> None:
         """Builds the pools that the run needs, on one process of each machine."""
         running = self.trainer.state.fn if self.trainer is not None else None
-        for split in _SPLITS.get(running.value if running is not None else "fit", ()):
+        for split in self._needed(running.value if running is not None else "fit"):
             self.open_split(split, quiet=True)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the pools that a stage needs (``fit``, ``validate``, ``test``, ``predict``; None: fit)."""
-        for split in _SPLITS[stage or "fit"]:
+        for split in self._needed(stage or "fit"):
             if split not in self.pools:
                 self.pools[split] = self.open_split(split, quiet=self.ranks()[0] > 0)
+
+    def _needed(self, stage: str) -> tuple[str, ...]:
+        """The splits of a stage; training goes without validation where there is none, or none is wanted."""
+        splits = _SPLITS.get(stage, ())
+        unwanted = self.trainer is not None and self.trainer.limit_val_batches == 0
+        return ("train",) if stage == "fit" and (unwanted or not self.has_validation()) else splits
+
+    def has_validation(self) -> bool:
+        """Whether there are pairs for validation."""
+        return True
 
     def ranks(self) -> tuple[int, int]:
         """This process's rank and how many there are."""

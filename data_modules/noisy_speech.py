@@ -48,7 +48,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         augmentations: list of augmentations, each with its probability; see `data_modules.augment`.
         max_pause_level: speakers whose short pauses (median) lie above this level in dB re the speech don't train,
             those up to 5 dB below are heard less (`data_modules.pools.grade`); None: everybody trains alike.
-        valid_pairs, test_pairs: how many fixed pairs.
+        valid_pairs, test_pairs: how many fixed pairs; with no ``valid_pairs`` training goes without validation.
         valid_seconds: length of the fixed pairs.
         valid_snrs: their ratios in dB, in turn.
         valid_batch_size: pairs per batch.
@@ -108,7 +108,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         )
         require_at_least(
             epoch_size=(epoch_size, 1),
-            valid_pairs=(valid_pairs, 1),
+            valid_pairs=(valid_pairs, 0),
             test_pairs=(test_pairs, 1),
             valid_batch_size=(valid_batch_size, 1),
             pairs_seed=(pairs_seed, 0),
@@ -177,8 +177,12 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         chosen = choose_pairs(speech, noise, self.pair_counts[split], self.snrs, self.pairs_seed)
         return FixedPairs(speech, noise, chosen, self.pair_samples)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        return self.pairs_loader(self.pairs("valid"), self.valid_batch_size)
+    def has_validation(self) -> bool:
+        """Whether there are pairs for validation."""
+        return self.pair_counts["valid"] > 0
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self.pairs_loader(self.pairs("valid"), self.valid_batch_size) if "valid" in self.pools else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self.pairs_loader(self.pairs("test"), self.valid_batch_size)

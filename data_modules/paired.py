@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -13,6 +14,8 @@ from data_modules.pools.matching import PairedFile, match_folders, match_items
 from data_modules.pools.sources import PAIR_KINDS, Item, corpus_items, split_off
 from data_modules.windows.mixed import ResumableLoader
 from data_modules.windows.recorded import PairedPools, PairWindows, WholePairs
+
+log = logging.getLogger(__name__)
 
 
 class PairedFolders(PooledDataModule[PairedPools]):
@@ -26,7 +29,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
         clean, noisy: folders for training.
         valid_clean, valid_noisy: folders for validation; None: a share of the training pairs.
         test_clean, test_noisy: folders for test and predict.
-        valid_fraction: that share.
+        valid_fraction: that share; with 0 and no folders for it training goes without validation.
         split_by: what is set aside: whole first-level folders (``group``) or single files (``file``).
         sample_rate: in Hz; everything is resampled to it once.
         window: samples in a training window.
@@ -38,7 +41,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
         strict: fail if a file has no partner or can't be used, or a speaker of the corpus is in two splits, instead
             of going on with a warning.
         start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
-        corpus: a prepared corpus of pairs instead of folders: its name (``voicebank-demand``), its folder or a
+        corpus: a prepared corpus of pairs where no folders are given: its name (``voicebank-demand``), its folder or a
             manifest whose kinds are ``clean`` and ``noisy``.
 
     Raises:
@@ -84,13 +87,15 @@ class PairedFolders(PooledDataModule[PairedPools]):
         for split, both in self.folders.items():
             if (both[0] is None) != (both[1] is None):
                 raise DataError(f"data: {split} needs folders of both clean and noisy recordings")
-        if any(both[0] for both in self.folders.values()) == bool(corpus):
+        own = any(both[0] for both in self.folders.values())
+        if not own and not corpus:
             raise DataError(
-                "data: give a corpus or folders of your own, not both"
-                if corpus
-                else "data: no folders; give clean and noisy, those of another split, or a corpus of pairs"
+                "data: no folders; give clean and noisy, those of another split, or a corpus of pairs"
             )
-        self.corpus = corpus
+        if own and corpus:
+            # An experiment's corpus of voices and noises is still in the configuration when its data is replaced.
+            log.warning(f"data: folders are given, the corpus {corpus} is not used")
+        self.corpus = None if own else corpus
         self._listed: list[Item] | None = None
         self.valid_fraction, self.split_by, self.epoch_size = valid_fraction, split_by, epoch_size
         self.cache, self.strict = cache, strict
@@ -147,8 +152,12 @@ class PairedFolders(PooledDataModule[PairedPools]):
         size = self.epoch_size or len(pools.names)
         return self.windows_loader(PairWindows(pools, self.window, size, self.seed))
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        return self.pairs_loader(WholePairs(self.pools["valid"]), 1)
+    def has_validation(self) -> bool:
+        """Whether there are pairs for validation."""
+        return self._given("valid") or self.valid_fraction > 0.0
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self.pairs_loader(WholePairs(self.pools["valid"]), 1) if "valid" in self.pools else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self.pairs_loader(WholePairs(self.pools["test"]), 1)

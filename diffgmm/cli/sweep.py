@@ -17,7 +17,13 @@ HELP = "search an experiment's settings with many trainings"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
-    add("--config", required=True, metavar="FILE", help="YAML of the experiment")
+    add(
+        "--config",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="YAML of the experiment; given again, each is laid over those before it, as in fit",
+    )
     add("--space", required=True, metavar="FILE", help="YAML of what varies (see experiments/sweeps)")
     add("--study", metavar="NAME", help="workers of one name share one study (default: the space's name)")
     add("--out", metavar="DIR", help="folder of trials, report and best.yaml (default: runs/sweeps/STUDY)")
@@ -60,14 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Be one worker, until the sweep is done; returns 1 if trials failed for good."""
+    from diffgmm.training.files import experiment_file
     from diffgmm.utils.errors import UsageError
     from diffgmm.workflows.sweep.space import SweepError, read_space
 
     for name in ("trials", "heartbeat"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} must be at least 1, got {getattr(args, name)}")
-    if not Path(args.config).is_file():
-        raise UsageError(f"no such configuration: {args.config} (see the folder experiments/)")
+    args.config = [Path(experiment_file(name)) for name in args.config]
     try:
         space = _with_changes(read_space(args.space), args.set)
         if args.values is not None:
@@ -101,13 +107,14 @@ def _sweep(args: argparse.Namespace, space: Space) -> int:
     from diffgmm.workflows.sweep import study as studies
     from diffgmm.workflows.sweep.worker import Sweep, requeue, work
 
-    config, space_file = Path(args.config), Path(args.space)
+    configs, space_file = tuple(args.config), Path(args.space)
     name = args.study or space_file.stem
     folder = Path(args.out or Path("runs", "sweeps", name))
     folder.mkdir(parents=True, exist_ok=True)
     address = args.storage or studies.default_storage(folder)
     identity = {
-        "config": sha256_of(config),
+        # One file's checksum as before there could be more: a study that was begun then goes on.
+        "config": sha256_of(configs[0]) if len(configs) == 1 else [sha256_of(one) for one in configs],
         "space": sha256_of(space_file),
         "fixed": dict(space.fixed),
     }
@@ -118,7 +125,7 @@ def _sweep(args: argparse.Namespace, space: Space) -> int:
         for number in requeue(study, args.retries):
             print(f"trial {number}: given back", flush=True)
     sweep = Sweep(
-        study, address, space, config, folder, args.trials or space.trials, args.retries,
+        study, address, space, configs, folder, args.trials or space.trials, args.retries,
         lambda line: print(line, flush=True),
     )  # fmt: skip
     if not args.report:
@@ -137,11 +144,9 @@ def _write(args: argparse.Namespace, space: Space, study: optuna.Study, folder: 
     from diffgmm.workflows.sweep.page import counts, write_page
 
     with FileLock(folder / ".write.lock"):
-        best = write_best(study, space, Path(args.config), folder)
+        best = write_best(study, space, args.config, folder)
         page = write_page(study, space, folder)
-        data = wandb_yaml.configuration(
-            space, Path(args.config), Path(args.space), study.study_name, args.set
-        )
+        data = wandb_yaml.configuration(space, args.config, Path(args.space), study.study_name, args.set)
         wandb_yaml.write(folder / "wandb.yaml", data)
     numbers = counts(study)
     print(", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "no trials yet")
@@ -156,7 +161,7 @@ def _once(args: argparse.Namespace, space: Space) -> int:
     """One training with given values, logged to W&B; run and sweep are told by the agent's variables."""
     import json
 
-    from diffgmm.workflows.sweep.space import SweepError, arguments, settings
+    from diffgmm.workflows.sweep.space import SweepError, arguments, layers, settings
 
     try:
         values = json.loads(args.values)
@@ -178,4 +183,4 @@ def _once(args: argparse.Namespace, space: Space) -> int:
         Path(logger["save_dir"]).mkdir(parents=True, exist_ok=True)
     from diffgmm.training.lightning_cli import run as train
 
-    return train(["fit", "--config", args.config, *arguments(chosen)])
+    return train(["fit", *layers(args.config), *arguments(chosen)])

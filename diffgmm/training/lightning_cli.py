@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 from jsonargparse import get_loader, set_loader
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+import diffgmm
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.parts import class_path
 from diffgmm.networks import UNet
@@ -24,14 +27,17 @@ from diffgmm.training import resume
 from diffgmm.training.callbacks.averaging import Constants, RunningMeans
 from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, LastCheckpoint, RandomState
 from diffgmm.training.callbacks.effective_batch import EffectiveBatch
+from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.callbacks.nonfinite import NonFinite
 from diffgmm.training.callbacks.predictions import Predictions
 from diffgmm.training.callbacks.preemption import Preemption
 from diffgmm.training.callbacks.record import RunRecord
 from diffgmm.training.callbacks.run_files import ConfigFile, MetricsFile
+from diffgmm.training.errors import TrainingError
+from diffgmm.training.files import experiment_file
 from diffgmm.training.module import DiffGMM, check_rates
 from diffgmm.utils import renames
-from diffgmm.utils.errors import UsageError
+from diffgmm.utils.errors import DEBUG, FOR_USERS, UsageError
 
 _load_yaml = get_loader("yaml")
 
@@ -54,9 +60,43 @@ _USUAL = {
 
 _KNOWN_PACKAGES = ("diffgmm", "data_modules", "torch", "lightning")
 
+#: Precisions that keep the weights themselves in float32; the spectra and the likelihood need it.
+_PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+
+#: Samples from which on a training window is long enough for any spectrum of the losses.
+_SHORT = 4096
+
+#: Characters that an error shows of what may be a list of every class there is.
+_LONGEST = 300
+
+
+class _Begun(L.Callback):
+    """Knows whether a first batch went through: what fails before it was asked for, what fails later is a bug."""
+
+    def __init__(self) -> None:
+        self.yes = False
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.yes = True
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self.yes = True
+
+    def on_predict_batch_end(self, *_: Any) -> None:
+        self.yes = True
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.yes = self.yes or not trainer.sanity_checking
+
 
 class _Cli(LightningCLI):
     """Always keeps a record of the run and what it takes to go on; reports contradictions before anything starts."""
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UsageError(f"--seed_everything: {error}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name, callback in _ALWAYS.items():
@@ -64,7 +104,8 @@ class _Cli(LightningCLI):
         parser.set_defaults(_USUAL)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
-        callbacks = [RunningMeans(), *callbacks, Constants(), RandomState(), MetricsFile()]
+        self._begun = _Begun()
+        callbacks = [RunningMeans(), *callbacks, Constants(), RandomState(), MetricsFile(), self._begun]
         if config.get("enable_checkpointing") is False:
             callbacks = [one for one in callbacks if not isinstance(one, LastCheckpoint)]
         plugins = config.get("plugins") or []
@@ -72,6 +113,14 @@ class _Cli(LightningCLI):
         if not any(isinstance(one, CheckpointIO) for one in plugins):
             config["plugins"] = [*plugins, AtomicCheckpoints()]
         trainer: L.Trainer = super()._instantiate_trainer(config, callbacks)
+        if trainer.precision not in _PRECISIONS:
+            raise UsageError(
+                f"--trainer.precision {trainer.precision}: spectra and likelihood need weights in float32; "
+                "use 32-true, bf16-mixed or 16-mixed"
+            )
+        averaged = any(isinstance(one, WeightAveraging) for one in trainer.callbacks)  # type: ignore[attr-defined]
+        if averaged and getattr(trainer.strategy, "_start_method", None) == "spawn":
+            raise UsageError("averages of weights can't be sent to spawned processes: --trainer.strategy ddp")
         return trainer
 
     def _parse_ckpt_path(self) -> None:
@@ -82,6 +131,7 @@ class _Cli(LightningCLI):
 
     def before_fit(self) -> None:
         """Find out where to go on from, and open the run's metrics without deleting what they hold."""
+        self._check_schedule()
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
             config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False))
             found = resume.find(self.trainer, config)
@@ -91,6 +141,16 @@ class _Cli(LightningCLI):
         else:
             resume.check(self.config_init["fit"].get("ckpt_path"), self.model, training=True)
         MetricsFile.prepare(self.trainer)
+
+    def _check_schedule(self) -> None:
+        """Refuse a schedule by a score of validation where there is none: it would fail after the first epoch."""
+        made = self.model.configure_optimizers()
+        monitor = made["lr_scheduler"].get("monitor", "") if isinstance(made, dict) else ""
+        has_any = getattr(self.datamodule, "has_validation", lambda: True)
+        if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
+            raise UsageError(
+                f"the learning rate follows {monitor}, and there is no validation: give pairs for it"
+            )
 
     def before_validate(self) -> None:
         """Refuse a checkpoint that can't be used."""
@@ -104,6 +164,29 @@ class _Cli(LightningCLI):
         """Refuse a checkpoint that can't be used."""
         resume.check(self.config_init["predict"].get("ckpt_path"), self.model)
 
+    def after_fit(self) -> None:
+        """Say where the run is and what can be done with it."""
+        if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        folder = run_folder(self.trainer)
+        weights = next(iter(folder.glob("checkpoints/last.ckpt")), None)
+        use = f"; use it: diffgmm denoise FILE --model {weights}" if weights else ""
+        resume.say(f"the run is in {folder}{use}")
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """As Lightning does; what a configuration brings to fail before the first batch is an error, not a bug."""
+        try:
+            super()._run_subcommand(subcommand)
+        except (*FOR_USERS, MisconfigurationException):
+            raise
+        except Exception as error:
+            if self._begun.yes and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            where = "" if self._begun.yes else " before its first batch was done"
+            raise TrainingError(
+                f"{subcommand} failed{where}: {_short(_last_line(error))} ({DEBUG}=1 shows where)"
+            ) from error
+
     def before_instantiate_classes(self) -> None:
         """Name what a configuration imports that did not come with this project."""
         config = yaml.safe_load(self._parser(self.subcommand).dump(self.config[self.subcommand]))
@@ -114,11 +197,33 @@ class _Cli(LightningCLI):
         try:
             super().instantiate_classes()
             check_rates(self.model, self.datamodule)
-        except (ValueError, TypeError) as error:
+            if self.subcommand == "fit":
+                _check_window(self.model, self.datamodule)
+                self.model.configure_optimizers()  # refuses its numbers here, and not once a folder is made
+        except (ValueError, TypeError, ImportError) as error:
             # Constructors refuse what contradicts itself; data errors have an exit code of their own.
-            if type(error) in (ValueError, TypeError):
-                raise UsageError(f"configuration: {error}") from error
-            raise
+            if isinstance(error, FOR_USERS):
+                raise
+            raise UsageError(f"configuration: {_brief(error)}") from error
+
+
+def _check_window(module: DiffGMM, data: Any) -> None:
+    """Refuse training windows that are too short for the representation or a loss, by trying one.
+
+    Raises:
+        ValueError: the window can't be computed with.
+    """
+    samples = getattr(data, "window", None)
+    if not isinstance(samples, int) or samples >= _SHORT:
+        return
+    window = torch.zeros(1, 1, samples)
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            module.eval().training_loss({"noisy": window, "clean": window}, 0, 0, 0)
+    except RuntimeError as error:
+        raise ValueError(f"data.window of {samples} samples is too short for the model or a loss") from error
+    finally:
+        module.train()
 
 
 def _foreign_classes(config: Any) -> set[str]:
@@ -137,16 +242,59 @@ def _foreign_classes(config: Any) -> set[str]:
     return foreign | {p for item in config.values() for p in _foreign_classes(item)}
 
 
+_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _last_line(error: BaseException) -> str:
+    """Kind and text of an error; of one from another process, whose text is a traceback, its last line."""
+    text = str(error).strip()
+    if "Traceback (most recent call last)" in text:
+        return text.splitlines()[-1]
+    return f"{type(error).__name__}: {text}"
+
+
 def _brief(error: Exception) -> str:
-    """The start of a message that may list every class that there is."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 400 else f"{text[:397]}..."
+    """What a parser says in paragraphs, in a line: its first reason where a value had several types to fit."""
+    text = str(error)
+    if "Errors:" in text:
+        head, _, rest = text.partition("Does not validate against any of the Union subtypes")
+        listed, _, given = rest.rpartition("Errors:")[2].partition("Given value type:")
+        reasons = [" ".join(one.split()) for one in re.split(r"\n\s*- ", listed) if one.strip()]
+        told = [one for one in reasons if not one.startswith("Expected a")]
+        head = re.split(r"\n\s*- ", head)[0]
+        value = "" if told else f", got {given.partition('Given value:')[2].strip()}"
+        text = f"{head} {told[0] if told else ' or '.join(dict.fromkeys(reasons))}{value}"
+    text = _CLASS.sub(r"\1", text).replace("NoneType", "null")
+    return _short(re.sub(r"Expected an? (?:typing\.)?", "expected ", text).replace("Literal[", "one of ["))
 
 
-def _configurations(argv: list[str]) -> list[str]:
-    """Files named by ``--config FILE``, ``-c FILE`` or ``--config=FILE``."""
-    named = [value for flag, value in pairwise(argv) if flag in ("--config", "-c")]
-    return named + [flag.split("=", 1)[1] for flag in argv if flag.startswith("--config=")]
+def _found(argv: list[str]) -> list[str]:
+    """Arguments with what ``--config FILE``, ``-c FILE`` and ``--config=FILE`` name as files that are there."""
+    found, named = list(argv), False
+    for i, word in enumerate(argv):
+        if named:
+            found[i] = experiment_file(word)
+        elif word.startswith("--config="):
+            found[i] = f"--config={experiment_file(word.split('=', 1)[1])}"
+        named = word in ("--config", "-c") and not named
+    return found
+
+
+def _reach_working_folder() -> None:
+    """Let class paths name a user's own modules in the working folder.
+
+    They come last: a folder there that happens to be called ``data_modules``, ``experiments`` or ``torch`` must not
+    take the place of the package, in this process or in those that it starts. An editable install is found by a hook
+    that comes after all folders, so its folder is named, too.
+    """
+    here, root = os.getcwd(), str(Path(diffgmm.__file__).parents[1])
+    others = [place for place in sys.path if place not in ("", here)]
+    sys.path[:] = list(dict.fromkeys([*others, root, here]))
 
 
 def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
@@ -155,15 +303,11 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     Raises:
         UsageError: if the configuration does not parse or contradicts itself.
     """
-    for name in _configurations(argv):
-        if not Path(name).is_file():
-            raise UsageError(f"no such configuration: {name} (see the folder experiments/)")
-    argv = [renames.in_text(word) for word in argv]
+    argv = [renames.in_text(word) for word in _found(argv)]
     set_loader("yaml", lambda text: _load_yaml(renames.in_text(text)), (yaml.YAMLError,))
     # Lightning starts further processes by this name: a path where the command was called by one.
     sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # class paths may name a user's own modules in the working folder
+    _reach_working_folder()
     try:
         _Cli(
             DiffGMM,

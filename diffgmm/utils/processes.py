@@ -95,6 +95,9 @@ def process_pool(workers: int, what: str) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
+_PATIENCE = 10.0  # seconds for the calls that are being done when nobody needs them any more
+
+
 class Workers(Generic[T]):
     """Calls of one function, spread over processes; results come in the order of submission.
 
@@ -168,11 +171,17 @@ class Workers(Generic[T]):
             yield self._alone(args)
 
     def close(self) -> None:
-        """Drop calls that have not started and let the processes end."""
+        """Drop calls that have not started and let the processes end; one that doesn't soon is ended."""
         self._calls = []
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            processes = list((self._pool._processes or {}).values())  # forgotten by the next line
+            self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+            end = time.monotonic() + _PATIENCE
+            for process in processes:
+                process.join(max(0.0, end - time.monotonic()))
+                if process.is_alive():
+                    process.terminate()
 
     def _alone(self, args: tuple[Any, ...]) -> T | BrokenProcessPool:
         with _environment(_THREADS), self._new_pool(1) as pool:

@@ -199,14 +199,19 @@ def test_corpus_of_pairs_without_validation_gives_a_share(tmp_path: Path) -> Non
         data.pairs("test")
 
 
+def test_folders_go_before_the_corpus_that_an_experiment_names(caplog: pytest.LogCaptureFixture) -> None:
+    """`--data data_modules.paired.PairedFolders` over mini.yaml leaves that experiment's corpus in place."""
+    data = PairedFolders(clean="a", noisy="b", corpus="mini")
+    assert data.corpus is None and data.folders["train"] == ("a", "b")
+    assert caplog.messages == ["data: folders are given, the corpus mini is not used"]
+
+
 def test_each_sort_of_corpus_names_its_module(tmp_path: Path, mini: Path) -> None:
     corpus = make_pair_corpus(tmp_path / "corpus", {"train": ["p1/a", "p2/a"]}, True)
     with pytest.raises(DataError, match="pairs of clean and noisy recordings: use"):
         NoisySpeech(str(corpus)).setup("fit")
     with pytest.raises(DataError, match="voices and noises, not pairs: use"):
         PairedFolders(corpus=str(mini)).setup("fit")
-    with pytest.raises(DataError, match="not both"):
-        PairedFolders(clean="a", noisy="b", corpus=str(corpus))
     (tmp_path / "corpus" / "train" / "noisy" / "p1" / "a.wav").unlink()
     (tmp_path / "corpus" / "manifest.csv").unlink()
     with pytest.raises(DataError, match="1 without a partner in noisy of"):

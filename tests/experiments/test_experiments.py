@@ -209,7 +209,7 @@ def test_the_paper_at_48_khz_and_on_pairs(tmp_path: Path, monkeypatch: pytest.Mo
     write_pairs(tmp_path / "pairs", "test", 2, seconds=1.5, snrs=(5.0,))
     folders = [f"--data.{split}{kind}={tmp_path / 'pairs' / kind}" for split in ("", "valid_") for kind in
                ("clean", "noisy")]  # fmt: skip
-    fit(tmp_path / "paired", "diffgmm_1d.yaml", "--data=data_modules.paired.PairedFolders", "--data.corpus=null",
+    fit(tmp_path / "paired", "diffgmm_1d.yaml", "--data=data_modules.paired.PairedFolders",
         *folders, "--data.batch_size=2", "--data.epoch_size=2", "--data.num_workers=0")  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from short_runs import ROOT, checkpoint, configuration
 from test_many_devices import run
@@ -31,7 +32,7 @@ def test_a_layer_parses_over_every_experiment(name: str, capsys: pytest.CaptureF
         config = yaml.safe_load(capsys.readouterr().out)
         assert config["effective_batch"]["windows"] == 96 and config["last"]["every_n_steps"] == 500
         assert config["trainer"]["strategy"]["init_args"]["timeout"] == "0:10:00"
-        assert config["trainer"]["precision"].startswith("bf16")
+        assert config["trainer"]["precision"] == "bf16-mixed"
         own = yaml.safe_load((ROOT / "experiments" / base).read_text(encoding="utf-8"))
         assert config["model"]["losses"] == own["model"]["losses"]
 
@@ -63,14 +64,15 @@ def test_the_slurm_script_calls_srun_as_meant(tmp_path: Path) -> None:
     srun.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS_PER_NODE": "4",
+        "SLURM_CPUS_PER_TASK": "8",
     }  # fmt: skip
     told = subprocess.run(
         ["bash", str(CLUSTER / "slurm.sbatch"), "--config", "a file.yaml"],
         env=environment, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert told == [
-        "--kill-on-bad-exit=1", "diffgmm", "fit", "--config", "a file.yaml", "--trainer.num_nodes=2",
-        "--trainer.devices=4", "--ckpt_path=auto",
+        "--kill-on-bad-exit=1", "--cpus-per-task=8", "diffgmm", "fit", "--config", "a file.yaml",
+        "--trainer.num_nodes=2", "--trainer.devices=4", "--ckpt_path=auto",
     ]  # fmt: skip
 
 
@@ -83,6 +85,12 @@ def test_kubernetes_pods_are_counted_right() -> None:
         assert kind["restartPolicy"] == "ExitCode"  # 143 and 138 mean: start again
         (container,) = kind["template"]["spec"]["containers"]
         assert "--trainer.num_nodes=$WORLD_SIZE --ckpt_path=auto" in container["args"][0]
+        # What the command names lies below its working directory; runs go into the volume; workers have their memory.
+        places = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+        assert f"{container['workingDir']}/runs" in places and "/dev/shm" in places
+        volumes = {one["name"]: one for one in kind["template"]["spec"]["volumes"]}
+        assert set(places.values()) == set(volumes)
+        assert volumes[places["/dev/shm"]]["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
         named = re.findall(r"experiments/\S+\.yaml", container["args"][0])
         assert named and all((ROOT / name).is_file() for name in named)
 
@@ -158,6 +166,38 @@ def test_sharded_training_gives_the_same_weights(tmp_path: Path) -> None:
     done = run(*fit, "--config", str(shared), *common, *strategy, "--trainer.max_epochs=2")
     assert done.returncode == 0 and "continuing from" in done.stdout, done.stdout[-3000:]
     assert checkpoint(tmp_path / "shared")["global_step"] == 8
+
+
+@pytest.mark.slow
+def test_the_sharded_layer_trains(tmp_path: Path) -> None:
+    """The file as it is, on two processes: precision, strategy and its own list of callbacks."""
+    config = configuration(tmp_path, max_epochs=1)
+    run_folder = str(tmp_path / "run")
+    arguments = [
+        "--config", str(config), "--config", str(CLUSTER / "sharded.yaml"), "--trainer.accelerator=cpu",
+        "--trainer.devices=2", "--trainer.strategy.init_args.data_parallel_size=2", "--effective_batch.windows=8",
+        f"--trainer.default_root_dir={run_folder}",
+    ]  # fmt: skip
+    done = run("-m", "diffgmm.cli.main", "fit", *arguments)
+    assert done.returncode == 0, done.stdout[-3000:]
+    weights = checkpoint(tmp_path)["state_dict"]
+    assert weights and all(value.dtype != torch.bfloat16 for value in weights.values())
+    assert "the run is in" in done.stdout
+
+
+@pytest.mark.slow
+def test_shards_for_other_devices_are_refused_in_one_line(tmp_path: Path) -> None:
+    config = configuration(tmp_path, max_epochs=1)
+    layers = [
+        "--config",
+        str(config),
+        "--config",
+        str(CLUSTER / "sharded.yaml"),
+        "--effective_batch.windows=8",
+    ]
+    done = run("-m", "diffgmm.cli.main", "fit", *layers, "--trainer.accelerator=cpu", "--trainer.devices=1")
+    assert done.returncode == 1 and "Traceback" not in done.stdout, done.stdout[-3000:]
+    assert "data_parallel_size=8" in done.stdout.splitlines()[-1]
 
 
 def test_the_page_names_what_there_is() -> None:

@@ -93,13 +93,13 @@ def test_contradictions_are_told_in_one_line(changes: dict[str, Any], says: str)
 )
 def test_spaces_of_the_repository_are_taken_by_us_and_by_wandb(file: Path) -> None:
     space = read_space(file)
-    data = wandb_yaml.configuration(space, CONFIG, file, "name")
+    data = wandb_yaml.configuration(space, [CONFIG], file, "name")
     assert problems(data) == []
     assert set(data["parameters"]) == {one.key for one in space.parameters}
 
 
 def test_what_wandb_would_not_take_is_found() -> None:
-    good = wandb_yaml.configuration(parse_space(SPACE), CONFIG, Path("space.yaml"), "name")
+    good = wandb_yaml.configuration(parse_space(SPACE), [CONFIG], Path("space.yaml"), "name")
     assert problems(good) == []
     broken = {
         **good, "method": "tpe", "extra": 1, "metric": {"name": "x"}, "command": ["true"],
@@ -120,7 +120,7 @@ def test_wandb_s_own_schema_takes_it() -> None:
         pytest.skip("W&B's package `sweeps`, which has the schema, is not installed")
     schema = json.loads((Path(found.submodule_search_locations[0]) / "config" / "schema.json").read_text())
     data = wandb_yaml.configuration(
-        parse_space(altered(pruner={"name": "hyperband"})), CONFIG, Path("space.yaml"), "name"
+        parse_space(altered(pruner={"name": "hyperband"})), [CONFIG], Path("space.yaml"), "name"
     )
     jsonschema.Draft7Validator(schema).validate(data)
 
@@ -135,7 +135,7 @@ def opened(folder: Path, heartbeat: int = 60, **changes: Any) -> worker.Sweep:
     space = parse_space(altered(**changes))
     storage = study.open_storage(study.default_storage(folder), heartbeat)
     return worker.Sweep(
-        study.open_study(storage, "s", space, {"config": "1"}), study.default_storage(folder), space, CONFIG, folder,
+        study.open_study(storage, "s", space, {"config": "1"}), study.default_storage(folder), space, [CONFIG], folder,
         space.trials, 2, lambda line: None,
     )  # fmt: skip
 
@@ -369,7 +369,7 @@ def test_what_wandb_s_agent_starts_trains_and_logs(tmp_path: Path) -> None:
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE, sort_keys=False))
     data = wandb_yaml.configuration(
-        parse_space(SPACE), CONFIG, Path("space.yaml"), "name", ["trainer.max_epochs=1"]
+        parse_space(SPACE), [CONFIG], Path("space.yaml"), "name", ["trainer.max_epochs=1"]
     )
     # As the agent does it: values as the server sends them, the command's macros filled in.
     values = {LR: 1e-3, COMPONENTS: 2, PROCESS: "blend", SPREAD: 0.5}
@@ -394,3 +394,27 @@ def test_what_wandb_s_agent_starts_trains_and_logs(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("offline-run-*-agentrun/*.wandb"))
     (metrics,) = tmp_path.rglob("metrics.csv")
     assert "val/loss" in metrics.read_text()
+
+
+@pytest.mark.slow
+def test_several_configurations_are_laid_over_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the trials, in best.yaml and in what W&B's agents start; the order counts, and a study keeps to it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layer.yaml").write_text("model: {noisy_end: 0.375}\ntrainer: {default_root_dir: mine}\n")
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(altered(trials=1)))
+    command = ["sweep", "--space", "space.yaml", "--out", "out"]
+    assert main([*command, "--config", "experiments/mini.yaml", "--config", "layer.yaml"]) == 0
+    (trial,) = (tmp_path / "out" / "trials").rglob("config.yaml")
+    for path in (trial, tmp_path / "out" / "best.yaml"):
+        settings_found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert (
+            settings_found["model"]["noisy_end"] == 0.375
+            and settings_found["data"]["init_args"]["corpus"] == "mini"
+        )
+    assert settings_found["trainer"]["default_root_dir"] == "mine"
+    assert "over mini.yaml and layer.yaml" in (tmp_path / "out" / "best.yaml").read_text()
+    agents = yaml.safe_load((tmp_path / "out" / "wandb.yaml").read_text())["command"]
+    assert agents[agents.index("layer.yaml") - 1] == "--config" and agents.count("--config") == 2
+    assert main([*command, "--config", "layer.yaml", "--config", "experiments/mini.yaml"]) == 2

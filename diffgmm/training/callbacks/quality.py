@@ -15,7 +15,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from diffgmm import metrics
 from diffgmm.metrics import METRICS, NAMES, Score, default_names
@@ -97,6 +97,7 @@ def _buckets(items: Sequence[Item], snr_edges: Sequence[float]) -> dict[str, lis
     return buckets
 
 
+_LAST_WAIT = 300.0  # seconds, for the scores of the last validation once training is over
 _NICE = 10  # scoring stands back where it shares processors with training
 
 
@@ -120,7 +121,8 @@ class QualityMetrics(PairCallback):
     logged, at that validation's step, when they are there: within the following epoch, under DDP with the next
     validation. ``val/scoring_percent`` is the share of wall time since the start that training waited for them. Scores
     that the next validation would have to wait for beyond ``budget`` are given up: the means are then over fewer
-    pairs, ``val/pairs`` says how many, and a warning that it is so. Only the last validation's are waited for.
+    pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are waited for at the
+    end, for five minutes at most.
     If a checkpoint, early stopping or scheduler monitors one of the scores, it has to be there at once: then, in
     ``validate`` and ``test``, and with ``workers: 0`` training waits, and is told when that takes more than ``budget``.
 
@@ -234,7 +236,7 @@ class QualityMetrics(PairCallback):
         began = time.monotonic()
         self._collect()
         self._blocked += time.monotonic() - began
-        logged = self._summary(trainer, stage, 0)
+        logged = self._summary(trainer, stage)
         if fitting:
             logged |= self._cost(stage, warn=True)
         module.log_dict(logged, sync_dist=trainer.world_size > 1)  # equal on all ranks, but for the cost
@@ -254,12 +256,15 @@ class QualityMetrics(PairCallback):
         began = time.monotonic()
         given_up = self._collect(seconds)
         self._blocked += time.monotonic() - began
-        logged = self._summary(trainer, late.stage, given_up) | self._cost(late.stage, warn=False)
+        limit = f"{_LAST_WAIT:g} s" if seconds == _LAST_WAIT else f"{100 * self.budget:g} % of the time"
+        logged = self._summary(trainer, late.stage, given_up, limit) | self._cost(late.stage, warn=False)
         for logger in trainer.loggers:
             logger.log_metrics({**logged, "epoch": float(late.epoch)}, step=late.step)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in logged.items()})
 
-    def _summary(self, trainer: L.Trainer, stage: str, given_up: int) -> dict[str, float]:
+    def _summary(
+        self, trainer: L.Trainer, stage: str, given_up: int = 0, limit: str = ""
+    ) -> dict[str, float]:
         items, self._items = self._items, []
         if trainer.world_size > 1:
             everyones: list[Any] = [None] * trainer.world_size
@@ -270,7 +275,7 @@ class QualityMetrics(PairCallback):
         if given_up:
             rank_zero_warn(
                 f"{stage}: scores of {len(items)} pairs, {given_up} more would have taken over "
-                f"{100 * self.budget:g} % of the time; set limit, or more workers"
+                f"{limit}; set limit, or more workers"
             )
         for name in self._names:
             if why := reasons(items, name):
@@ -296,7 +301,9 @@ class QualityMetrics(PairCallback):
             self._publish(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._publish(trainer)
+        if self._late is not None and not self._workers.ready():
+            rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
+        self._publish(trainer, _LAST_WAIT)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def best_trial(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
         return None
 
 
-def write_best(study: optuna.Study, space: Space, config: Path, folder: Path) -> Path | None:
+def write_best(study: optuna.Study, space: Space, configs: Sequence[Path], folder: Path) -> Path | None:
     """Write ``best.yaml`` into the sweep's folder; None while no trial is finished.
 
     It is what the trial's training wrote down itself, every setting of it, but with the experiment's own folder and
@@ -45,14 +46,17 @@ def write_best(study: optuna.Study, space: Space, config: Path, folder: Path) ->
         raise SweepError(
             f"{saved}: {error.strerror}; the best trial ran in another folder, run this there"
         ) from error
-    experiment = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("trainer") or {}
+    experiment: dict[str, Any] = {}
+    for one in configs:  # as they are laid over one another
+        experiment |= (yaml.safe_load(one.read_text(encoding="utf-8")) or {}).get("trainer") or {}
     for name in _OWN:
         settings["trainer"].pop(name, None)
         if name in experiment:
             settings["trainer"][name] = experiment[name]
     drawn = "".join(f"#   {key}: {value}\n" for key, value in trial.params.items())
+    names = " and ".join(one.name for one in configs)
     head = (
-        f"# Trial {trial.number} of the sweep {study.study_name} over {config.name}: "
+        f"# Trial {trial.number} of the sweep {study.study_name} over {names}: "
         f"{space.monitor} {trial.value:.6g} ({space.value} value).\n{drawn}"
         f"#   diffgmm fit --config {FILE}\n"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,15 @@ def settings(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
             value = parameter.choices[value]
         chosen[parameter.key] = value
     return chosen
+
+
+def layers(configs: Sequence[str | Path]) -> list[str]:
+    """An experiment's YAMLs as words of a command line.
+
+    >>> layers(["a.yaml", "b.yaml"])
+    ['--config', 'a.yaml', '--config', 'b.yaml']
+    """
+    return [word for one in configs for word in ("--config", str(one))]
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:

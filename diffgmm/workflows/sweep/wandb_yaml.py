@@ -13,17 +13,17 @@ from typing import Any
 import yaml
 
 from diffgmm.utils.files import replacing
-from diffgmm.workflows.sweep.space import Parameter, Space
+from diffgmm.workflows.sweep.space import Parameter, Space, layers
 
 
 def configuration(
-    space: Space, config: Path, space_file: Path, name: str, changes: Sequence[str] = ()
+    space: Space, configs: Sequence[Path], space_file: Path, name: str, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The sweep as W&B's plain data.
 
     Args:
         space: what varies.
-        config: YAML of the experiment, as the agent will find it from its working folder.
+        configs: YAMLs of the experiment, as the agent will find them from its working folder.
         space_file: of the space, likewise.
         name: of the sweep.
         changes: ``KEY=VALUE`` for every run, as given to the verb.
@@ -37,7 +37,7 @@ def configuration(
         "metric": {"name": space.monitor, "goal": space.direction},
         "run_cap": space.trials,
         "command": [
-            "${env}", "diffgmm", "sweep", "--config", str(config), "--space", str(space_file), *own,
+            "${env}", "diffgmm", "sweep", *layers(configs), "--space", str(space_file), *own,
             "--values", "${args_json}",
         ],
         "parameters": {parameter.key: _parameter(parameter) for parameter in space.parameters},

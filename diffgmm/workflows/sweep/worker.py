@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
-from diffgmm.workflows.sweep.space import Space, arguments, draw, settings
+from diffgmm.workflows.sweep.space import Space, arguments, draw, layers, settings
 from diffgmm.workflows.sweep.study import make_sampler, suggester
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Sweep:
         study: from :func:`diffgmm.workflows.sweep.study.open_study`.
         storage: its address.
         space: what varies.
-        config: YAML of the experiment.
+        configs: YAMLs of the experiment, each laid over those before it.
         folder: of the sweep; a trial trains in its subfolder ``trials/NUMBER``.
         trials: how many are wanted in all, those of all workers together.
         retries: times that a training that was killed is begun anew.
@@ -80,7 +80,7 @@ class Sweep:
     study: optuna.Study
     storage: str
     space: Space
-    config: Path
+    configs: Sequence[Path]
     folder: Path
     trials: int
     retries: int
@@ -91,7 +91,7 @@ class Sweep:
         return FileLock(self.folder / ".take.lock")
 
 
-def fit_arguments(space: Space, config: Path, drawn: Mapping[str, Any], folder: Path) -> list[str]:
+def fit_arguments(space: Space, configs: Sequence[Path], drawn: Mapping[str, Any], folder: Path) -> list[str]:
     """Arguments of ``fit`` for a trial: the experiment, what is fixed and drawn, and a folder of its own."""
     values = settings(space, drawn)
     own: dict[str, Any] = {"trainer.default_root_dir": str(folder)}
@@ -99,7 +99,7 @@ def fit_arguments(space: Space, config: Path, drawn: Mapping[str, Any], folder: 
         logger = {"save_dir": str(folder), "name": "", "version": ""}
         own["trainer.logger"] = [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}]
     quiet = {"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False}
-    return ["fit", "--config", str(config), *arguments({**quiet, **values, **own})]
+    return ["fit", *layers(configs), *arguments({**quiet, **values, **own})]
 
 
 def work(sweep: Sweep, seconds: float | None = None) -> int:
@@ -178,7 +178,7 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
     finally:
         lock.release(force=True)
     folder.mkdir(parents=True, exist_ok=True)
-    argv = fit_arguments(sweep.space, sweep.config, drawn, folder)
+    argv = fit_arguments(sweep.space, sweep.configs, drawn, folder)
     (folder / "trial.yaml").write_text(
         yaml.safe_dump({"parameters": drawn, "command": argv}, sort_keys=False)
     )

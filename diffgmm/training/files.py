@@ -1,0 +1,25 @@
+"""Configurations by the names that the documentation gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import diffgmm
+from diffgmm.utils.errors import UsageError
+
+FOLDER = "experiments"
+
+
+def experiment_file(name: str) -> str:
+    """A configuration's path; one that is called ``experiments/...`` and isn't there is the one that was installed.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if Path(name).is_file():
+        return name
+    installed = Path(diffgmm.__file__).parents[1] / name
+    parts = Path(name).parts
+    if parts[:1] == (FOLDER,) and ".." not in parts and installed.is_file():
+        return str(installed)
+    raise UsageError(f"no such configuration: {name} (see the folder {FOLDER}/)")
