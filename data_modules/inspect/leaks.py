@@ -24,7 +24,7 @@ from diffgmm.utils.processes import in_processes
 
 _ALIKE = 8  # clips per split and checksum that are named
 _COMMON = 256  # a pattern that so many frames have tells nothing
-_VOTES = 2  # frames that agree at one distance
+_SMALL = 1 << 17  # frames: half an hour, in which chance rarely brings two frames together that agree
 _OFFSETS = 6  # distances tried per pair of clips: a loop fits in many places
 
 Pair = tuple[Item, Item]
@@ -163,10 +163,11 @@ class Index:
         clip, offset, frame = clip[order], offset[order], frame[order]
         starts = np.flatnonzero(np.diff(clip, prepend=-1) | np.diff(offset, prepend=offset[0]))
         votes = np.diff(starts, append=len(clip))
+        needed = 2 if len(self.bits) < _SMALL else 3
         taken: Counter[int] = Counter()
         for i in np.argsort(-votes, kind="stable"):
             number = int(clip[starts[i]])
-            if votes[i] >= _VOTES and taken[number] < _OFFSETS:
+            if votes[i] >= needed and taken[number] < _OFFSETS:
                 taken[number] += 1
                 yield number, int(offset[starts[i]]), int(frame[starts[i] + votes[i] // 2])
 
