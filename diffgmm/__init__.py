@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from diffgmm.inference.denoiser import Denoiser
     from diffgmm.inference.files import denoise_file, denoise_folder
 
-# From 1.29 on, onnxruntime reports its use to its maker as soon as it is loaded, unless this is set before; its function
-# disable_telemetry_events comes too late for that.
+# From 1.29 on, onnxruntime reports its use to its maker as soon as it is loaded, unless this is set before: its
+# function disable_telemetry_events comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
     from diffgmm.inference import Denoiser
     from diffgmm.inference.file_plan import Job
-    from diffgmm.inference.files import Denoised
 
 HELP = "denoise audio files or folders"
 
@@ -213,7 +212,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
             lowered += [result.gain] if result.gain < 1.0 else []
             figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f})"
             out = result.job.stream or result.job.target
-            print(f"{result.job.source} -> {out}: {figures}{_notes(result)}", flush=True)
+            print(f"{result.job.source} -> {out}: {', '.join([figures, *result.notes])}", flush=True)
     if len(jobs) > 1:
         spent = time.perf_counter() - start
         rtf = f" (rtf {spent / seconds:.3f})" if seconds else ""
@@ -224,18 +223,6 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
                 "if they are parts of one recording, --clip keep leaves them at one level"
             )
     return 0 if done == len(jobs) else FAILED
-
-
-def _notes(result: Denoised) -> str:
-    """What else is to be said of a file."""
-    notes = []
-    if result.gain < 1.0:
-        notes.append(f"level {20 * math.log10(result.gain):+.1f} dB so as not to clip")
-    if result.clipped:
-        notes.append(f"{result.clipped} samples cut off at full scale")
-    if result.lost:
-        notes.append(f"not kept: {'; '.join(result.lost)}")
-    return "".join(f", {note}" for note in notes)
 
 
 def _named(error: BaseException, job: Job) -> BaseException | str:

@@ -20,6 +20,7 @@ VERBS = {
     name: f"diffgmm.cli.{name}"
     for name in (
         "denoise",
+        "demo",
         "evaluate",
         "calibrate",
         "benchmark",

@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import sys
@@ -69,6 +70,18 @@ class Denoised:
     def rtf(self) -> float:
         """Real-time factor: seconds spent per second of audio."""
         return self.spent / self.seconds if self.seconds else float("nan")
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is to be said of it, in words."""
+        notes = []
+        if self.gain < 1.0:
+            notes.append(f"level {20 * math.log10(self.gain):+.1f} dB so as not to clip")
+        if self.clipped:
+            notes.append(f"{self.clipped} samples cut off at full scale")
+        if self.lost:
+            notes.append(f"not kept: {'; '.join(self.lost)}")
+        return notes
 
 
 def denoise_file(

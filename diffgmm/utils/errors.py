@@ -21,12 +21,17 @@ FOR_USERS = (OSError, UserError)
 """What a command reports in one line; anything else is a bug and keeps its traceback."""
 
 
-def complain(error: BaseException | str) -> None:
-    """Print ``diffgmm: error: ...`` on stderr, always one line."""
+def one_line(error: BaseException | str) -> str:
+    """What an error says, on one line; of the operating system's errors, the file and the reason."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    print("diffgmm: error:", " ".join(text.split()), file=sys.stderr)
+    return " ".join(text.split())
+
+
+def complain(error: BaseException | str) -> None:
+    """Print ``diffgmm: error: ...`` on stderr, always one line."""
+    print("diffgmm: error:", one_line(error), file=sys.stderr)
 
 
 def warn(text: str) -> None:

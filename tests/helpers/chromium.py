@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ class Browser:
     Args:
         width, height: of the page in CSS pixels.
         dark: prefer dark colours.
+        flags: more of Chromium's.
     """
 
-    def __init__(self, width: int, height: int, dark: bool = False) -> None:
+    def __init__(self, width: int, height: int, dark: bool = False, flags: Sequence[str] = ()) -> None:
         driver = shutil.which("chromedriver")
         if driver is None or not (shutil.which("chromium") or shutil.which("google-chrome")):
             pytest.skip("needs a browser: apt install chromium chromium-driver")
@@ -52,7 +54,12 @@ class Browser:
         )  # fmt: skip
         self.root = f"http://127.0.0.1:{port}"
         self.session = ""
-        flags = [*FLAGS, f"--user-data-dir={profile / 'data'}", f"--window-size={max(width, 600)},{height}"]
+        flags = [
+            *FLAGS,
+            *flags,
+            f"--user-data-dir={profile / 'data'}",
+            f"--window-size={max(width, 600)},{height}",
+        ]
         flags += ["--no-sandbox"] if os.geteuid() == 0 else []
         flags += ["--force-dark-mode"] if dark else []
         options: dict[str, Any] = {"args": flags}
@@ -91,9 +98,10 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise RuntimeError(error.read().decode()) from error
 
-    def open(self, path: Path) -> None:
-        """Show a file."""
-        self._call("POST", f"{self.session}/url", {"url": path.resolve().as_uri()})
+    def open(self, path: Path | str) -> None:
+        """Show a file, or the page of an address."""
+        url = path.resolve().as_uri() if isinstance(path, Path) else path
+        self._call("POST", f"{self.session}/url", {"url": url})
 
     def run(self, script: str) -> Any:
         """Run JavaScript and return what it returns."""
@@ -103,6 +111,30 @@ class Browser:
         """Run JavaScript that calls ``done(value)``."""
         script = f"const done = arguments[arguments.length - 1]; {script}"
         return self._call("POST", f"{self.session}/execute/async", {"script": script, "args": []})
+
+    def wait(self, script: str, seconds: float = 60.0) -> Any:
+        """Run JavaScript again and again until what it returns is true, and return that."""
+        end = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"not within {seconds} s: {script}\n{self.run('return document.body.innerText')}"
+                )
+            time.sleep(0.1)
+        return value
+
+    def choose(self, selector: str, files: Sequence[Path]) -> None:
+        """Hand files to an ``<input type=file>``, as the file dialog does."""
+        found = self._call("POST", f"{self.session}/element", {"using": "css selector", "value": selector})
+        (element,) = found.values()
+        text = "\n".join(str(file.resolve()) for file in files)
+        self._call("POST", f"{self.session}/element/{element}/value", {"text": text})
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is; WebDriver's code points stand for special ones."""
+        presses = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        actions = [{"type": "key", "id": "keyboard", "actions": presses}]
+        self._call("POST", f"{self.session}/actions", {"actions": actions})
 
     def complaints(self) -> list[str]:
         """What the console has: errors, blocked loads."""

@@ -1,0 +1,1 @@
+"""The page of ``diffgmm demo``: recordings in a browser, before and after."""
