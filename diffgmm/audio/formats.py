@@ -41,6 +41,8 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
     if suffix not in FORMATS and not same:
         raise AudioError(f"{path}: the name's ending is no audio format; use one of {' '.join(FORMATS)}")
     form = like.format if like is not None and same else FORMATS[suffix]  # a .wav may hold WAVEX or RF64
+    if form == "WAV" and not same and like is not None and like.channels > 2:
+        form = "WAVEX"  # which says where its channels belong
     default = "OPUS" if suffix == ".opus" else str(soundfile.default_subtype(form))
     if like is None:
         return form, default

@@ -32,6 +32,14 @@ _STRINGS = (
     "copyright",
 )  # libsndfile's
 _OF_THE_ENCODER = frozenset(("encoder", "encoded-by", "encodedby", "waveformatextensible_channel_mask"))
+_MASK = "waveformatextensible_channel_mask"
+_PLACES = {
+    0x1: 2, 0x2: 3, 0x4: 4, 0x8: 11, 0x10: 9, 0x20: 10, 0x40: 12, 0x80: 13, 0x100: 8, 0x200: 14, 0x400: 15,
+}  # fmt: skip
+"""Bit of a channel mask -> libsndfile's SF_CHANNEL_MAP of that speaker, in the order of the channels."""
+_PLAIN = {5: 2, 6: 3, 7: 4}  # front left, front right and front centre, which WAV files have as left, ...
+_FLAC_MASKS = {3: 0x7, 4: 0x33, 5: 0x607, 6: 0x60F, 7: 0x70F, 8: 0x63F}
+"""Number of channels -> the speakers that players take for them, of a FLAC file without a mask (RFC 9639, 9.1.3)."""
 _GET_CHANNELS, _SET_CHANNELS = 0x1100, 0x1101  # libsndfile's SFC_GET_CHANNEL_MAP_INFO and SFC_SET_...
 
 
@@ -39,15 +47,33 @@ def copy_channels(source: Path, sound: soundfile.SoundFile) -> None:
     """Give a file that is being written the places of the source's channels (5.1 with side or back speakers)."""
     if sound.channels < 3:
         return
-    library, places = soundfile._snd, soundfile._ffi.new("int[]", sound.channels)
-    size = soundfile._ffi.sizeof(places)
+    if found := _places(source, sound.channels):
+        places = soundfile._ffi.new("int[]", found)
+        soundfile._snd.sf_command(sound._file, _SET_CHANNELS, places, soundfile._ffi.sizeof(places))
+
+
+def _places(source: Path, channels: int) -> list[int]:
+    """The speaker of each channel, as libsndfile numbers them; nothing if the file doesn't say.
+
+    FLAC has a tag for them, which libsndfile doesn't read, or means the usual ones.
+    """
+    import mutagen
+    from mutagen.flac import FLAC
+
     try:
         with soundfile.SoundFile(os.fsencode(source)) as original:
-            known = library.sf_command(original._file, _GET_CHANNELS, places, size)
-    except soundfile.SoundFileError:
-        return
-    if known:
-        library.sf_command(sound._file, _SET_CHANNELS, places, size)
+            if original.format == "FLAC":
+                tags: Any = FLAC(source).tags
+                tagged = tags.get(_MASK, []) if tags else []
+                mask = int(tagged[0], 16) if tagged else _FLAC_MASKS.get(channels, 0)
+                found = [place for bit, place in _PLACES.items() if mask & bit]
+                return found if len(found) == channels else []
+            places = soundfile._ffi.new("int[]", channels)
+            size = soundfile._ffi.sizeof(places)
+            known = soundfile._snd.sf_command(original._file, _GET_CHANNELS, places, size)
+            return list(places) if known else []
+    except (soundfile.SoundFileError, mutagen.MutagenError, ValueError):
+        return []
 
 
 def strings(like: AudioInfo, form: str) -> dict[str, str]:
@@ -103,7 +129,10 @@ def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
         if like.format == form == "FLAC":
             _copy_flac(like.path, target)
             return []
-        return _translate(like, target, form, subtype)
+        lost = _translate(like, target, form, subtype)
+        if form == "FLAC" and like.channels > 2:
+            _tag_mask(like, target)
+        return lost
     except mutagen.MutagenError as error:
         return [f"tags ({error})"]
 
@@ -178,7 +207,7 @@ def _copy_flac(source: Path, target: Path) -> None:
     made_anew = (StreamInfo, SeekTable, Padding, VCFLACDict)
     copied = [block for block in old.metadata_blocks if not isinstance(block, made_anew)]
     new.metadata_blocks.extend(copied)
-    kept = [(name, value) for name, value in old.tags or () if name.lower() not in _OF_THE_ENCODER - _MASK]
+    kept = [(name, value) for name, value in old.tags or () if name.lower() not in _OF_THE_ENCODER - {_MASK}]
     if kept and new.tags is None:
         new.add_tags()
     for name, value in kept:
@@ -187,7 +216,20 @@ def _copy_flac(source: Path, target: Path) -> None:
         new.save()
 
 
-_MASK = frozenset(("waveformatextensible_channel_mask",))
+def _tag_mask(like: AudioInfo, target: Path) -> None:
+    """Write down the speakers of a FLAC file where they aren't the usual ones (RFC 9639, 8.6.2)."""
+    from mutagen.flac import FLAC
+
+    places = [_PLAIN.get(place, place) for place in _places(like.path, like.channels)]
+    # FLAC's channels are in the order of the mask's bits.
+    ordered = places == [place for place in _PLACES.values() if place in places]
+    mask = sum(bit for bit, place in _PLACES.items() if place in places) if ordered else 0
+    if mask not in (0, _FLAC_MASKS.get(like.channels)):
+        file: Any = FLAC(target)
+        if file.tags is None:
+            file.add_tags()
+        file[_MASK.upper()] = f"0x{mask:04X}"
+        file.save()
 
 
 def _pictures(like: AudioInfo) -> list[Any]:

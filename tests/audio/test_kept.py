@@ -135,6 +135,22 @@ def test_channels_keep_their_places(tmp_path: Path, mask: int) -> None:
     assert struct.unpack_from("<I", written, written.index(b"fmt ") + 8 + 20) == (mask,)
 
 
+@pytest.mark.parametrize("mask", [0x3F, 0x60F])
+def test_channels_keep_their_places_in_flac_and_back(tmp_path: Path, mask: int) -> None:
+    """In the tag that RFC 9639 has for it; soundfile writes none, and players would take the speakers at the sides."""
+    path = tmp_path / "x.wav"
+    source(path, 1000, 6, format="WAVEX", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"fmt ") + 8 + 20, mask)
+    path.write_bytes(data)
+    copied(audio.probe(path), tmp_path / "y.flac")
+    tags = FLAC(tmp_path / "y.flac").tags
+    assert (tags or {}).get("WAVEFORMATEXTENSIBLE_CHANNEL_MASK", []) == ([] if mask == 0x60F else ["0x003F"])
+    copied(audio.probe(tmp_path / "y.flac"), tmp_path / "z.wav")
+    written = (tmp_path / "z.wav").read_bytes()
+    assert struct.unpack_from("<I", written, written.index(b"fmt ") + 8 + 20) == (mask,)
+
+
 def test_chunks_of_a_broadcast_wav_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     source(path, 1001, subtype="PCM_24")
