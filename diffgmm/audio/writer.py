@@ -97,6 +97,12 @@ class Writer:
             raise AudioError(f"{self.path.parent}: no such folder to write into")
         self._part = part_beside(self.path)
         try:
+            self._part.touch()  # says why it can't, where libsndfile has one word for everything
+        except PermissionError as error:
+            raise AudioError(f"{self.path.parent}: no permission to write into this folder") from error
+        except OSError as error:
+            raise AudioError(f"{self.path}: {error.strerror}") from error
+        try:
             self._sound = self._opened()
             if spooled:
                 self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 26, dir=str(self.path.parent))  # noqa: SIM115
@@ -104,8 +110,6 @@ class Writer:
             self.abort()
             if not isinstance(error, (soundfile.SoundFileError, ValueError, OSError)):
                 raise
-            if not os.access(self.path.parent, os.W_OK):
-                raise AudioError(f"{self.path.parent}: no permission to write into this folder") from error
             what = f"{channels} channel(s) at {sample_rate} Hz as {format}/{self.subtype}"
             raise AudioError(f"{self.path}: cannot write {what}; choose another format, say .wav") from error
 

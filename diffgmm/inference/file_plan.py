@@ -163,6 +163,8 @@ def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
     for path in filter(_is_stream, paths):
         if scratch is None or path in spools:
             raise UsageError(f"{path}: can be read only once")
+        if path != STDIN and path.is_char_device():  # such as /dev/zero, which has no end
+            raise UsageError(f"{path}: is a device, no recording; send its sound through a pipe")
         spool = scratch / f"{len(spools)}{path.suffix}"
         with spool.open("wb") as file:
             if path == STDIN:

@@ -153,6 +153,19 @@ def test_named_pipes(tmp_path: Path, model: str) -> None:
     assert (tmp_path / "out.wav").is_fifo()
 
 
+def test_devices_without_an_end_and_folders_without_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(), RATE)
+    assert main(["denoise", "/dev/zero", "-o", str(tmp_path / "b.wav")]) == 2
+    assert capsys.readouterr().err == (
+        "diffgmm: error: /dev/zero: is a device, no recording; send its sound through a pipe\n"
+    )
+    assert main(["denoise", str(tmp_path / "a.wav"), "-o", "/proc/b.wav"]) == 1
+    assert capsys.readouterr().err == "diffgmm: error: /proc/b.wav: No such file or directory\n"
+    assert os.listdir(tmp_path) == ["a.wav"]
+
+
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
