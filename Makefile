@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 endif
 
 .PHONY: peers
-.PHONY: help install demo test test-full lint format docs data train baselines reproduce bench-data bench-ddp bench-speed clean
+.PHONY: help install light demo test test-full lint format docs data train baselines reproduce bench-data bench-ddp bench-speed clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,12 @@ $(STAMP): pyproject.toml
 	  esac; done || { tail -n 20 '$(VENV)/install.err'; echo "the installation failed: see above and $(VENV)/install.log"; exit 1; }
 	@'$(BIN)/python' -c 'import torch, lightning, diffgmm; print("[3/3] diffgmm", diffgmm.__version__, "with torch", torch.__version__)'
 	@printf '%s\n' '$(CURDIR)' > '$(STAMP)'
+
+light: ## create .venv-light, which denoises without PyTorch (0.2 GB)
+	@$(PYTHON) -m venv .venv-light
+	@.venv-light/bin/python -m pip install -q --disable-pip-version-check -r requirements-light.txt
+	@.venv-light/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@echo "use it: .venv-light/bin/diffgmm denoise noisy.wav"
 
 demo: install ## denoise noisy speech, print scores, write audio and pictures to demo/, train for two minutes
 	@'$(BIN)/python' -m experiments.demo
@@ -98,5 +104,5 @@ bench-speed: install ## measure the shipped models' speed per back end and write
 	@'$(BIN)/python' -m experiments.bench.speed --model base small --markdown docs/speed.md
 
 clean: ## remove what make, the tests and the demo wrote, also the environment; keeps runs/
-	rm -rf .venv .venv-baselines .venv-peers build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-light .venv-baselines .venv-peers build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,8 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
     sound = _readable(jobs, args.salvage)
     if not sound:
         return FAILED
+    if args.picture and find_spec("matplotlib") is None:  # before the files are written that it would draw
+        raise ModuleNotFoundError(name="matplotlib")
     at_a_time = min(args.jobs, len(sound))
     denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time, args.trust)
     if args.uncertainty:

@@ -97,10 +97,12 @@ def _torchaudio_problem() -> str | None:
 
 
 def _devices() -> list[dict[str, Any]]:
-    import torch
-
     from diffgmm.utils.cores import usable_cores
 
+    try:
+        import torch
+    except ImportError:  # a light install
+        return [{"name": "cpu", "what": f"{usable_cores()} cores, without PyTorch"}]
     cpu = {"name": "cpu", "what": f"{usable_cores()} cores, {torch.get_num_threads()} threads"}
     gpus = [
         {"name": f"cuda:{i}", "what": torch.cuda.get_device_name(i)}

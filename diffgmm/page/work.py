@@ -16,7 +16,7 @@ import numpy as np
 from diffgmm.audio import AudioError, Writer, probe, read_blocks
 from diffgmm.inference.file_plan import plan
 from diffgmm.inference.files import denoise_file
-from diffgmm.utils.errors import FOR_USERS, UserError, one_line
+from diffgmm.utils.errors import FOR_USERS, UserError, lacks_package, one_line
 
 if TYPE_CHECKING:
     from diffgmm.diffusion.sampler_options import Sampling
@@ -147,7 +147,9 @@ def denoise_upload(
         )  # fmt: skip
         tracks = folder / "tracks.wav"
         channels = write_tracks(upload, target, result.gain, tracks, settings.salvage)
-    except FOR_USERS as error:
+    except (*FOR_USERS, ModuleNotFoundError) as error:
+        if not isinstance(error, FOR_USERS) and not lacks_package(error):
+            raise
         text = one_line(error).replace(str(upload), name)
         return Outcome(name, text if text.startswith(name) else f"{name}: {text}")
     notes = [info.note] if info.note else []

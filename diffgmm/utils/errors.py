@@ -24,6 +24,11 @@ FOR_USERS = (OSError, UserError)
 def one_line(error: BaseException | str) -> str:
     """What an error says, on one line; of the operating system's errors, the file and the reason."""
     text = str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        text = (
+            f"this needs the package {error.name.partition('.')[0]}, which is not installed; a light install leaves it "
+            "out, `pip install -e .` in the repository installs everything"
+        )
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(text.split())
@@ -39,9 +44,16 @@ def warn(text: str) -> None:
     print("diffgmm: warning:", " ".join(text.split()), file=sys.stderr)
 
 
+def lacks_package(error: BaseException) -> bool:
+    """Whether a package of others is not installed, as in a light install."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return bool(name) and name not in ("diffgmm", "data_modules", "experiments")
+
+
 def exit_code(error: Exception) -> int:
     """Report an error that ended a verb and return the exit code; bugs are raised again."""
-    if os.environ.get(DEBUG) == "1" or not isinstance(error, FOR_USERS):
+    for_users = isinstance(error, FOR_USERS) or lacks_package(error)
+    if os.environ.get(DEBUG) == "1" or not for_users:
         raise error
     complain(error)
     return USAGE if isinstance(error, UsageError) else FAILED

@@ -70,6 +70,10 @@ def test_errors_for_users_are_one_line_and_others_are_not_hidden(
     assert capsys.readouterr().err == "diffgmm: error: /full/x.wav: No space left on device\n"
     with pytest.raises(ZeroDivisionError):
         exit_code(ZeroDivisionError("a bug"))
+    assert exit_code(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")) == 1
+    assert "this needs the package torch, which is not installed" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        exit_code(ModuleNotFoundError("a bug", name="diffgmm.gone"))
     monkeypatch.setenv("DIFFGMM_DEBUG", "1")
     with pytest.raises(AudioError):
         exit_code(AudioError("with its traceback"))
