@@ -19,11 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class PairedFolders(PooledDataModule[PairedPools]):
-    """Pairs of clean and noisy recordings matched by name: random windows for training, whole files for the
-    rest.
+    """Pairs of clean and noisy recordings, matched by name.
 
-    Batches are as in `data_modules.noisy_speech.NoisySpeech`, with ``snr`` NaN. Validation and test have one
-    file a batch.
+    Training gets random windows, validation and test whole files, one a batch. Batches are as in
+    `data_modules.noisy_speech.NoisySpeech`, with ``snr`` NaN.
 
     Args:
         clean, noisy: folders for training.

@@ -12,6 +12,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.utils.version import __version__
+
 if TYPE_CHECKING:
     from diffgmm.inference.arrays import denoise, load
     from diffgmm.inference.denoiser import Denoiser
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 # function disable_telemetry_events comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.1.0"
-__all__ = ["Denoiser", "denoise", "denoise_file", "denoise_folder", "load"]
+__all__ = ["Denoiser", "__version__", "denoise", "denoise_file", "denoise_folder", "load"]
 
 # Looked up when they are used: `import diffgmm` loads nothing heavy.
 _MODULES = {

@@ -16,9 +16,9 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """``text`` with each block of ``>>>`` lines and their output in a fence.
+    r"""``text`` with each block of ``>>>`` lines and their output in a fence.
 
-    >>> print(fenced("One:\\n\\n>>> 1\\n1\\n\\nTwo."))
+    >>> print(fenced("One:\n\n>>> 1\n1\n\nTwo."))
     One:
     <BLANKLINE>
     ```pycon

@@ -58,7 +58,7 @@ def diffgmm(*arguments: str | Path) -> None:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with a header."""
-    with open(path, newline="", encoding="utf-8") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,7 +199,7 @@ def mini() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`diffgmm fit` in a process of its own, as a user would start it."""
     folder = tmp_path_factory.mktemp("foreign")
     config = small(mini(), folder / "run")
@@ -223,7 +222,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     )
     assert done.returncode == 0, done.stderr
     (checkpoint,) = folder.rglob("last.ckpt")
-    yield Run(folder / "fit.yaml", checkpoint, done.stderr)
+    return Run(folder / "fit.yaml", checkpoint, done.stderr)
 
 
 def test_fit_takes_every_part_by_its_class_path_and_names_what_it_runs(run: Run) -> None:

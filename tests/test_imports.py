@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("diffgmm", "data_modules", "experiments")
 
-#: Every room and the rooms it may import, bottom up. The root ``diffgmm/__init__.py`` imports nothing.
+#: Every room and the rooms it may import, bottom up. The root ``diffgmm/__init__.py`` imports the version alone.
 ROOMS: dict[str, set[str]] = {
     "diffgmm/utils": set(),
     "diffgmm/networks": set(),
@@ -171,7 +171,10 @@ def test_every_file_lies_in_a_room_of_the_table() -> None:
     assert not [
         found
         for found in ALL
-        if found.file == ROOT_INIT and found.runs_on_import and found.module.split(".")[0] in PACKAGES
+        if found.file == ROOT_INIT
+        and found.runs_on_import
+        and found.module.split(".")[0] in PACKAGES
+        and found.module != "diffgmm.utils.version.__version__"
     ]
 
 

@@ -162,7 +162,9 @@ def test_licence_is_mit_everywhere():
 
 def test_versions_agree():
     assert PYPROJECT["project"]["dynamic"] == ["version"]
-    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "diffgmm.__version__"}
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "diffgmm.utils.version.__version__"
+    }
     assert re.fullmatch(r"\d+\.\d+\.\d+", diffgmm.__version__)
 
 

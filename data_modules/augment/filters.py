@@ -119,8 +119,7 @@ def _random_equaliser(
 
 @dataclass(frozen=True)
 class SpectralTilt(Augmentation):
-    """A random smooth equaliser, one for the speech and another for the noise: microphones, voices,
-    distances.
+    """Random smooth equalisers, one for the speech and one for the noise: microphones, voices, distances.
 
     Args:
         probability: how often.

@@ -1,8 +1,8 @@
-"""Reverberation by room responses, simulated or measured. A simulated one is a direct sound, sparse early reflections
-and exponentially decaying noise.
+"""Reverberation by room responses, simulated or measured.
 
-After the stochastic room model of Moorer, "About This Reverberation Business" (1979): the late response of a
-room is Gaussian noise under an exponential decay, and high frequencies decay faster.
+A simulated response is a direct sound, sparse early reflections and exponentially decaying noise. After the stochastic
+room model of Moorer, "About This Reverberation Business" (1979): the late response of a room is Gaussian noise under an
+exponential decay, and high frequencies decay faster.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 import wave
@@ -183,7 +182,7 @@ def write_set(folder: Path, pairs: PairList, corpus: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        os.chmod(part, 0o755)
+        part.chmod(0o755)
         for name in ("clean", "noisy"):
             (part / name).mkdir()
         for pair in pairs.pairs:
@@ -199,7 +198,7 @@ def write_set(folder: Path, pairs: PairList, corpus: Path) -> Path:
         (part / SET_FILE).write_text(text, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(part, folder)
+        part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -218,7 +218,7 @@ def export_manifests(records: Records, folder: Path, *, overwrite: bool = False)
             for manifest, target in zip(sets, targets[part], strict=True):
                 manifest.to_file(Path(part_folder) / target.name)
         for path in Path(part_folder).iterdir():
-            os.replace(path, folder / path.name)
+            path.replace(folder / path.name)
     return len(records.clips)
 
 

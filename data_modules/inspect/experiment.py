@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -27,8 +26,8 @@ def data_of(config: str | Path) -> NoisySpeech:
         raise DataError(f"{path}: can't be read as YAML ({error})") from error
     except (KeyError, TypeError):
         raise DataError(f"{path}: has no section data") from None
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # class paths may name a user's own modules in the working folder
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # class paths may name a user's own modules in the working folder
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(NoisySpeech, "data", required=True)
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # its name before 4.49

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -110,7 +109,7 @@ def write(folder: Path, settings: Settings, report: dict[str, Any], drawn: Drawn
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        os.chmod(part, 0o755)
+        part.chmod(0o755)
         (part / "summary.txt").write_text(text + "\n", encoding="utf-8")
         write_json(part / REPORT, report)
         _leaks_csv(part / "leaks.csv", report["leaks"])
@@ -120,7 +119,7 @@ def write(folder: Path, settings: Settings, report: dict[str, Any], drawn: Drawn
             _write_mixtures(part / "mixtures", drawn)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(part, folder)
+        part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -23,9 +23,7 @@ def unit_power(samples: np.ndarray) -> np.ndarray:
     return samples * np.float32(1.0 / np.sqrt(power)) if power > 1e-30 else np.zeros_like(samples)
 
 
-def _from_spectrum(
-    samples: int, sample_rate: int, log_gain: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _from_spectrum(samples: int, log_gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise with a magnitude of 2 to the power `log_gain` in each bin of the next quick FFT size."""
     parts = rng.standard_normal((2, len(log_gain)), dtype=np.float32)
     spectrum = (parts[0] + 1j * parts[1]) * np.exp2(log_gain)
@@ -48,7 +46,7 @@ def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: np.rand
         rng: where randomness comes from.
     """
     log_gain = np.float32(exponent / 2.0) * (_bins(samples, sample_rate) - 10.0)
-    return _from_spectrum(samples, sample_rate, log_gain, rng)
+    return _from_spectrum(samples, log_gain, rng)
 
 
 def shaped_noise(samples: int, sample_rate: int, rng: np.random.Generator, depth: float = 14.0) -> np.ndarray:
@@ -57,7 +55,7 @@ def shaped_noise(samples: int, sample_rate: int, rng: np.random.Generator, depth
     points = np.arange(4.0, 15.0)  # octaves from 16 Hz to 16 kHz
     heights = rng.uniform(-depth, depth, len(points)) + rng.uniform(-6.0, 2.0) * (points - 10.0)
     curve = np.interp(position, points, heights) * (np.log2(10.0) / 20.0)
-    return _from_spectrum(samples, sample_rate, curve.astype(np.float32), rng)
+    return _from_spectrum(samples, curve.astype(np.float32), rng)
 
 
 def band_noise(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,7 +64,7 @@ def band_noise(samples: int, sample_rate: int, rng: np.random.Generator) -> np.n
     centre = rng.uniform(np.log2(100.0), np.log2(0.45 * sample_rate))
     half, slope = np.exp(rng.uniform(np.log(0.1), np.log(2.0))), rng.uniform(2.0, 10.0)
     outside = np.maximum(np.abs(position - np.float32(centre)) - np.float32(half), 0.0)
-    return _from_spectrum(samples, sample_rate, np.maximum(np.float32(-slope) * outside, -16.0), rng)
+    return _from_spectrum(samples, np.maximum(np.float32(-slope) * outside, -16.0), rng)
 
 
 def wave_table(harmonics: int, fall: float, rng: np.random.Generator) -> np.ndarray:

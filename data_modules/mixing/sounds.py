@@ -112,8 +112,7 @@ def repeat_event(
 def noise_stretch(
     pool: Pool, clip: int, samples: int, rng: np.random.Generator, events: float = 0.0
 ) -> np.ndarray:
-    """A recorded noise of a given length: a random stretch of a long clip, a short one looped or as repeated
-    events.
+    """A recorded noise of a given length: a stretch of a long clip, or a short one looped or as repeated events.
 
     Args:
         pool: of noise.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -65,10 +64,10 @@ def write_pairs(
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            os.chmod(part, 0o755)
+            part.chmod(0o755)
             for name in ("clean", "noisy"):
                 (part / name).mkdir()
-            with open(part / "pairs.csv", "w", newline="", encoding="utf-8") as file:
+            with (part / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file)
                 table.writerow(("name", "speaker", "noise", "snr"))
                 for pair in pairs:
@@ -84,7 +83,7 @@ def write_pairs(
                     table.writerow((pair.name, speech.groups[pair.speaker], source, f"{pair.snr:g}"))
             if target.exists():
                 shutil.rmtree(target)
-            os.replace(part, target)
+            part.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except (OSError, audio.AudioError) as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -134,7 +133,7 @@ def create_pairs(
                     _write_split(part / split, pools[split], chosen, (seed, _KEY, number), count, workers)
                 if target.exists():
                     shutil.rmtree(target)
-                os.replace(part, target)
+                part.replace(target)
     except filelock.Timeout:
         raise DataError(f"{target}: another process is writing these pairs; let it finish") from None
     except (OSError, audio.AudioError) as error:

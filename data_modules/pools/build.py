@@ -83,7 +83,7 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
     digest = hashlib.sha256(f"pool {VERSION} {sample_rate} {keep_silent}\n".encode())
     for item in items:
         try:
-            status = os.stat(item.path)
+            status = Path(item.path).stat()
             what = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             what = "missing"
@@ -119,7 +119,7 @@ def build_pool(
             part.mkdir()
             try:
                 _write(part, items, sample_rate, title, keep_silent)
-                os.replace(part, folder)
+                part.replace(folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
@@ -180,7 +180,7 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
     levels: list[float] = []
     kept: list[Item] = []
     skipped: list[list[str]] = []
-    with open(part / AUDIO, "wb") as audio:
+    with (part / AUDIO).open("wb") as audio:
         for item, samples in _decoded(items, sample_rate, title, keep_silent):
             if isinstance(samples, str):
                 skipped.append([item.name, samples])

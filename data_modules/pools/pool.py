@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import mmap
-import os
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Pool:
                 self.group: np.ndarray = index["group"]
                 self.gain: np.ndarray = index["gain"]
                 self.level: np.ndarray = index["level"]
-            with open(self.folder / AUDIO, "rb") as file:
+            with (self.folder / AUDIO).open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
@@ -207,4 +206,4 @@ class Pool:
 
 def folder_is_pool(folder: str | Path) -> bool:
     """Whether a folder holds a finished pool (a pool appears under its name only when complete)."""
-    return os.path.isfile(os.path.join(folder, INFO))
+    return Path(folder, INFO).is_file()

@@ -1,5 +1,4 @@
-"""Sources of audio files: corpora with a manifest or a folder layout, and plain folders of voices and
-noises.
+"""Sources of audio files: corpora with a manifest or a folder layout, and plain folders of voices and noises.
 
 Nothing is decoded here. The result is a list of `Item`: a file, its split, whether it is speech or noise, and
 its group (the speaker, or the category of noise), in a fixed order.
@@ -11,7 +10,6 @@ import csv
 import hashlib
 import logging
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +109,7 @@ def manifest_rows(path: str | Path) -> list[tuple[Item, dict[str, str]]]:
     manifest = Path(path).expanduser()
     rows: list[tuple[Item, dict[str, str]]] = []
     try:
-        with open(manifest, newline="", encoding="utf-8-sig") as file:
+        with Path(manifest).open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, restval="")
             missing = {"path", "split", "kind", "group"} - set(table.fieldnames or ())
             if missing:
@@ -233,9 +231,7 @@ def split_off(
     groups = {item.group for item in items}
 
     def unit(item: Item) -> str:
-        return (
-            item.group if by == "group" and len(groups) > 1 else f"{item.group}/{os.path.basename(item.path)}"
-        )
+        return item.group if by == "group" and len(groups) > 1 else f"{item.group}/{Path(item.path).name}"
 
     sizes: dict[str, int] = {}
     for item in items:

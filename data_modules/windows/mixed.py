@@ -1,5 +1,4 @@
-"""Training windows as a map-style dataset, the sampler that deals them to ranks, and a loader that can be
-resumed.
+"""Training windows as a map-style dataset, the sampler that deals them to ranks, and a resumable loader.
 
 A window is a pure function of (seed, epoch, index): the same for any number of workers, any start method and
 any number of ranks, and different in every epoch.
@@ -114,8 +113,7 @@ class WindowSampler(DistributedSampler[int]):
 
 
 class ResumableLoader(DataLoader[Example]):
-    """A loader of training windows that remembers how much of the epoch it has given out, and how long it kept
-    training waiting.
+    """A loader of training windows that counts what it has given out, and how long training waited for it.
 
     Lightning saves the state of a loader that has one in the checkpoint and gives it back on resuming, so
     that training goes on with the window after the last one seen, also with another batch size or number of ranks

@@ -84,11 +84,11 @@ def sample_bytes(subtype: str) -> int:
     return _SAMPLE_BYTES.get(subtype, 1)
 
 
-def coding(form: str, subtype: str, like: AudioInfo | None) -> dict[str, float | str]:
+def coding(subtype: str, like: AudioInfo | None) -> dict[str, float | str]:
     """Options of ``soundfile.SoundFile`` with which a lossy codec keeps the bit rate of a lossy source.
 
     Args:
-        form, subtype: of the new file.
+        subtype: of the new file.
         like: where the sound came from; anything but MP3, Vorbis or Opus leaves libsndfile's defaults.
     """
     if like is None or like.subtype not in ("MPEG_LAYER_III", "VORBIS", "OPUS"):

@@ -155,7 +155,7 @@ class Writer:
                 self.lost = tags.carry(self._like, self._part, self.format, self.subtype)
             if self.path.exists() and not self._overwrite:
                 raise AudioError(f"{self.path}: exists already; choose another name or allow overwriting")
-            os.replace(self._part, self.path)
+            self._part.replace(self.path)
         return self.gain
 
     def abort(self) -> None:
@@ -174,7 +174,7 @@ class Writer:
             self.channels,
             self.subtype,
             format=self.format,
-            **coding(self.format, self.subtype, self._like),
+            **coding(self.subtype, self._like),
         )
         if self._like is not None:
             tags.copy_channels(self._like.path, sound)

@@ -8,10 +8,10 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import diffgmm
 from diffgmm.cli.options import model_file
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.provenance import installed
+from diffgmm.utils.version import __version__
 
 HELP = "print versions, devices, models and folders"
 PACKAGES = (
@@ -75,7 +75,7 @@ def _card(name: str, as_json: bool) -> int:
 def gather() -> dict[str, Any]:
     """All facts as plain data."""
     return {
-        "diffgmm": diffgmm.__version__,
+        "diffgmm": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": installed(PACKAGES),

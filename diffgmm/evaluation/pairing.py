@@ -113,7 +113,7 @@ def pair_manifest(
     """
     path = Path(manifest)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             lines, columns = list(reader), set(reader.fieldnames or ())
     except OSError as error:

@@ -115,7 +115,7 @@ def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequen
         with replacing(path) as part:
             pyarrow.parquet.write_table(contents, part)
         return
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         rate = head.index("sample_rate")

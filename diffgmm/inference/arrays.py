@@ -102,6 +102,6 @@ def _denoiser(model: Denoiser | str | os.PathLike[str], device: str) -> Denoiser
 
 
 @lru_cache(maxsize=4)
-def _kept(path: str, device: str, changed: tuple[int, ...]) -> Denoiser:
+def _kept(path: str, device: str, _changed: tuple[int, ...]) -> Denoiser:
     """The denoiser of a file, loaded again only once the file has changed."""
     return Denoiser.from_pretrained(path, device)

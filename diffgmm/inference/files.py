@@ -239,7 +239,7 @@ def _denoise(
     progress: Progress | None,
     options: SamplerConfig,
 ) -> Denoised:
-    told = progress or (lambda seconds: None)
+    told = progress or (lambda _seconds: None)
 
     def counted() -> Iterator[np.ndarray]:
         for block in read_blocks(job.sound, salvage=writing.salvage):
@@ -341,7 +341,7 @@ class _Tracks:
             np.concatenate(self._rows, axis=-1) if self._rows else np.zeros((2, self._channels, 0))
         )
         columns = [""] if self._channels == 1 else [f"_{i + 1}" for i in range(self._channels)]
-        with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["seconds", *(f"{name}{c}" for c in columns for name in ("std", "confidence"))])
             for i in range(std.shape[1]):

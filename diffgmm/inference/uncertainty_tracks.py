@@ -66,7 +66,7 @@ class Uncertain:
         arrays = {name: getattr(self, name) for name in ("waveform", "std", "confidence", "sample_rate")}
         if self.bins is not None:
             arrays |= {f"bins_{name}": getattr(self.bins, name) for name in BinMap.__dataclass_fields__}
-        with replacing(path) as part, open(part, "wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
 

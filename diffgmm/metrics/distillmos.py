@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def _network() -> Any:
     import distillmos as package
 
     with (
-        open(os.devnull, "w") as nowhere,
+        Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
     ):  # it tells where its weights are
         return package.ConvTransformerSQAModel().eval()

@@ -131,7 +131,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
         ReportError: not such a file.
     """
     points: dict[str, list[tuple[float, float]]] = {}
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with Path(path).open(newline="", encoding="utf-8", errors="replace") as file:
         table = csv.DictReader(file)
         if STEP not in (table.fieldnames or ()):
             raise ReportError(f"{path}: not a file of training curves, which has a column named {STEP}")

@@ -69,7 +69,7 @@ class Group:
 
 
 def breakdown(
-    results: Results, metric: MetricInfo, groups: Mapping[str, Sequence[str]], systems: Sequence[System]
+    metric: MetricInfo, groups: Mapping[str, Sequence[str]], systems: Sequence[System]
 ) -> list[Group]:
     """One row a group that has scores."""
     digits, rows = digits_of(metric), []

@@ -12,7 +12,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-import diffgmm
 from diffgmm.evaluation.results import SYSTEM_KINDS, Results
 from diffgmm.metrics import statistics
 from diffgmm.report import examples as listening
@@ -21,6 +20,7 @@ from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.training import training
 from diffgmm.report.uncertainty import maps_for
 from diffgmm.utils.files import replacing
+from diffgmm.utils.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {
@@ -118,7 +118,7 @@ def fill(name: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    return environment.get_template(name).render(style=style, version=diffgmm.__version__, **values)
+    return environment.get_template(name).render(style=style, version=__version__, **values)
 
 
 def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
     ]
     for name, way in ways:
         breakdowns = [
-            (plots.name_of(metric), groups.breakdown(results, metric, way, systems))
+            (plots.name_of(metric), groups.breakdown(metric, way, systems))
             for metric in groups.main_metrics(results)
         ]
         shown = [

@@ -73,7 +73,7 @@ def _results(run: ResultsRun) -> str:
                 metric for metric in results.metrics if metric.name == "pesq_nb" and metric not in metrics
             ]
         for metric in metrics:
-            rows = groups.breakdown(results, metric, way, systems)
+            rows = groups.breakdown(metric, way, systems)
             head = [name, "pairs", *(system.name for system in systems)]
             body = [
                 [

@@ -40,9 +40,7 @@ def render(results: Results, *, bold: bool = False) -> str:
     ]
     subsets = results.set.subsets
     for metric in results.metrics:
-        parts = (
-            groups.breakdown(results, metric, subsets, results.systems) if metric.name in _BY_SUBSET else []
-        )
+        parts = groups.breakdown(metric, subsets, results.systems) if metric.name in _BY_SUBSET else []
         if not parts or [part.name for part in parts] == ["main"]:
             continue
         rows = [["system", *(part.name for part in parts)], ["", *(f"n={part.n}" for part in parts)]]

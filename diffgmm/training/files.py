@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import diffgmm
 from diffgmm.utils.errors import UsageError
 
 FOLDER = "experiments"
@@ -18,7 +17,7 @@ def experiment_file(name: str) -> str:
     """
     if Path(name).is_file():
         return name
-    installed = Path(diffgmm.__file__).parents[1] / name
+    installed = Path(__file__).parents[2] / name
     parts = Path(name).parts
     if parts[:1] == (FOLDER,) and ".." not in parts and installed.is_file():
         return str(installed)

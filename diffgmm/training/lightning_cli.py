@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import diffgmm
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.parts import class_path
 from diffgmm.networks import UNet
@@ -292,7 +290,7 @@ def _reach_working_folder() -> None:
     take the place of the package, in this process or in those that it starts. An editable install is found by a hook
     that comes after all folders, so its folder is named, too.
     """
-    here, root = os.getcwd(), str(Path(diffgmm.__file__).parents[1])
+    here, root = str(Path.cwd()), str(Path(__file__).parents[2])
     others = [place for place in sys.path if place not in ("", here)]
     sys.path[:] = list(dict.fromkeys([*others, root, here]))
 

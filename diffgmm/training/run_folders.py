@@ -108,7 +108,7 @@ def _values(path: Path) -> dict[str, tuple[float, ...]]:
     found: dict[str, list[float]] = {}
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with Path(path).open(newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):
             if None in row.values():  # a last line that a kill cut short
                 continue

@@ -43,7 +43,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         OSError: the file can't be read.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
@@ -67,6 +67,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = part_beside(path)
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

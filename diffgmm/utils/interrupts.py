@@ -52,7 +52,7 @@ class Interrupts:
 def leaving_on_sigterm() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does, with helpers stopped and files closed; the exit code is 143."""
 
-    def leave(number: int, frame: types.FrameType | None) -> None:
+    def leave(number: int, _frame: types.FrameType | None) -> None:
         sys.exit(128 + number)
 
     try:

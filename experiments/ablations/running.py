@@ -103,7 +103,7 @@ class Runner:
         if self._ended:
             return 1
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        with open(run.folder / log, "ab") as file:
+        with (run.folder / log).open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment,
@@ -125,7 +125,7 @@ class Runner:
 def _ending(runner: Runner) -> Iterator[None]:
     """SIGTERM and Ctrl-C stop the processes, then raise KeyboardInterrupt."""
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(_number: int, _frame: Any) -> None:
         runner.end()
         raise KeyboardInterrupt
 

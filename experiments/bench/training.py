@@ -66,7 +66,7 @@ def sparse_pool(folder: Path, hours: float, sample_rate: int = 16000) -> Pool:
     """A pool of so many hours that takes no room on disk: its audio is one hole."""
     clips, length = int(hours * 3600 / _CLIP_SECONDS), _CLIP_SECONDS * sample_rate
     folder.mkdir(parents=True)
-    with open(folder / AUDIO, "wb") as file:
+    with (folder / AUDIO).open("wb") as file:
         file.truncate(2 * clips * length)
     speakers = max(1, clips // 100)
     np.savez(

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import diffgmm
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.evaluation.results import ResultsError
@@ -20,6 +19,7 @@ from diffgmm.inference.denoiser import PRETRAINED
 from diffgmm.inference.export import ExportError
 from diffgmm.utils.errors import UsageError, exit_code
 from diffgmm.utils.files import sha256_of
+from diffgmm.utils.version import __version__
 from experiments.release.card import with_quality, write_graph
 
 PACKAGE = PRETRAINED
@@ -75,7 +75,7 @@ def ship(
     record = checkpoint.parent.parent / "record.json"
     card = {
         "name": name,
-        "version": diffgmm.__version__,
+        "version": __version__,
         "licence": LICENCE,
         "steps": description["steps"],
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -72,7 +72,7 @@ def test_the_tables_of_the_mini_corpus(look: Path, mini: Path) -> None:
     assert any(line[:3] == ["BSD-like", "22", "2.4"] for line in lines)
     assert "not looked for; --check does" in text
     report = json.loads((look / "report.json").read_text(encoding="utf-8"))
-    with open(mini / "manifest.csv", newline="", encoding="utf-8") as file:
+    with (mini / "manifest.csv").open(newline="", encoding="utf-8") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     assert report["clips"] == 143 and report["seconds"] == pytest.approx(seconds, abs=0.01)
     assert sum(row["clips"] for row in report["licences"]) == 143
@@ -93,7 +93,7 @@ def test_pictures_and_mixtures(look: Path) -> None:
     for name in ("contact_sheet.png", "histograms.png"):
         picture = (look / name).read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
-    with open(look / "mixtures" / "mixtures.csv", newline="", encoding="utf-8") as file:
+    with (look / "mixtures" / "mixtures.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["000.wav", "001.wav", "002.wav"]
     for row in rows:
@@ -150,7 +150,7 @@ def test_a_clean_corpus_passes_and_a_planted_copy_does_not(
     text = capsys.readouterr().out
     assert "1 leak(s) between splits" in text and "same recording" in text
     assert f"train: {original.relative_to(real)}" in text and "test: test/speech/june/copy.ogg" in text
-    with open(out / "leaks.csv", newline="", encoding="utf-8") as file:
+    with (out / "leaks.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert row["what"] == "recording" and float(row["offset_seconds"]) == pytest.approx(0.25, abs=0.002)
 

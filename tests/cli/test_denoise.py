@@ -341,7 +341,7 @@ def test_uncertainty_beside_the_output(tmp_path: Path, model: str) -> None:
         "a.denoised.wav",
         "a.wav",
     ]
-    with open(tmp_path / "a.denoised.uncertainty.csv", encoding="utf-8") as file:
+    with (tmp_path / "a.denoised.uncertainty.csv").open(encoding="utf-8") as file:
         assert file.readline().strip() == "seconds,std_1,confidence_1,std_2,confidence_2"
         table = np.loadtxt(file, delimiter=",")
     x = audio.read(source)[0]

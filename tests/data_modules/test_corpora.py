@@ -186,7 +186,7 @@ def test_opensfx_container():
     names = [name for name, content in opensfx_entries(data) if content == riff]
     assert names == ['opensfx.cat/00 "Wind". By A.', 'opensfx.cat/01 "Beep". By B.']
     for broken in (b"", data[:20], b"\xff\xff\xff\x7f" + data[4:], data.replace(b"RIFF", b"RAFF")):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"too short|no table|beyond the end|no RIFF"):
             list(opensfx_entries(broken))
 
 

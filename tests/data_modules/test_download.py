@@ -233,7 +233,7 @@ def test_given_files_are_used_where_they_lie_and_held_to_their_checksum(server, 
     given = tmp_path / "given"
     given.mkdir()
     (given / NAME).write_bytes(DATA)
-    os.chmod(given, 0o555)
+    given.chmod(0o555)
     found, _ = fetch([source], tmp_path / "d", given=given)
     assert found[0].path == given / NAME and server.requests == []
     (given / NAME).write_bytes(DATA[::-1])

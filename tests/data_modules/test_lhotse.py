@@ -185,7 +185,7 @@ def test_the_verb_exports_and_imports(mini: Path, tmp_path: Path, capsys: pytest
     ]
     assert main(["data", "--import-lhotse", *pairs, "--out", str(corpus)]) == 0
     assert f"corpus: {corpus}" in capsys.readouterr().out
-    with open(corpus / "manifest.csv", newline="", encoding="utf-8") as file:
+    with (corpus / "manifest.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 121
     assert main(["data", "--import-lhotse", *pairs, "--out", str(corpus)]) == 1
     assert "exists already" in capsys.readouterr().err

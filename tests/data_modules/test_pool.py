@@ -243,7 +243,7 @@ def _private_memory() -> int:
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
 def test_large_pool_opens_at_once_and_takes_no_memory(tmp_path: Path) -> None:
     clips, length = 100_000, 16 * RATE  # 444 hours, as a sparse file
-    with open(tmp_path / AUDIO, "wb") as file:
+    with (tmp_path / AUDIO).open("wb") as file:
         file.truncate(2 * clips * length)
     np.savez(
         tmp_path / INDEX,

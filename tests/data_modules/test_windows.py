@@ -138,7 +138,7 @@ class Writer(LightningModule):
         self.layer, self.folder = torch.nn.Linear(1, 1), folder
 
     def training_step(self, batch: dict[str, Any], index: int) -> torch.Tensor:
-        with open(self.folder / f"rank{self.global_rank}.txt", "a", encoding="utf-8") as file:
+        with (self.folder / f"rank{self.global_rank}.txt").open("a", encoding="utf-8") as file:
             file.writelines(f"{name}\n" for name in batch["name"])
         return self.layer(batch["noisy"][:, :, :1]).mean()
 

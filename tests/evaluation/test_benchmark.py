@@ -36,7 +36,7 @@ COPY = "import shutil, sys; shutil.copy(*sys.argv[1:3])"
 # Writes down every call; fails where a file named STOP says so.
 COUNTING = """
 import pathlib, shutil, sys
-here = pathlib.Path(__file__).parent
+here = Path(__file__).parent
 with open(here / "calls", "a") as log:
     log.write("x")
 calls = len((here / "calls").read_text())
@@ -124,7 +124,7 @@ def test_a_benchmark_from_start_to_end(
                 str(tmp_path / "out" / str(file.audio)), str(tmp_path / "out" / str(pair.clean)), ["lsd"]
             )
             assert scores["lsd"].value == file.scores["lsd"]
-    with open(tmp_path / "out" / "scores.csv", newline="", encoding="utf-8") as table:
+    with (tmp_path / "out" / "scores.csv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     assert len(rows) == 15 and float(rows[-1]["stoi"]) == base.files[-1].scores["stoi"]
     assert "base-nfe1-mean" in printed and "*" in printed
@@ -166,7 +166,7 @@ def test_only_what_failed_is_done_again(
 
 SLOW = """
 import pathlib, shutil, sys, time
-(pathlib.Path(__file__).parent / "started").touch()
+(Path(__file__).parent / "started").touch()
 time.sleep(600)
 """
 

@@ -76,7 +76,7 @@ def run(folder: Path, *options: str, noisy: bool = True) -> int:
 
 
 def table(path: Path) -> dict[str, dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 

@@ -30,7 +30,7 @@ class SlowCheckpoints(AtomicCheckpoints):
     def _write(self, checkpoint: dict[str, Any], part: Path) -> None:
         super()._write(checkpoint, part)
         content = part.read_bytes()
-        with open(part, "wb") as file:
+        with part.open("wb") as file:
             for start in range(0, len(content), len(content) // 20 + 1):
                 file.write(content[start : start + len(content) // 20 + 1])
                 file.flush()
@@ -68,7 +68,7 @@ def configuration(folder: Path, *, slow: bool = False, **trainer: Any) -> Path:
 
 
 def _train(arguments: list[str], output: Path, code: Any) -> None:
-    with open(output, "a", encoding="utf-8") as file:
+    with Path(output).open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     # pytest's own objects, which a fork inherits, write elsewhere.

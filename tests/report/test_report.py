@@ -105,8 +105,9 @@ def run(tmp_path) -> Path:
     folder = tmp_path / "runs" / "version_3"
     folder.mkdir(parents=True)
     lines = ["epoch,lr-AdamW,step,train/loss,val/loss,val/pesq_wb,val/pesq_wb_noisy,val/pesq_wb_snr_0_5"]
-    for step in range(0, 400, 10):
-        lines.append(f"0,0.001,{step},{3 - math.log1p(step) / 3 + 0.1 * (step % 3)},,,,")
+    lines.extend(
+        f"0,0.001,{step},{3 - math.log1p(step) / 3 + 0.1 * (step % 3)},,,," for step in range(0, 400, 10)
+    )
     lines += [f"{n},,{100 * n},,{2.5 - n / 10},{1.5 + n / 10},1.2,{1.3 + n / 10}" for n in (1, 2, 3)]
     lines.append("4,,401,nan,,,,")
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")

@@ -227,7 +227,7 @@ def test_a_dead_process_ends_the_job(tmp_path: Path, victim: int) -> None:
         str(config),
         "--last.every_n_steps=2",
     ]
-    with open(log, "w", encoding="utf-8") as file:
+    with Path(log).open("w", encoding="utf-8") as file:
         first = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, env=environment)
     try:
         wait_for(lambda: list(tmp_path.rglob("last.ckpt")), log, 300)

@@ -67,7 +67,7 @@ def test_a_loss_without_a_gradient_has_no_size(pair: PairOfSignals) -> None:
 
 def looks(run: Path) -> list[dict[str, str]]:
     """Rows of a run's metrics that have gradients."""
-    with open(run / "version_0" / "metrics.csv", encoding="utf-8") as file:
+    with (run / "version_0" / "metrics.csv").open(encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if row["gradients/nll"]]
 
 

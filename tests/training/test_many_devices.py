@@ -51,7 +51,7 @@ def last_row(run: Path) -> dict[str, float]:
     """The newest value of everything that was logged."""
     (path,) = run.rglob("metrics.csv")
     found: dict[str, float] = {}
-    with open(path, encoding="utf-8", newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             found |= {name: float(value) for name, value in row.items() if value}
     return found

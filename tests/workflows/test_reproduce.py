@@ -109,9 +109,9 @@ def test_a_step_is_done_once_and_again_when_anything_that_went_in_changes(tmp_pa
     assert step({"data": "b", "code": "2"}, anew=frozenset({"two"})) == {"number": 4}
 
     def fail() -> dict[str, Any]:
-        raise ValueError
+        raise ValueError("broken step")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="broken step"):
         Steps(tmp_path, ("two",), told.append).run("two", {"data": "c"}, fail, lambda kept: True)
     assert step({"data": "b", "code": "2"}) == {
         "number": 4

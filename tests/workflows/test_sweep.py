@@ -263,7 +263,7 @@ class Workers:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
-        out = open(self.folder / f"worker{len(self.processes)}.txt", "wb")  # noqa: SIM115 - the process has it
+        out = (self.folder / f"worker{len(self.processes)}.txt").open("wb")
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             self.command, cwd=self.folder, stdout=out, stderr=out, env=environment, start_new_session=True
@@ -343,7 +343,7 @@ def kill_one_of_two(folder: Path, *more: str) -> None:
         again, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    with open(folder / "again" / "metrics.csv", newline="") as file:
+    with (folder / "again" / "metrics.csv").open(newline="") as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
     assert losses[-1] == best
 

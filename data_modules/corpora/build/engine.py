@@ -35,8 +35,8 @@ from data_modules.corpora.fetch.transfer import Stopped
 from data_modules.corpora.manifest import write_manifest
 from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
 from data_modules.errors import DataError
-from diffgmm import __version__
 from diffgmm.utils.cores import usable_cores
+from diffgmm.utils.version import __version__
 
 _FLAC_RATIO = 0.6
 """Size of FLAC against 16-bit samples; measured on speech and noise."""

@@ -17,7 +17,7 @@ from data_modules.corpora.recipe import Entry, Recipe, Refused
 from data_modules.errors import DataError
 from data_modules.pools.matching import TOLERANCE_SECONDS
 from data_modules.pools.sources import SPLITS
-from diffgmm import __version__
+from diffgmm.utils.version import __version__
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 from collections.abc import Callable
@@ -198,7 +197,7 @@ def _judge(
         what = _REASONS.get(status, "can't be fetched")
         raise DataError(f"{url}: {what} (HTTP {status}); {_ELSEWHERE}")
     is_page = answer.headers.get("Content-Type", "").startswith("text/html")
-    if is_page and os.path.splitext(part.name.removesuffix(".part"))[1] not in (".html", ".htm"):
+    if is_page and Path(part.name.removesuffix(".part")).suffix not in (".html", ".htm"):
         raise DataError(f"{url}: the server sent a web page instead of the file; {_ELSEWHERE}")
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None

@@ -24,7 +24,7 @@ def _entries(items: Sequence[Item]) -> list[Entry]:
     for item in items:
         if splits.setdefault(os.path.realpath(item.path), item.split) != item.split:
             raise DataError(f"{item.path}: is in two splits; give folders that don't contain one another")
-    top = os.path.commonpath([os.path.dirname(os.path.abspath(item.path)) for item in items])
+    top = os.path.commonpath([Path(os.path.abspath(item.path)).parent for item in items])
     uses = Counter((item.split, item.kind, item.group, Path(item.path).stem) for item in items)
     entries = []
     for item in items:

@@ -199,7 +199,7 @@ def _linked(out: Path, system: str, id: str, source: str | None) -> str:
     assert source is not None
     place = Path("audio", slug(system), slug(id) + Path(source).suffix)
     target = out / place
-    if target.is_file() and os.path.samefile(target, source):
+    if target.is_file() and Path(target).samefile(source):
         return place.as_posix()
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part:
@@ -219,7 +219,7 @@ def _write_csv(path: Path, results: Results) -> None:
         pair.id: " ".join(name for name, ids in results.set.subsets.items() if pair.id in set(ids))
         for pair in results.set.pairs
     }
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(
             ["system", "id", "sample_rate", "snr", "speaker", "noise", "subsets", *names, "reasons", "audio"]

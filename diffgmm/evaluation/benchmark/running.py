@@ -78,7 +78,7 @@ class Runner:
     def __enter__(self) -> Runner:
         if self.candidate.kind != "command":
             try:
-                with open(self._log, "wb") as log:
+                with self._log.open("wb") as log:
                     self._process = subprocess.Popen(
                         [*self.candidate.argv, str(self.threads)],
                         stdin=subprocess.PIPE,
@@ -189,7 +189,7 @@ class Runner:
         program = shutil.which(words[0])
         if program is None:
             raise SystemFailed(f"{words[0]}: no such program")
-        with open(self._log, "wb") as log:
+        with self._log.open("wb") as log:
             process = self._running = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", _MEASURE, program, *words[1:]],
                 stdin=subprocess.DEVNULL,

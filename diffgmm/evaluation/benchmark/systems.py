@@ -201,8 +201,9 @@ _COMMAND = re.compile(r"([\w.-]+)(?:@(\d+))?(?:\+(\d+))?=(.+)", re.DOTALL)
 
 
 def command_system(text: str) -> Candidate:
-    """A command ``NAME=CMD {in} {out}``, or ``NAME@RATE+LAG=...`` to feed it WAV files of that rate and move its
-    output LAG samples earlier. No shell is involved.
+    """A command ``NAME=CMD {in} {out}``; no shell is involved.
+
+    ``NAME@RATE+LAG=...`` feeds it WAV files of that rate and moves its output LAG samples earlier.
 
     Raises:
         BenchmarkError: not of that form.

@@ -159,7 +159,7 @@ def _onnx(model: MixtureDenoiser, part: Path, samples: int | None, facts: Mappin
     return run
 
 
-def _torchscript(model: MixtureDenoiser, part: Path, samples: int | None, facts: Mapping[str, str]) -> Run:
+def _torchscript(model: MixtureDenoiser, part: Path, samples: int | None, _facts: Mapping[str, str]) -> Run:
     example = torch.randn(1, 1, samples or 20011, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -171,7 +171,7 @@ def _torchscript(model: MixtureDenoiser, part: Path, samples: int | None, facts:
         return _runs(torch.jit.load(str(part)))
 
 
-def _torch_export(model: MixtureDenoiser, part: Path, samples: int | None, facts: Mapping[str, str]) -> Run:
+def _torch_export(model: MixtureDenoiser, part: Path, samples: int | None, _facts: Mapping[str, str]) -> Run:
     # Recurrent layers keep torch.export from leaving the length open: it counts their steps.
     example = torch.randn(1, 1, samples or model.sample_rate, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():

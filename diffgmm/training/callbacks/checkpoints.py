@@ -110,7 +110,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 left.unlink(missing_ok=True)
             with replacing(place) as part:
                 self._write(checkpoint, part)
-                with open(part, "rb") as file:
+                with part.open("rb") as file:
                     os.fsync(file.fileno())
             _sync_folder(place.parent)
         except (OSError, RuntimeError) as error:
@@ -121,7 +121,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             raise TrainingError(f"{place}: can't write the checkpoint ({reason}){kept}") from error
 
     def _write(self, checkpoint: dict[str, Any], part: Path) -> None:
-        with open(part, "wb") as file:
+        with part.open("wb") as file:
             torch.save(checkpoint, file)
 
 

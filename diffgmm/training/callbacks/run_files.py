@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ class ConfigFile(SaveConfigCallback):
         written, self.config_filename = self.config_filename, name
         folder = trainer.log_dir  # asks all processes
         if trainer.is_global_zero and folder is not None:
-            os.replace(Path(folder, written), Path(folder, name))
+            Path(folder, written).replace(Path(folder, name))
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the settings to the loggers that show them (a CSV has ``config.yaml`` beside it)."""
@@ -79,14 +78,14 @@ class _Writer(ExperimentWriter):
 
 
 def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    with open(path, encoding="utf-8", newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         return list(reader.fieldnames or []), rows
 
 
 def _rewrite(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
-    with replacing(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

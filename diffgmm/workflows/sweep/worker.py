@@ -223,7 +223,7 @@ def _again(sweep: Sweep, trial: optuna.Trial) -> None:
 def _train(argv: Sequence[str], task: Task, log: Path) -> int:
     """Run the training; whatever ends this block ends it too, with all of its ranks."""
     environment = os.environ | {VARIABLE: json.dumps(asdict(task))}
-    with open(log, "ab") as out:
+    with Path(log).open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, *argv],
             stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
