@@ -163,7 +163,7 @@ def test_devices_without_an_end_and_folders_without_files(
     )
     assert main(["denoise", str(tmp_path / "a.wav"), "-o", "/proc/b.wav"]) == 1
     assert capsys.readouterr().err == "diffgmm: error: /proc/b.wav: No such file or directory\n"
-    assert os.listdir(tmp_path) == ["a.wav"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
 @pytest.mark.parametrize(

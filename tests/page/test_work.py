@@ -107,7 +107,7 @@ def test_blocks_of_other_sizes_stay_in_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "content, said",
+    ("content", "said"),
     [
         (b"no sound at all", "not an audio file this reads"),
         (b"", "the file is empty"),
