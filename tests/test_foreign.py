@@ -30,6 +30,8 @@ from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
 from diffgmm.diffusion.samplers import sample, sample_ancestral
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
+from diffgmm.metrics import METRICS, get_metric
+from diffgmm.metrics.torch_modules import MeanScore
 from diffgmm.networks import UNet, fused
 from diffgmm.training.module import DiffGMM
 from diffgmm.utils.errors import UserError
@@ -136,7 +138,9 @@ def blocks(language: str) -> list[str]:
     return [block.split("```")[0] for block in text.split(f"```{language}\n")[1:]]
 
 
-DOCUMENTED = ("my_networks", "my_heads", "my_representations", "my_losses", "my_solvers", "my_processes")
+DOCUMENTED = (
+    "my_networks", "my_heads", "my_representations", "my_losses", "my_solvers", "my_processes", "my_metrics",
+)  # fmt: skip
 
 
 def test_the_parts_of_the_documentation_train_and_denoise(
@@ -146,7 +150,7 @@ def test_the_parts_of_the_documentation_train_and_denoise(
         (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = small(mini(), tmp_path / "run")
+    config = small(mini(), tmp_path / "run", "my_metrics:level_error")
     config["model"] |= yaml.safe_load(blocks("yaml")[0])["model"]
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     assert main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 0
@@ -177,8 +181,11 @@ class Run(NamedTuple):
     said: str  # on standard error
 
 
-def small(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A configuration of two steps and two validation pairs, its run in a folder."""
+METRIC = "foreign_metrics:level_error"
+
+
+def small(config: dict[str, Any], folder: Path, metric: str) -> dict[str, Any]:
+    """A configuration of two steps and two validation pairs, its run in a folder, and a metric of them."""
     config["data"]["init_args"] |= {
         "epoch_size": 8, "batch_size": 4, "valid_pairs": 2, "valid_seconds": 0.5, "window": 4096, "cache": None,
     }  # fmt: skip
@@ -187,7 +194,8 @@ def small(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "enable_model_summary": False,
         "logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger",
                     "init_args": {"save_dir": str(folder), "name": ""}}],
-        "callbacks": [],
+        "callbacks": [{"class_path": "diffgmm.training.callbacks.quality.QualityMetrics",
+                       "init_args": {"metrics": ["si_sdr", metric], "workers": 0}}],
     }  # fmt: skip
     return config
 
@@ -202,7 +210,7 @@ def mini() -> dict[str, Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`diffgmm fit` in a process of its own, as a user would start it."""
     folder = tmp_path_factory.mktemp("foreign")
-    config = small(mini(), folder / "run")
+    config = small(mini(), folder / "run", METRIC)
     config["model"] |= {
         "representation": {"class_path": "foreign_representations.Companded", "init_args": {"mu": 100.0}},
         "network": {"class_path": "foreign_networks.OneLayer", "init_args": {"features": 3, "dims": 1}},
@@ -228,10 +236,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_fit_takes_every_part_by_its_class_path_and_names_what_it_runs(run: Run) -> None:
     (line,) = [line for line in run.said.splitlines() if "runs code of other packages" in line]
     for name in ("heads.GainHead", "networks.OneLayer", "processes.Constant", "losses.Loudest",
-                 "representations.Companded", "samplers:sample_restart"):  # fmt: skip
+                 "representations.Companded", "samplers:sample_restart", "metrics:level_error"):  # fmt: skip
         assert f"foreign_{name}" in line
     saved = yaml.safe_load((run.checkpoint.parents[1] / "config.yaml").read_text(encoding="utf-8"))["model"]
     assert saved["head"] == {"class_path": "foreign_heads.GainHead", "init_args": {"scale": 0.3}}
+    metrics = (run.checkpoint.parents[1] / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    column = metrics[0].split(",").index(f"val/{METRIC}")
+    assert [float(row.split(",")[column]) > 0 for row in metrics[1:] if row.split(",")[column]] == [True]
     module = DiffGMM.from_checkpoint(run.checkpoint, trust=[f"foreign_{name}" for name in PACKAGES])
     assert module.description()["model"]["init_args"]["network"] == {
         "class_path": "foreign_networks.OneLayer",
@@ -285,13 +296,53 @@ def test_benchmark_takes_foreign_parts(
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path / "home"))
     command = [
         "benchmark", "--set", str(tmp_path / "set"), "-o", str(tmp_path / "out"), "--jobs", "1", "--timing", "skip",
-        "--baselines", "none", "--models", f"mine={run.checkpoint}", "--metrics", "si_sdr",
+        "--baselines", "none", "--models", f"mine={run.checkpoint}",
     ]  # fmt: skip
     assert main(command) == 1 and "type --trust foreign_" in capsys.readouterr().err
-    assert main([*command, *TRUST]) == 0
+    command += ["--metrics", f"si_sdr,{METRIC}"]
+    assert main([*command, *TRUST]) == 2 and "type --trust foreign_metrics" in capsys.readouterr().err
+    assert main([*command, *TRUST, "--trust", "foreign_metrics"]) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     (mine,) = [system for system in results["systems"] if system["kind"] == "model"]
-    assert all(math.isfinite(file["scores"]["si_sdr"]) for file in mine["files"])
+    assert all(math.isfinite(file["scores"][name]) for file in mine["files"] for name in ("si_sdr", METRIC))
+    (described,) = [metric for metric in results["metrics"] if metric["name"] == METRIC]
+    assert (described["unit"], described["higher_is_better"]) == ("dB", False)
+    assert described["explanation"] == "How far the estimate's level is from the reference's, either way."
+
+
+def test_evaluate_scores_by_a_metric_of_another_package_for_those_who_trust_it(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, rate = soundfile.read(noisy)
+    for name, gain in (("clean", 1.0), ("enhanced", 0.5)):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", gain * x, rate, subtype="FLOAT")
+    command = ["evaluate", "--clean", str(tmp_path / "clean"), "--enhanced", str(tmp_path / "enhanced")]
+    command += ["-o", str(tmp_path / "scores.csv"), "--metrics", f"snr,{METRIC}"]
+    assert main(command) == 2 and "type --trust foreign_metrics" in capsys.readouterr().err
+    assert "foreign_metrics" not in sys.modules
+    assert main([*command, "--trust", "foreign_metrics"]) == 0
+    assert f"{METRIC} dB (lower is better)" in " ".join(capsys.readouterr().out.split())
+    header, row = (line.split(",") for line in (tmp_path / "scores.csv").read_text().splitlines())
+    assert float(row[header.index(METRIC)]) == pytest.approx(20 * math.log10(2), abs=1e-4)
+    for path, message in (
+        ("foreign_metrics:undescribed", "decorate it with @diffgmm.metrics.metric()"),
+        ("foreign_metrics:missing", "has no function missing"),
+        ("foreign_none:f", "can't be imported"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            get_metric(path)
+
+
+def test_a_metric_of_another_package_goes_into_torchmetrics_and_takes_no_name_of_ours() -> None:
+    from foreign_metrics import level_error
+
+    metric = MeanScore(METRIC, 16000)
+    clean = torch.randn(3, 800)
+    metric.update(clean * torch.tensor([1.0, 10.0, 0.1])[:, None], clean)
+    assert metric.compute().item() == pytest.approx(40 / 3, abs=1e-3) and metric.higher_is_better is False
+    assert METRIC not in METRICS and "level_error" not in METRICS
+    assert math.isnan(level_error(np.zeros(8), np.ones(8), 16000))  # as checked as those of this package
 
 
 def test_a_foreign_network_has_a_graph_and_what_is_like_ours_by_name_alone_is_left_as_it_is(

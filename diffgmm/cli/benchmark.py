@@ -63,7 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=CMD",
         help="any program: NAME='prog {in} {out}' with WAV files; NAME@RATE+LAG=... resamples and aligns",
     )
-    add("--metrics", metavar="NAME,...", help="default: pesq_wb (pesq_nb at 8 kHz), stoi, estoi, si_sdr")
+    add(
+        "--metrics",
+        metavar="NAME,...",
+        help="default: pesq_wb (pesq_nb at 8 kHz), stoi, estoi, si_sdr; or PACKAGE.MODULE:FUNCTION of a package that "
+        "you --trust",
+    )
     add(
         "--timing",
         choices=("auto", "again", "skip"),
@@ -107,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
                 pairs,
                 candidates,
                 home() / "benchmark",
-                Options(_names(args.metrics), args.jobs or usable_cores(), args.timing),
+                Options(_names(args.metrics), args.jobs or usable_cores(), args.timing, tuple(args.trust)),
                 bars.begin,
                 note,
             )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import check_output_file
+from diffgmm.cli.options import add_trust, check_output_file
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.pairing import Pair, Pairing
@@ -42,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         help="default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd llr wss csig "
-        "cbak covl dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos residual_noise iou f1 dice, or all",
+        "cbak covl dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos residual_noise iou f1 dice, or all; or "
+        "PACKAGE.MODULE:FUNCTION of a package that you --trust",
     )
+    add_trust(parser)
     add("--jobs", type=int, metavar="N", help="processes (default: as many as there are cores)")
     add("--resample", action="store_true", help="bring differing sample rates together instead of refusing")
     add("--align", action="store_true", help="shift files that lag their clean ones back before scoring")
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     if args.vs is not None and not other.pairs:
         raise UsageError(f"no file in {args.vs} has the name of a pair (endings may differ)")
-    names = _metrics(args.metrics, paired.pairs)
+    names = _metrics(args.metrics, paired.pairs, args.trust)
     everything = [*paired.pairs, *other.pairs]
     jobs = args.jobs or max(
         1, min(usable_cores(), len(everything) // 4)
@@ -156,7 +158,7 @@ def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None, Path |
     return table, summary, results_file
 
 
-def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, ...]:
+def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair], trust: Sequence[str]) -> tuple[str, ...]:
     from diffgmm import audio, metrics
     from diffgmm.utils.errors import UsageError
 
@@ -164,9 +166,11 @@ def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair]) -> tuple[str, .
         names = [name for entry in asked for name in entry.split(",") if name]
         if names == ["all"]:
             return metrics.NAMES
-        unknown = [name for name in names if name not in metrics.NAMES]
-        if unknown:
-            raise UsageError(f"unknown metric {unknown[0]!r}; choose from all {' '.join(metrics.NAMES)}")
+        try:
+            for name in names:
+                metrics.get_metric(name, trust)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         return tuple(dict.fromkeys(names))
     for pair in pairs:
         try:

@@ -66,7 +66,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="import this package if the model names a class of it, which runs its code; may be repeated",
+        help="import this package if the model or an option names a part of it, which runs its code; may be repeated",
     )
 
 

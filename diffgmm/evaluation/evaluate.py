@@ -137,7 +137,7 @@ def _scores(
     for name in names:
         try:
             channels = [
-                metrics.METRICS[name].explain(a, b, rate, resample=resample)
+                metrics.get_metric(name).explain(a, b, rate, resample=resample)
                 for a, b in zip(x, clean, strict=True)
             ]
         except ValueError as error:  # not defined at this rate
@@ -163,7 +163,7 @@ def evaluate(
 
     Args:
         pairs: what to score.
-        names: of metrics in :data:`diffgmm.metrics.NAMES`.
+        names: of metrics (:func:`diffgmm.metrics.get_metric`).
         resample, align: see :func:`evaluate_pair`.
         jobs: processes.
         on_row: called with every finished row.
@@ -171,9 +171,8 @@ def evaluate(
     Raises:
         ValueError: unknown metric.
     """
-    unknown = [name for name in names if name not in metrics.METRICS]
-    if unknown:
-        raise ValueError(f"unknown metric {', '.join(unknown)}; choose from {' '.join(metrics.NAMES)}")
+    for name in names:
+        metrics.get_metric(name)
     pairs, rows = list(pairs), []
     with Workers(evaluate_pair, jobs if jobs > 1 else 0) as workers:
         for pair in pairs:

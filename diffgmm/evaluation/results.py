@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import replacing
+
+if TYPE_CHECKING:
+    from diffgmm.metrics import Measure
 
 VERSION = 1
 """Of the layout."""
@@ -271,11 +274,10 @@ def _results(data: Mapping[str, Any]) -> Results:
     )
 
 
-def metric_infos(names: Sequence[str], measures: Mapping[str, Any]) -> tuple[MetricInfo, ...]:
-    """Columns out of :data:`diffgmm.metrics.METRICS`; what explains one is the first line of its docstring."""
+def metric_infos(measures: Iterable[Measure]) -> tuple[MetricInfo, ...]:
+    """Columns for metrics; what explains one is the first line of its docstring."""
     infos = []
-    for name in names:
-        measure = measures[name]
+    for measure in measures:
         explanation = (measure.function.__doc__ or "").strip().split("\n", 1)[0]
-        infos.append(MetricInfo(name, measure.unit, measure.higher_is_better, explanation))
+        infos.append(MetricInfo(measure.name, measure.unit, measure.higher_is_better, explanation))
     return tuple(infos)

@@ -53,7 +53,7 @@ def columns(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
     none = Score(math.nan)
     enhanced = [row.scores.get(name, none).value for row in rows]
     noisy = [row.noisy.get(name, none).value for row in rows]
-    improvement = list(map(metrics.METRICS[name].improvement, noisy, enhanced))
+    improvement = list(map(metrics.get_metric(name).improvement, noisy, enhanced))
     return {"enhanced": enhanced, "noisy": noisy, "improvement": improvement}
 
 
@@ -159,7 +159,7 @@ def comparisons(rows: Sequence[Row], others: Sequence[Row], names: Sequence[str]
         ]
 
     mine = {row.name: row for row in rows}
-    directions = {name: metrics.METRICS[name].higher_is_better for name in names}
+    directions = {name: metrics.get_metric(name).higher_is_better for name in names}
     return statistics.compare_all(
         {name: values(mine, name) for name in names},
         {name: values(theirs, name) for name in names},
@@ -199,8 +199,8 @@ def summary(
             "unmatched": list(unmatched),
             "metrics": {
                 name: {
-                    "unit": metrics.METRICS[name].unit,
-                    "higher_is_better": metrics.METRICS[name].higher_is_better,
+                    "unit": metrics.get_metric(name).unit,
+                    "higher_is_better": metrics.get_metric(name).higher_is_better,
                     **{kind: asdict(estimate) for kind, estimate in kinds.items()},
                 }
                 for name, kinds in by_metric_and_kind.items()
@@ -270,7 +270,7 @@ def to_results(
         tuple(record["command"]),
         results.SetInfo("evaluated files", f"{len(infos)} pairs of files", pairs=infos),
         tuple(listed),
-        results.metric_infos(names, metrics.METRICS),
+        results.metric_infos(map(metrics.get_metric, names)),
         dict(config or {}),
         record,
     )

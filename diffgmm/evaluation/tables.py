@@ -28,7 +28,7 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
     lines = [["metric", "", *kinds, "95 % interval", "scored"]]
     left_out = []
     for name in names:
-        unit = metrics.METRICS[name].unit
+        unit = metrics.get_metric(name).unit
         digits = 2 if unit else 3
         estimates = {kind: statistics.estimate(v) for kind, v in scores.compared(rows, name).items()}
         cells = []
@@ -40,7 +40,7 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
         cells.append(
             f"{enhanced.low:.{digits}f} to {enhanced.high:.{digits}f}" if enhanced.n_valid > 1 else ""
         )
-        arrow = "" if metrics.METRICS[name].higher_is_better else " (lower is better)"
+        arrow = "" if metrics.get_metric(name).higher_is_better else " (lower is better)"
         counts = f"{estimates['enhanced'].n_valid}/{estimates['enhanced'].n_total}"
         if len(kinds) > 1:
             own = {k: statistics.estimate(v).n_valid for k, v in scores.columns(rows, name).items()}
@@ -96,7 +96,7 @@ def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
     """
     lines = [["metric", "", "difference", "95 % interval", "effect", "p (Holm)", "pairs", "verdict"]]
     for name, comparison in comparisons.items():
-        unit = metrics.METRICS[name].unit
+        unit = metrics.get_metric(name).unit
         digits = 2 if unit else 3
         numbers = ["-", "", "-", "-"]
         if comparison.n_pairs:

@@ -1,7 +1,7 @@
 """Metrics of processed sound: pure functions ``name(estimate, reference, sample_rate) -> float``.
 
 A score that does not exist is NaN and has a reason (:func:`explain`); it is counted, never averaged in. The
-classes for training loops live in :mod:`diffgmm.metrics.torch_modules`, which needs torchmetrics; this package does
+class for training loops lives in :mod:`diffgmm.metrics.torch_modules`, which needs torchmetrics; this package does
 not. Metrics of the mixture itself (likelihood, CRPS, coverage) judge distributions, not signals:
 :mod:`~diffgmm.metrics.nll`, :mod:`~diffgmm.metrics.crps` and :mod:`~diffgmm.metrics.coverage`, with torch.
 """
@@ -29,9 +29,9 @@ from diffgmm.metrics.residual_noise import residual_noise  # isort: skip
 from diffgmm.metrics.iou import iou  # isort: skip
 from diffgmm.metrics.f1 import f1  # isort: skip
 from diffgmm.metrics.dice import dice  # isort: skip
-from diffgmm.metrics.base import METRICS, Measure, NoScore, Score
+from diffgmm.metrics.base import METRICS, Measure, NoScore, Score, get_metric, metric
 
-#: All metrics by name.
+#: All metrics of this package by name.
 NAMES: tuple[str, ...] = tuple(METRICS)
 
 __all__ = [
@@ -53,9 +53,11 @@ __all__ = [
     "estoi",
     "explain",
     "f1",
+    "get_metric",
     "iou",
     "llr",
     "lsd",
+    "metric",
     "pesq_nb",
     "pesq_wb",
     "residual_noise",
@@ -88,7 +90,7 @@ def explain(
         estimate: processed speech, float ``[samples]``.
         reference: clean speech, float ``[samples]``.
         sample_rate: of both, in Hz.
-        names: of metrics in :data:`NAMES`; ``None`` for :func:`default_names`.
+        names: of metrics (:func:`get_metric`); ``None`` for :func:`default_names`.
         resample: let a metric that is not defined at ``sample_rate`` (PESQ at 48 kHz) judge resampled
             signals.
 
@@ -100,12 +102,8 @@ def explain(
     {'snr': Score(value=nan, reason='estimate is silent')}
     """
     names = default_names(sample_rate) if names is None else tuple(names)
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise ValueError(f"unknown metric {', '.join(unknown)}; choose from {' '.join(NAMES)}")
-    return {
-        name: METRICS[name].explain(estimate, reference, sample_rate, resample=resample) for name in names
-    }
+    measures = [get_metric(name) for name in names]
+    return {one.name: one.explain(estimate, reference, sample_rate, resample=resample) for one in measures}
 
 
 def score(

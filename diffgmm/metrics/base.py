@@ -6,13 +6,14 @@ import functools
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from diffgmm.audio import resample as resample_audio
+from diffgmm.diffusion.sampler_options import FOREIGN, foreign_function
 
 #: Peaks below this are silence: -140 dB of full scale, under one step of 24-bit audio.
 SILENCE = 1e-7
@@ -44,7 +45,7 @@ class Measure:
     """A metric and what is known about it.
 
     Attributes:
-        name: as in tables and logs, for example ``pesq_wb``.
+        name: as in tables and logs, for example ``pesq_wb``; of another package ``PACKAGE.MODULE:FUNCTION``.
         unit: ``"dB"``, ``"MOS"`` or empty for a plain ratio.
         higher_is_better: direction of improvement.
         rates: sample rates in Hz at which it is defined, empty for any; resampling goes to the highest below.
@@ -132,8 +133,11 @@ class Measure:
         return max(lower)
 
 
-#: Every metric by name, filled by :func:`metric` in the order of import.
+#: Every metric of this package by name, filled by :func:`metric` in the order of import.
 METRICS: dict[str, Measure] = {}
+
+Function = Callable[[np.ndarray, np.ndarray, int], float]
+"""``(estimate [samples], reference [samples], sample_rate) -> float``."""
 
 
 def metric(
@@ -143,26 +147,60 @@ def metric(
     rates: tuple[int, ...] = (),
     seconds: float = 0.0,
     needs_reference: bool = True,
-) -> Callable[
-    [Callable[[np.ndarray, np.ndarray, int], float]], Callable[[np.ndarray, np.ndarray, int], float]
-]:
-    """Register a function under its own name and wrap it in the checks of :meth:`Measure.explain`."""
+) -> Callable[[Function], Function]:
+    """Make a metric of a function: describe it (:class:`Measure`) and wrap it in the checks of :meth:`Measure.explain`.
 
-    def register(
-        function: Callable[[np.ndarray, np.ndarray, int], float],
-    ) -> Callable[[np.ndarray, np.ndarray, int], float]:
-        measure = Measure(
-            function.__name__, unit, higher_is_better, rates, seconds, function, needs_reference
-        )
-        METRICS[measure.name] = measure
+    One of another package goes by ``PACKAGE.MODULE:FUNCTION`` (:func:`get_metric`); the first line of its docstring
+    explains it in reports.
+
+    Args:
+        unit, higher_is_better, rates, seconds, needs_reference: see :class:`Measure`.
+
+    Example:
+        >>> @metric(unit="dB", higher_is_better=False)
+        ... def level_error(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+        ...     return abs(10 * float(np.log10((estimate @ estimate) / (reference @ reference))))
+        >>> round(level_error(np.full(8, 0.1), np.full(8, 1.0), 16000), 6)
+        20.0
+    """
+
+    def describe(function: Function) -> Function:
+        ours = function.__module__.startswith("diffgmm.metrics.")
+        name = function.__name__ if ours else f"{function.__module__}:{function.__name__}"
+        measure = Measure(name, unit, higher_is_better, rates, seconds, function, needs_reference)
+        if ours:
+            METRICS[name] = measure
 
         @functools.wraps(function)
         def checked(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
             return measure.explain(estimate, reference, sample_rate).value
 
+        checked.__dict__["measure"] = measure
         return checked
 
-    return register
+    return describe
+
+
+def get_metric(name: str, trust: Collection[str] | None = None) -> Measure:
+    """A metric of this package by name, or one of another package by ``PACKAGE.MODULE:FUNCTION``, which is imported.
+
+    Args:
+        name: of the metric.
+        trust: packages that may be imported; ``None``: any, for names that the user wrote.
+
+    Raises:
+        ValueError: there is no such metric, or its package is not trusted or can't be imported.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if not FOREIGN.fullmatch(name):
+        raise ValueError(
+            f"unknown metric {name!r:.90}; choose from {' '.join(METRICS)}, or give PACKAGE.MODULE:FUNCTION"
+        )
+    measure = getattr(foreign_function(name, "metric", trust), "measure", None)
+    if not isinstance(measure, Measure):
+        raise ValueError(f"{name} is a function, but no metric: decorate it with @diffgmm.metrics.metric()")
+    return replace(measure, name=name)
 
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
-"""The metrics as torchmetrics classes: states that add up over batches and processes, failures counted apart.
+"""The metrics in torchmetrics: states that add up over batches and processes, failures counted apart.
 
-metric = PesqWb(sample_rate=16000)
+metric = MeanScore("pesq_wb", sample_rate=16000)
 metric.update(denoised, clean)      # [..., samples] each
 metric.compute()                    # mean over the items that have a score, NaN if none has
 metric.n_valid, metric.n_total      # how many those were
@@ -9,14 +9,14 @@ metric.n_valid, metric.n_total      # how many those were
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.metrics import METRICS, Measure
+from diffgmm.metrics import Measure, get_metric
 
 
 class BinMean(Metric):
@@ -65,9 +65,10 @@ class BinMean(Metric):
 
 
 class MeanScore(Metric):
-    """Mean of one of :data:`diffgmm.metrics.METRICS` over items; subclasses name it.
+    """Mean of a metric over items.
 
     Args:
+        name: of the metric, or ``PACKAGE.MODULE:FUNCTION`` (:func:`diffgmm.metrics.get_metric`).
         sample_rate: of the signals, in Hz.
         resample: judge resampled signals where the metric is not defined at ``sample_rate``.
         kwargs: of ``torchmetrics.Metric``.
@@ -79,31 +80,35 @@ class MeanScore(Metric):
         reasons: why items of this process had no score, counted.
 
     Raises:
-        ValueError: the metric is not defined at ``sample_rate``.
+        ValueError: there is no such metric, or it is not defined at ``sample_rate``.
     """
 
-    name: ClassVar[str]
-    measure: ClassVar[Measure]
     full_state_update = False
     is_differentiable = False
     total: torch.Tensor
     n_valid: torch.Tensor
     n_total: torch.Tensor
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.measure = METRICS[cls.name]
-        cls.higher_is_better = cls.measure.higher_is_better
-
-    def __init__(self, sample_rate: int, resample: bool = False, **kwargs: Any) -> None:
+    def __init__(self, name: str, sample_rate: int, resample: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.measure.rate_for(sample_rate, resample)
+        get_metric(name).rate_for(sample_rate, resample)
+        self.name = name
         self.sample_rate, self.resample = sample_rate, resample
         self.reasons: Counter[str] = Counter()
         # Not float64: that does not exist on Apple's GPUs.
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("n_valid", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("n_total", torch.tensor(0), dist_reduce_fx="sum")
+
+    @property
+    def measure(self) -> Measure:
+        """What is known about the metric."""
+        return get_metric(self.name)  # not kept: the function would not go through pickle
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """Direction of improvement."""
+        return self.measure.higher_is_better
 
     def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
         """Add processed (``preds``) and clean (``target``) signals, both float ``[..., samples]``.
@@ -116,8 +121,9 @@ class MeanScore(Metric):
                 f"{self.name} compares signals of one shape, got {preds.shape} and {target.shape}"
             )
         pairs = (x.detach().float().cpu().reshape(-1, x.shape[-1]).numpy() for x in (preds, target))
+        measure = self.measure
         for estimate, reference in zip(*pairs, strict=True):
-            score = self.measure.explain(estimate, reference, self.sample_rate, resample=self.resample)
+            score = measure.explain(estimate, reference, self.sample_rate, resample=self.resample)
             self.n_total += 1
             if score.valid:
                 self.n_valid += 1
@@ -132,145 +138,3 @@ class MeanScore(Metric):
     def reset(self) -> None:
         super().reset()
         self.reasons = Counter()
-
-
-class PesqWb(MeanScore):
-    """Mean of :func:`diffgmm.metrics.pesq_wb`."""
-
-    name = "pesq_wb"
-
-
-class PesqNb(MeanScore):
-    """Mean of :func:`diffgmm.metrics.pesq_nb`."""
-
-    name = "pesq_nb"
-
-
-class Stoi(MeanScore):
-    """Mean of :func:`diffgmm.metrics.stoi`."""
-
-    name = "stoi"
-
-
-class Estoi(MeanScore):
-    """Mean of :func:`diffgmm.metrics.estoi`."""
-
-    name = "estoi"
-
-
-class SiSdr(MeanScore):
-    """Mean of :func:`diffgmm.metrics.si_sdr`."""
-
-    name = "si_sdr"
-
-
-class Sdr(MeanScore):
-    """Mean of :func:`diffgmm.metrics.sdr`."""
-
-    name = "sdr"
-
-
-class Snr(MeanScore):
-    """Mean of :func:`diffgmm.metrics.snr`."""
-
-    name = "snr"
-
-
-class SegmentalSnr(MeanScore):
-    """Mean of :func:`diffgmm.metrics.segmental_snr`."""
-
-    name = "segmental_snr"
-
-
-class Lsd(MeanScore):
-    """Mean of :func:`diffgmm.metrics.lsd`."""
-
-    name = "lsd"
-
-
-class Llr(MeanScore):
-    """Mean of :func:`diffgmm.metrics.llr`."""
-
-    name = "llr"
-
-
-class Wss(MeanScore):
-    """Mean of :func:`diffgmm.metrics.wss`."""
-
-    name = "wss"
-
-
-class Csig(MeanScore):
-    """Mean of :func:`diffgmm.metrics.csig`."""
-
-    name = "csig"
-
-
-class Cbak(MeanScore):
-    """Mean of :func:`diffgmm.metrics.cbak`."""
-
-    name = "cbak"
-
-
-class Covl(MeanScore):
-    """Mean of :func:`diffgmm.metrics.covl`."""
-
-    name = "covl"
-
-
-class DnsmosSig(MeanScore):
-    """Mean of :func:`diffgmm.metrics.dnsmos_sig`."""
-
-    name = "dnsmos_sig"
-
-
-class DnsmosBak(MeanScore):
-    """Mean of :func:`diffgmm.metrics.dnsmos_bak`."""
-
-    name = "dnsmos_bak"
-
-
-class DnsmosOvrl(MeanScore):
-    """Mean of :func:`diffgmm.metrics.dnsmos_ovrl`."""
-
-    name = "dnsmos_ovrl"
-
-
-class DnsmosP808(MeanScore):
-    """Mean of :func:`diffgmm.metrics.dnsmos_p808`."""
-
-    name = "dnsmos_p808"
-
-
-class Distillmos(MeanScore):
-    """Mean of :func:`diffgmm.metrics.distillmos`."""
-
-    name = "distillmos"
-
-
-class ResidualNoise(MeanScore):
-    """Mean of :func:`diffgmm.metrics.residual_noise`."""
-
-    name = "residual_noise"
-
-
-class Iou(MeanScore):
-    """Mean of :func:`diffgmm.metrics.iou`."""
-
-    name = "iou"
-
-
-class F1(MeanScore):
-    """Mean of :func:`diffgmm.metrics.f1`."""
-
-    name = "f1"
-
-
-class Dice(MeanScore):
-    """Mean of :func:`diffgmm.metrics.dice`."""
-
-    name = "dice"
-
-
-#: The class for each name in :data:`diffgmm.metrics.NAMES`.
-MODULES: dict[str, type[MeanScore]] = {kind.name: kind for kind in MeanScore.__subclasses__()}

@@ -225,13 +225,14 @@ def _check_window(module: DiffGMM, data: Any) -> None:
 
 
 def _foreign_classes(config: Any) -> set[str]:
-    """Classes and solvers in a configuration from outside this project and the libraries that it is built on."""
+    """Classes, solvers and metrics in a configuration from outside this project and what it is built on."""
     if isinstance(config, list):
         return {path for item in config for path in _foreign_classes(item)}
     if not isinstance(config, dict):
         return set()
-    solver = config.get("solver")
-    named = [config.get("class_path"), solver if isinstance(solver, str) and ":" in solver else None]
+    metrics = config.get("metrics")
+    functions = [config.get("solver"), *(metrics if isinstance(metrics, list) else [])]
+    named = [config.get("class_path"), *(path for path in functions if ":" in str(path))]
     foreign = {
         path
         for path in named

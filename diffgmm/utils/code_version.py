@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,15 +13,19 @@ OURS = ("diffgmm", "data_modules")
 
 
 @cache
-def code_version(*modules: str) -> str:
+def code_version(*modules: str, ours: Sequence[str] = OURS) -> str:
     """SHA-256 over modules of this project and all of its modules that they import, in turn.
 
     Comments, docstrings and layout do not count; a training of a day should not be void for a better sentence.
+
+    Args:
+        modules: names, dotted.
+        ours: packages whose modules count.
     """
     pending, seen = list(modules), dict[str, bytes]()
     while pending:
         name = pending.pop()
-        if name in seen or name.split(".")[0] not in OURS:
+        if name in seen or name.split(".")[0] not in ours:
             continue
         path = _file(name)
         if path is None:

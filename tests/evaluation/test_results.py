@@ -27,7 +27,7 @@ def example() -> Results:
         command=("diffgmm", "benchmark"),
         set=SetInfo("tiny", "three pairs", "ab12", pairs, subsets),
         systems=(System("base", "model", {"nfe": 1}, Cost(rtf_1=0.1, parameters=5), files, "audio"),),
-        metrics=results.metric_infos(("stoi", "si_sdr"), metrics.METRICS),
+        metrics=results.metric_infos(map(metrics.get_metric, ("stoi", "si_sdr"))),
         config={"set": "tiny"},
         record={"python": "3"},
     )

@@ -107,7 +107,7 @@ class Loader(L.LightningDataModule):
 
 def two_processes(signals: Path, folder: Path) -> None:
     """Validate seven pairs on two processes; rank zero writes what was logged to ``folder/logged.pt``."""
-    from diffgmm.metrics.torch_modules import SiSdr
+    from diffgmm.metrics.torch_modules import MeanScore
     from diffgmm.training.callbacks.examples import LogExamples
     from diffgmm.training.callbacks.quality import QualityMetrics
 
@@ -116,7 +116,7 @@ def two_processes(signals: Path, folder: Path) -> None:
 
         def __init__(self, pairs: Dataset[Any]) -> None:
             super().__init__(pairs)
-            self.si_sdr = SiSdr(16000)
+            self.si_sdr = MeanScore("si_sdr", 16000)
 
         def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, torch.Tensor]:
             outputs = super().validation_step(batch, batch_idx)

@@ -15,8 +15,8 @@ from typing import Any
 
 from diffgmm.evaluation.benchmark.identity import key_of
 from diffgmm.evaluation.benchmark.systems import Candidate
-from diffgmm.metrics import METRICS, Score
-from diffgmm.utils.code_version import code_version
+from diffgmm.metrics import Score, get_metric
+from diffgmm.utils.code_version import OURS, code_version
 from diffgmm.utils.files import replacing
 from diffgmm.utils.provenance import installed
 
@@ -30,7 +30,8 @@ def slug(text: str) -> str:
 
 def metric_version(name: str) -> str:
     """Changes with the metric's code and the libraries that may be behind it."""
-    code = code_version(METRICS[name].function.__module__)
+    module = get_metric(name).function.__module__
+    code = code_version(module, ours=(*OURS, module.partition(".")[0]))
     return key_of({"metric": name, "code": code, "tools": installed(_TOOLS)})
 
 

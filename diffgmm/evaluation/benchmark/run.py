@@ -42,11 +42,13 @@ class Options:
         metrics: names; empty for the usual ones.
         jobs: processes for enhancing and scoring.
         timing: ``auto`` measures what is not known yet, ``again`` everything, ``skip`` nothing.
+        trust: packages that metrics may come from.
     """
 
     metrics: tuple[str, ...] = ()
     jobs: int = 1
     timing: str = "auto"
+    trust: tuple[str, ...] = ()
 
 
 def run(
@@ -71,12 +73,14 @@ def run(
         The systems with the paths of their audio, and the names of the metrics.
 
     Raises:
-        BenchmarkError: two systems of one name, unknown metric.
+        BenchmarkError: two systems of one name, unknown metric, or one of a package that is not trusted.
     """
     names = options.metrics or default_metrics([pair.sample_rate for pair in pairs.info.pairs])
-    unknown = [name for name in names if name not in metrics.METRICS]
-    if unknown:
-        raise BenchmarkError(f"unknown metric {unknown[0]!r}; choose from {' '.join(metrics.NAMES)}")
+    try:
+        for name in names:
+            metrics.get_metric(name, options.trust)
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
     labels = [NOISY, *(candidate.name for candidate in candidates)]
     double = [label for label in labels if labels.count(label) > 1]
     if double:
@@ -178,7 +182,7 @@ def write(
         ),
     )
     results = Results(
-        "benchmark", timestamp(), tuple(command), info, tuple(moved), metric_infos(names, metrics.METRICS),
+        "benchmark", timestamp(), tuple(command), info, tuple(moved), metric_infos(map(metrics.get_metric, names)),
         config, facts(),
     )  # fmt: skip
     write_results(out / FILE, results)

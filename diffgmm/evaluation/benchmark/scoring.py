@@ -36,7 +36,7 @@ def score_file(enhanced: str, clean: str, names: Sequence[str]) -> dict[str, Sco
     scores = {}
     for name in names:
         try:
-            scores[name] = metrics.METRICS[name].explain(x, samples, info.sample_rate, resample=True)
+            scores[name] = metrics.get_metric(name).explain(x, samples, info.sample_rate, resample=True)
         except ValueError as error:  # not defined at this rate
             scores[name] = Score(math.nan, str(error))
     return scores

@@ -19,7 +19,7 @@ from diffgmm.evaluation.baselines.base import __file__ as _WRAPPERS_BASE
 from diffgmm.evaluation.benchmark.errors import BenchmarkError
 from diffgmm.evaluation.benchmark.identity import files_sha256, key_of
 from diffgmm.inference.denoiser import model_path
-from diffgmm.utils.code_version import code_version
+from diffgmm.utils.code_version import OURS, code_version
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.provenance import installed
 
@@ -112,6 +112,8 @@ def models(
                     "code": code_version(_ENTRY),
                     "versions": installed(("torch", "numpy", "soxr")),
                 }
+                if trust:  # not of every model, or what is cached of others would be void
+                    identity["trusted"] = code_version(*sorted(trust), ours=(*OURS, *sorted(trust)))
                 argv = (
                     sys.executable,
                     "-c",

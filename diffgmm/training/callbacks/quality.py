@@ -17,8 +17,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
-from diffgmm import metrics
-from diffgmm.metrics import METRICS, NAMES, Score, default_names
+from diffgmm.metrics import Score, default_names, get_metric
 from diffgmm.metrics.statistics import mean
 from diffgmm.training.callbacks.pair_callback import PairCallback
 from diffgmm.training.ranks import position, sample_rate_of, signal
@@ -50,7 +49,7 @@ def score_item(
         found = {}
         for name in names:
             try:
-                found[name] = metrics.METRICS[name].explain(x, clean, sample_rate, resample=resample)
+                found[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
             except Exception as error:  # a bug here must not cost a training run; it shows among the reasons
                 found[name] = Score(math.nan, f"{type(error).__name__}: {error}")
         return found
@@ -73,7 +72,7 @@ def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[flo
         found[name] = mean(denoised)
         found[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
         found[f"{name}_noisy"] = mean(noisy)
-        found[f"{name}_improvement"] = mean(list(map(metrics.METRICS[name].improvement, noisy, denoised)))
+        found[f"{name}_improvement"] = mean(list(map(get_metric(name).improvement, noisy, denoised)))
         for bucket, inside in _buckets(items, snr_edges).items():
             found[f"{name}_snr_{bucket}"] = mean([item.denoised[name].value for item in inside])
     return found
@@ -127,8 +126,8 @@ class QualityMetrics(PairCallback):
     ``validate`` and ``test``, and with ``workers: 0`` training waits, and is told when that takes more than ``budget``.
 
     Args:
-        metrics: names in :data:`diffgmm.metrics.NAMES`; ``null``: PESQ (wide-band from 16 kHz), STOI, ESTOI,
-            SI-SDR.
+        metrics: names, of another package ``PACKAGE.MODULE:FUNCTION`` (:func:`diffgmm.metrics.get_metric`); ``null``:
+            PESQ (wide-band from 16 kHz), STOI, ESTOI, SI-SDR.
         sample_rate: of the signals in Hz; ``null`` asks the data module, then the module.
         limit: score the first so many pairs; ``null`` all.
         workers: processes that score while the model goes on; 0 scores in between.
@@ -152,9 +151,8 @@ class QualityMetrics(PairCallback):
         resample: bool = False,
         budget: float = 0.05,
     ) -> None:
-        unknown = [name for name in metrics or () if name not in NAMES]
-        if unknown:
-            raise ValueError(f"QualityMetrics: unknown metric {unknown[0]!r}; choose from {' '.join(NAMES)}")
+        for name in metrics or ():
+            get_metric(name)
         if (limit is not None and limit < 1) or workers < 0:
             raise ValueError("QualityMetrics: limit must be at least 1, workers at least 0")
         if not 0.0 <= budget <= 1.0:
@@ -184,7 +182,7 @@ class QualityMetrics(PairCallback):
         self._rate = self.sample_rate or sample_rate_of(trainer, module)
         self._names = tuple(self.metrics or default_names(self._rate))
         for name in self._names:
-            METRICS[name].rate_for(self._rate, self.resample)
+            get_metric(name).rate_for(self._rate, self.resample)
 
     def add(
         self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
