@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
 from data_modules.errors import require_at_least
-from data_modules.mixing.mixer import Mixer, Mixing
+from data_modules.mixing.mixer import Mixer
+from data_modules.mixing.options import Mixing
 from data_modules.pools.collection import Collection
 from data_modules.pools.grade import group_weights, medians
 from data_modules.pools.pool import Pool

@@ -18,15 +18,8 @@ class Doctests(griffe.Extension):
 def fenced(text: str) -> str:
     r"""``text`` with each block of ``>>>`` lines and their output in a fence.
 
-    >>> print(fenced("One:\n\n>>> 1\n1\n\nTwo."))
-    One:
-    <BLANKLINE>
-    ```pycon
-    >>> 1
-    1
-    ```
-    <BLANKLINE>
-    Two.
+    >>> fenced("One:\n\n>>> 1\n1\n\nTwo.").splitlines()[2:6]
+    ['```pycon', '>>> 1', '1', '```']
     """
     lines: list[str] = []
     margin: str | None = None

@@ -82,7 +82,7 @@ def environment(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
     lend(folder, closure([r.name for r in LIGHT]) | {"pip", "setuptools"})
-    yield folder
+    return folder
 
 
 def call(environment: Path, *command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from data_modules.augment import Augmentation
 from data_modules.corpora.records import Record, sample
-from data_modules.mixing.mixer import Mixer, Mixing, Mixture
+from data_modules.mixing.mixer import Mixer, Mixture
+from data_modules.mixing.options import Mixing
 from data_modules.pools.build import open_pool
 from data_modules.pools.pool import Pool
 from data_modules.pools.sources import SPLITS
@@ -65,7 +66,7 @@ def draw(
     Returns:
         None if no split has both voices and noises.
     """
-    from data_modules.windows.mixed import window_rng
+    from diffgmm.utils.random import window_rng
 
     split = next(
         (split for split in SPLITS if (split, "speech") in parts and (split, "noise") in parts), None

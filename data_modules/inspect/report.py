@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from data_modules.corpora.records import Record, Records
     from data_modules.inspect.measure import Measured
     from data_modules.inspect.mixtures import Drawn
-    from data_modules.mixing.mixer import Mixing, Mixture
+    from data_modules.mixing.mixer import Mixture
+    from data_modules.mixing.options import Mixing
 
 REPORT = "report.json"  # also the mark of a folder that this verb may replace
 _COLUMNS = 6  # of the contact sheet

@@ -118,7 +118,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def _settings(args: argparse.Namespace) -> report.Settings:
     from data_modules.corpora.records import of_collection, of_corpus
     from data_modules.inspect.report import Settings
-    from data_modules.mixing.mixer import Mixing
+    from data_modules.mixing.options import Mixing
     from data_modules.pools.collection import Collection, resolve_corpus
 
     if args.config:

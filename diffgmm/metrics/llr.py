@@ -32,8 +32,8 @@ def llr(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
 
     >>> import numpy as np
     >>> noise = np.random.default_rng(0).standard_normal(16000)
-    >>> round(llr(2 * noise, noise, 16000), 6)
-    0.0
+    >>> abs(llr(2 * noise, noise, 16000)) < 1e-6
+    True
     """
     return kept_mean(np.minimum(frame_distances(estimate, reference, sample_rate), _CEILING))
 

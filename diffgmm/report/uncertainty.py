@@ -48,7 +48,8 @@ def maps_for(
 
 def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
     """Models by name whose weights have one of the checksums."""
-    from diffgmm.inference.denoiser import ModelError, available_models, model_path
+    from diffgmm.diffusion.model import ModelError
+    from diffgmm.inference.denoiser import available_models, model_path
 
     given_models = config.get("models")
     entries = [entry for entry in str(given_models or "").split(",") if entry]

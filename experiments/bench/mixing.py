@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from data_modules.mixing.mixer import Mixer, Mixing
+from data_modules.mixing.mixer import Mixer
+from data_modules.mixing.options import Mixing
 from data_modules.noisy_speech import NoisySpeech
 from diffgmm.utils.random import window_rng
 
