@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from setuptools import find_packages
 
 import diffgmm
@@ -150,7 +151,14 @@ def test_ci_runs_the_command_that_the_readme_names():
     assert "set -euo pipefail" in script and script.rstrip().endswith("make test")
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert ".ci/run" in (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    quick, slow = workflow["jobs"]["test"], workflow["jobs"]["slow"]
+    assert {"run": ".ci/run"} in quick["steps"] and {"run": "make lint"} in quick["steps"]
+    assert {"run": "make test-full"} in slow["steps"] and "schedule" in slow["if"]
+    assert workflow[True]["schedule"]  # YAML reads the key `on` as true
+    assert (
+        PYPROJECT["project"]["requires-python"].removeprefix(">=") == quick["strategy"]["matrix"]["python"][0]
+    )
 
 
 def test_licence_is_mit_everywhere():
