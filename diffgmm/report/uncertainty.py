@@ -11,6 +11,7 @@ import numpy as np
 from diffgmm.evaluation.results import Results
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
+from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 
 
@@ -48,7 +49,6 @@ def maps_for(
 
 def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
     """Models by name whose weights have one of the checksums."""
-    from diffgmm.diffusion.model import ModelError
     from diffgmm.inference.denoiser import available_models, model_path
 
     given_models = config.get("models")
@@ -59,7 +59,7 @@ def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
         label, _, given = entry.rpartition("=")
         try:
             path = model_path(given)
-        except ModelError:
+        except UserError:
             continue  # it was elsewhere when the results were made
         if path.suffix == ".json":
             path = path.with_suffix(".safetensors")
