@@ -20,12 +20,12 @@ from diffgmm.diffusion.head import Head, MixtureHead
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
-from diffgmm.networks import Network, UNet
+from diffgmm.networks import BelzUNet, Network, UNet
 from diffgmm.utils import renames
 
 PARTS: dict[str, tuple[type, ...]] = {
     "representation": (Waveform, Complex, Magnitude),
-    "network": (UNet,),
+    "network": (UNet, BelzUNet),
     "head": (MixtureHead,),
     "process": (Blend, Bridge),
 }
@@ -124,6 +124,11 @@ def plan(spec: Any, slot: str, trust: Collection[str] = ()) -> Plan:
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
         raise ModelError(f"the {slot}'s init_args are not arguments by name")
     path = renames.current(spec["class_path"])
+    if slot == "network":
+        try:
+            path, given = renames.network(path, given)
+        except ValueError as error:
+            raise ModelError(brief(error, 400)) from error
     ours = {class_path(cls): cls for cls in PARTS[slot]}
     cls = ours.get(path) or foreign_class(path, slot, BASES[slot], trust)
     _check(cls, given, bounded=path in ours)
@@ -236,12 +241,7 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     samples, channels = seconds * representation.sample_rate, representation.channels
     hop, bins = getattr(representation, "hop", 1), getattr(representation, "bins", None)
     axes = [samples] if bins is None else [float(bins), math.ceil(samples / hop) + 1.0]
-    args = {
-        name: parameter.default for name, parameter in inspect.signature(UNet).parameters.items()
-    } | network.args
-    heads = {
-        name: parameter.default for name, parameter in inspect.signature(MixtureHead).parameters.items()
-    } | head.args
+    args, heads = _usual(network) | network.args, _usual(head) | head.args
     strides = args["strides"]
     if any(len(stride) != len(axes) for stride in strides) or len(strides) != len(args["channels"]):
         return  # the constructors say so
@@ -249,15 +249,25 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     axes = [math.ceil(size / total) * total for size, total in zip(axes, totals, strict=True)]
     positions = math.prod(axes)
     widths = [args["features"], 2 * channels + 2, heads["components"] * (2 + channels)]
-    sizes = [max(widths) * positions, args["fine_channels"] * min(args["fine"], axes[0]) * axes[-1]]
+    sizes = [max(widths) * positions]
+    if args.get("fine"):
+        sizes.append(args["fine_channels"] * min(args["fine"], axes[0]) * axes[-1])
+    early = (
+        network.cls is BelzUNet or args["input_layers"]
+    )  # whether a level has its width before it is divided
     for width, stride in zip(args["channels"], strides, strict=True):
-        sizes.append(width * (positions if args["input_layers"] else 1))
+        sizes.append(width * (positions if early else 1))
         positions /= math.prod(stride)
         sizes.append(width * positions)
-    if args["bottleneck"] == "attention":
+    if args.get("bottleneck") == "attention":
         sizes.append(4 * (axes[-1] / totals[-1]) ** 2)
     if max(sizes) > LARGEST:
         raise ModelError(
             f"a window of {seconds:g} s would take tensors of {4 * max(sizes) / 2**30:.1f} GiB; at most "
             f"{4 * LARGEST / 2**30:.0f} GiB is made for a file's model"
         )
+
+
+def _usual(part: Plan) -> dict[str, Any]:
+    """Default arguments of a part's class."""
+    return {name: parameter.default for name, parameter in inspect.signature(part.cls).parameters.items()}

@@ -24,6 +24,39 @@ def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: 
     return _CONV[dims](inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
 
 
+def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kernel: Sequence[int]) -> int:
+    """Number of axes of a U-Net with these levels.
+
+    Raises:
+        ValueError: they contradict each other, or a kernel is even.
+    """
+    dims = len(kernel)
+    if dims not in (1, 2) or any(len(s) != dims for s in strides):
+        raise ValueError(
+            f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}"
+        )
+    if len(channels) != len(strides) or not channels:
+        raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
+    if any(k % 2 == 0 for k in kernel):
+        raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
+    return dims
+
+
+def padded(x: Tensor, totals: Sequence[int]) -> Tensor:
+    """``[B, C, *S]`` with zeros up to a multiple of ``totals``; of two axes in the format that is fastest."""
+    padding = [-size % total for size, total in zip(x.shape[2:], totals, strict=True)]
+    if any(padding):
+        x = nn.functional.pad(x, [v for p in reversed(padding) for v in (0, p)])
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def cut(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """``[B, C, *S]`` without what lies beyond ``shape``."""
+    for axis, size in enumerate(shape, start=2):
+        x = x.narrow(axis, 0, size)
+    return x
+
+
 def _overlap(stride: int) -> int:
     """Kernel size for a stride: about twice it, with an even remainder so that sizes divide exactly."""
     return stride + 2 * math.ceil(stride / 2)

@@ -1,4 +1,4 @@
-"""One U-Net for waveforms (1 axis) and spectrograms (2 axes: frequency, time)."""
+"""U-Net for waveforms (1 axis) and spectrograms (2 axes: frequency, time)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,17 @@ from diffgmm.networks.blocks import (
     Level,
     NormKind,
     TimeEmbedding,
+    check_levels,
     conv,
+    cut,
     downsample,
     norm,
-    pool,
-    unpool,
+    padded,
     upsample,
 )
 from diffgmm.networks.bottleneck import BottleneckKind, make_bottleneck
 from diffgmm.networks.dual_path import DualPath
 from diffgmm.networks.fine_band import FineBand
-
-_CHOICES = {"pooling": ("stride", "max"), "skips": ("add", "concat"), "initialisation": ("torch", "he")}
-
-
-def _he(module: nn.Module) -> None:
-    if isinstance(module, nn.modules.conv._ConvNd):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 class UNet(Network):
@@ -54,10 +46,6 @@ class UNet(Network):
         norm_kind: ``batch``, ``group`` or ``none``.
         slope: of LeakyReLU.
         input_layers: linear layers per position before the first level, each with LeakyReLU, as wide as that level.
-        pooling: ``stride``: strided convolutions and their transposes; ``max``: max-pooling and repetition, each with
-            a convolution.
-        skips: ``add`` them, or ``concat``: join them as channels, with a convolution.
-        residual: whether blocks add what comes in.
         dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
             generator.
         fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
@@ -67,8 +55,6 @@ class UNet(Network):
             :class:`diffgmm.networks.dual_path.DualPath`);
             0 for none.
         dual_level, dual_hidden: after which level on the way down, and units per direction.
-        initialisation: of the convolutions: ``torch``, PyTorch's own, or ``he``: normal of variance 2 / fan-in, biases
-            zero (He et al., "Delving deep into rectifiers", 2015, eq. 10).
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
     of their total stride and cut back.
@@ -99,9 +85,6 @@ class UNet(Network):
         norm_kind: NormKind = "batch",
         slope: float = 0.1,
         input_layers: int = 0,
-        pooling: str = "stride",
-        skips: str = "add",
-        residual: bool = True,
         dropout: float = 0.0,
         fine: int = 0,
         fine_channels: int = 24,
@@ -109,21 +92,9 @@ class UNet(Network):
         dual: int = 0,
         dual_level: int = 2,
         dual_hidden: int = 32,
-        initialisation: str = "torch",
     ) -> None:
         super().__init__()
-        self.dims = len(kernel)
-        if self.dims not in (1, 2) or any(len(s) != self.dims for s in strides):
-            raise ValueError(
-                f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}"
-            )
-        if len(channels) != len(strides) or not channels:
-            raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
-        if any(k % 2 == 0 for k in kernel):
-            raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
-        for name, value in (("pooling", pooling), ("skips", skips), ("initialisation", initialisation)):
-            if value not in _CHOICES[name]:
-                raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+        self.dims = check_levels(channels, strides, kernel)
         if input_layers < 0 or not 0.0 <= dropout < 1.0:
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         if fine < 0 or (fine and self.dims != 2):
@@ -140,18 +111,18 @@ class UNet(Network):
 
         def block(width: int, dilation: int = 1) -> ConvBlock:
             spread = [1] * (self.dims - 1) + [dilation]
-            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope, residual)
+            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope)
 
-        self._pooling, self._kernel, self._slope, self._input_layers = pooling, kernel, slope, input_layers
+        self._slope, self._input_layers = slope, input_layers
         self.inputs: nn.Module = nn.Identity()
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        self._first, self._initialisation = channels[0], initialisation
+        self._first = channels[0]
         for level, width in enumerate(channels):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by build(), which knows how many channels come in.
             resample = (
-                self._resample(False, channels[level - 1], width, strides[level]) if level else nn.Identity()
+                downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
             )
             drop = dropout if level >= len(channels) - 2 else 0.0
             self.down.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
@@ -166,22 +137,16 @@ class UNet(Network):
         self.bottleneck = make_bottleneck(bottleneck, flat, hidden)
         for level in range(len(channels) - 1, 0, -1):
             width = channels[level - 1]
-            resample = self._resample(True, channels[level], width, strides[level])
+            resample = upsample(self.dims, channels[level], width, strides[level])
             stack = [block(width) for _ in range(blocks)]
-            merge = conv(self.dims, 2 * width, width, kernel, [1] * self.dims) if skips == "concat" else None
-            self.up.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, merge))
-        final = self._resample(True, channels[0], features, strides[0])
+            self.up.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack))
+        final = upsample(self.dims, channels[0], features, strides[0])
         self.up.append(Level(final, norm(norm_kind, self.dims, features), slope, []))
         self.fine: FineBand | None = None
         self._make_fine = partial(
             FineBand, fine, features=features, channels=fine_channels, blocks=fine_blocks, norm_kind=norm_kind,
             embedding=embedding, slope=slope,
         ) if fine else None  # fmt: skip
-
-    def _resample(self, up: bool, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
-        if self._pooling == "max":
-            return (unpool if up else pool)(self.dims, inputs, outputs, stride, self._kernel)
-        return (upsample if up else downsample)(self.dims, inputs, outputs, stride)
 
     def build(self, inputs: int) -> None:
         """Make the first layers, which depend on the number of input channels."""
@@ -198,9 +163,7 @@ class UNet(Network):
             width = self._first
         if layers:
             self.inputs = nn.Sequential(*layers)
-        first.resample = self._resample(False, width, self._first, self.strides[0])
-        if self._initialisation == "he":
-            self.apply(_he)
+        first.resample = downsample(self.dims, width, self._first, self.strides[0])
 
     def entries(self) -> list[nn.Module]:
         """The convolutions that see the input as it comes, with the position as its last channel."""
@@ -215,11 +178,7 @@ class UNet(Network):
         if self.position:
             ramp = torch.linspace(-1.0, 1.0, shape[0], dtype=x.dtype, device=x.device)
             x = torch.cat([x, ramp[None, None, :, None].expand(x.shape[0], 1, *shape)], dim=1)
-        padding = [-n % total for n, total in zip(shape, self.totals, strict=True)]
-        if any(padding):
-            x = nn.functional.pad(x, [v for p in reversed(padding) for v in (0, p)])
-        if self.dims == 2:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = padded(x, self.totals)
         embedded = self.embed(time) if self.embed is not None else None
         spectrum = x
         x = self.inputs(x)
@@ -237,6 +196,4 @@ class UNet(Network):
             x = level(x, embedded, skips.pop() if skips else None)
         if self.fine is not None:
             x = self.fine(spectrum, x, embedded)
-        for axis, size in enumerate(shape, start=2):
-            x = x.narrow(axis, 0, size)
-        return x
+        return cut(x, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -296,14 +297,51 @@ def _reach_working_folder() -> None:
     sys.path[:] = list(dict.fromkeys([*others, root, here]))
 
 
+def _with_losses(argv: list[str]) -> list[str]:
+    """Let the losses of several configurations add up by name: a later file would replace those of an earlier one."""
+    losses: list[dict[str, Any]] = []
+    after = 0  # the place behind the last file
+    for i, word in enumerate(argv):
+        inline, apart = word.startswith("--config="), argv[i - 1] in ("--config", "-c") and i > 0
+        if not (inline or apart):
+            continue
+        after = i + 1
+        try:
+            text = Path(word.split("=", 1)[1] if inline else word).read_text(encoding="utf-8")
+            config = _load_yaml(text)
+        except (yaml.YAMLError, UnicodeDecodeError):
+            return argv  # the parser says what is wrong with it
+        model = config.get("model") if isinstance(config, dict) else None
+        given = model.get("losses") if isinstance(model, dict) else None
+        losses += [given] if isinstance(given, dict) else []
+    if len(losses) < 2:
+        return argv
+    merged = {name: loss for given in losses for name, loss in given.items()}
+    return [*argv[:after], f"--model.losses={json.dumps(merged)}", *argv[after:]]
+
+
+def _load(text: str) -> Any:
+    """YAML, in a configuration's case as this version has it.
+
+    Raises:
+        UsageError: what an earlier version had can't be had any more.
+    """
+    try:
+        return renames.in_configuration(_load_yaml(renames.in_text(text)))
+    except yaml.YAMLError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"configuration: {error}") from error
+
+
 def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     """Run a training verb; ``argv`` starts with it. ``callbacks`` come on top of the configuration's.
 
     Raises:
         UsageError: if the configuration does not parse or contradicts itself.
     """
-    argv = [renames.in_text(word) for word in _found(argv)]
-    set_loader("yaml", lambda text: _load_yaml(renames.in_text(text)), (yaml.YAMLError,))
+    argv = _with_losses([renames.in_text(word) for word in _found(argv)])
+    set_loader("yaml", _load, (yaml.YAMLError,))
     # Lightning starts further processes by this name: a path where the command was called by one.
     sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
     _reach_working_folder()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from diffgmm.utils import renames
 
 if TYPE_CHECKING:
     import lightning as L
@@ -76,8 +79,13 @@ def _differs(folder: Path, wanted: dict[str, Any]) -> bool:
 
     file = folder / "config.yaml"
     try:
-        return essence(yaml.safe_load(file.read_text(encoding="utf-8"))) != wanted
-    except (OSError, yaml.YAMLError, AttributeError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the user wrote none of it
+            config = renames.in_configuration(
+                yaml.safe_load(renames.in_text(file.read_text(encoding="utf-8")))
+            )
+        return essence(config) != wanted
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
         return file.is_file()  # unreadable; without any the folder was chosen by whoever runs this
 
 

@@ -1,9 +1,11 @@
-"""Class paths of earlier versions, which model descriptions, checkpoints and configurations still name."""
+"""Class paths and arguments of earlier versions, which descriptions, checkpoints and configurations still name."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 MODULES = {
     "data_modules.augment_base": "data_modules.augment.base",
@@ -74,3 +76,75 @@ def in_text(text: str) -> str:
         moves = ", ".join(f"{old} is now {new}" for old, new in sorted(renamed.items()))
         warnings.warn(f"class paths of an earlier version: {moves}", FutureWarning, stacklevel=2)
     return text
+
+
+UNET, BELZ = "diffgmm.networks.unet.UNet", "diffgmm.networks.belz_unet.BelzUNet"
+#: Arguments by which one class was either U-Net, with what each of the two has for them.
+_EITHER: dict[str, tuple[Any, Any]] = {
+    "pooling": ("stride", "max"), "skips": ("add", "concat"), "residual": (True, False),
+    "initialisation": ("torch", "he"),
+}  # fmt: skip
+#: What Belz's has no argument for: it goes without.
+_WITHOUT: dict[str, tuple[Any, ...]] = {
+    "embedding": (0,), "position": (False,), "bottleneck": ("none",), "dilations": ([], ()), "input_layers": (0,),
+    "fine": (0,), "dual": (0,),
+}  # fmt: skip
+_BELZ_KEEPS = ("channels", "strides", "features", "blocks", "kernel", "norm_kind", "slope", "dropout")
+#: Where the one class had another default.
+_BELZ_USUAL = {
+    "channels": [32, 48, 64, 96], "strides": [[4, 1], [2, 1], [2, 1], [2, 1]], "features": 24, "norm_kind": "batch",
+    "slope": 0.1, "dropout": 0.0,
+}  # fmt: skip
+
+
+def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Class path and arguments of a network as they are now; others come back unchanged.
+
+    Args:
+        class_path: of the network, as it is now.
+        arguments: by name.
+
+    Raises:
+        ValueError: a mixture of both U-Nets, which no class is any more.
+    """
+    own = dict(arguments)
+    given = {name: own.pop(name) for name in _EITHER if name in own}
+    if class_path not in (UNET, "diffgmm.networks.UNet") or not given:
+        return class_path, dict(arguments)
+    values = {name: given.get(name, usual) for name, (usual, _) in _EITHER.items()}
+    if all(values[name] == usual for name, (usual, _) in _EITHER.items()):
+        return class_path, own
+    # How it is initialised no trained weights tell.
+    belz = all(values[name] == other for name, (_, other) in _EITHER.items() if name != "initialisation")
+    usual = {"embedding": 64, "position": True, "bottleneck": "none", "dilations": [], "input_layers": 0}
+    off = {name: (usual | own).get(name, 0) in values for name, values in _WITHOUT.items()}
+    if not belz or not all(off.values()):
+        mixed = [f"{name}: {value}" for name, value in given.items()]
+        mixed += [f"{name}: {own[name]}" for name, fits in off.items() if not fits and name in own]
+        raise ValueError(f"no network of this version has all of {', '.join(mixed)}: choose UNet or BelzUNet")
+    return BELZ, {name: value for name, value in (_BELZ_USUAL | own).items() if name in _BELZ_KEEPS}
+
+
+def in_configuration(config: Any) -> Any:
+    """A configuration, as read from YAML, with the network's arguments as they are now; warns of a change.
+
+    Raises:
+        ValueError: as :func:`network`.
+    """
+    model = config.get("model") if isinstance(config, dict) else None
+    part = model.get("network") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or not isinstance(part, dict):
+        return config
+    short = "class_path" not in part
+    path, given = part.get("class_path", UNET), part if short else part.get("init_args") or {}
+    if not isinstance(path, str) or not isinstance(given, dict):
+        return config
+    new, arguments = network(current(path), given)
+    if arguments == given:
+        return config
+    gone = ", ".join(name for name in _EITHER if name in given)
+    warnings.warn(
+        f"arguments of an earlier version: the network {new} goes without {gone}", FutureWarning, stacklevel=2
+    )
+    changed = arguments if short and new == UNET else {"class_path": new, "init_args": arguments}
+    return {**config, "model": {**model, "network": changed}}

@@ -20,14 +20,14 @@ from diffgmm.diffusion.process import Blend
 from diffgmm.diffusion.representation import RULES, Learned, Magnitude, make_rule
 from diffgmm.diffusion.saving import build, describe, load_model, save_model
 from diffgmm.inference import Denoiser
-from diffgmm.networks import UNet
+from diffgmm.networks import BelzUNet, Network, UNet
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
-def network_of(name: str) -> UNet:
-    told = yaml.safe_load((EXPERIMENTS / name).read_text(encoding="utf-8"))
-    return UNet(**told["model"]["network"])
+def network_of(name: str) -> Network:
+    told = yaml.safe_load((EXPERIMENTS / name).read_text(encoding="utf-8"))["model"]["network"]
+    return BelzUNet(**told["init_args"]) if "class_path" in told else UNet(**told)
 
 
 def test_wiener_is_the_square_of_the_direct_gain_and_never_amplifies() -> None:
@@ -92,7 +92,7 @@ def test_descriptions_from_before_the_options_still_load() -> None:
         MixtureDenoiser(Magnitude(8000, 255, 63, belz=True), UNet([4], [[4, 2]], 4), MixtureHead(1))
     )
     new = {
-        "network": ("input_layers", "pooling", "skips", "residual", "dropout"),
+        "network": ("input_layers", "dropout"),
         "representation": ("rule",),
     }
     for part, names in new.items():
@@ -130,13 +130,10 @@ def test_the_paper_network_has_three_input_layers_and_four_levels() -> None:
     assert net.eval()(torch.zeros(1, 1, 1000), torch.ones(1)).shape == (1, 32, 1000)
 
 
-@pytest.mark.parametrize("pooling", ["stride", "max"])
-@pytest.mark.parametrize("skips", ["add", "concat"])
-def test_options_train_on_any_size(pooling: str, skips: str) -> None:
+@pytest.mark.parametrize("kind", [UNet, BelzUNet])
+def test_both_train_on_any_size(kind: type[UNet] | type[BelzUNet]) -> None:
     for kernel, strides, shape in (([3, 3], [[1, 1], [2, 2]], (13, 9)), ([5], [[2], [3]], (31,))):
-        net = UNet(
-            [4, 6], strides, 4, kernel=kernel, pooling=pooling, skips=skips, residual=False, dropout=0.5
-        )
+        net = kind([4, 6], strides, 4, kernel=kernel, dropout=0.5)
         net.attach(1)
         out = net(torch.randn(2, 1, *shape), torch.rand(2))
         assert out.shape == (2, 4, *shape)
@@ -145,10 +142,9 @@ def test_options_train_on_any_size(pooling: str, skips: str) -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="pooling must be one of stride, max, got 'mean'"):
-        UNet(pooling="mean")
-    with pytest.raises(ValueError, match=r"dropout 1\.5 out of range"):
-        UNet(dropout=1.5)
+    for kind in (UNet, BelzUNet):
+        with pytest.raises(ValueError, match=r"dropout 1\.5 out of range"):
+            kind(dropout=1.5)
 
 
 def fit(folder: Path, name: str, *more: str) -> Path:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_model import tiny
 
 from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.diffusion.process import Bridge
+from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet, fused
 
@@ -215,3 +216,36 @@ def test_relative_scales_follow_the_reference() -> None:
     torch.testing.assert_close(head(features, y, y).scales, torch.full((1, 2, 3, 5), 0.3), rtol=2e-3, atol=0)
     with pytest.raises(ValueError, match="scales must be one of absolute, relative"):
         MixtureHead(scales="log")
+
+
+@pytest.mark.parametrize("bottleneck", ["gru", "attention"])
+def test_the_network_runs_in_float64_and_to_its_precision(bottleneck: str) -> None:
+    torch.manual_seed(0)
+    net = UNet(
+        [6, 8], [[4, 1], [2, 1]], 5, bottleneck=bottleneck, hidden=8, bins=32, embedding=8, fine=8, fine_channels=4,
+        dual=1, dual_level=0, dual_hidden=4, dropout=0.1,
+    )  # fmt: skip
+    net.attach(3)
+    net.eval()
+    x, time = torch.randn(2, 3, 32, 9), torch.rand(2)
+    for module in net.modules():  # what starts without effect has one
+        for value in module.parameters(recurse=False):
+            if not value.any():
+                torch.nn.init.normal_(value, std=0.3)
+    with torch.no_grad():
+        single = net(x, time)
+        double = net.double()(x.double(), time.double())
+        again = net(x.double(), time.double() + 1e-12)
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single, double.float(), atol=1e-4, rtol=1e-3)
+    assert 0 < (again - double).abs().max() < 1e-9  # float32 on the way would round such a difference away
+
+
+@pytest.mark.parametrize("process", [Blend(), Bridge(0.5)])
+def test_a_whole_model_runs_in_float64(process: Process) -> None:
+    model = tiny("bigru", process=process, fine=8, dual=1)
+    x = 0.1 * torch.randn(1, 1, 2000)
+    single = model.enhance(x, nfe=2, step_noise=False).waveform
+    double = model.double().enhance(x.double(), nfe=2, step_noise=False).waveform
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single, double.float(), atol=1e-4, rtol=0)

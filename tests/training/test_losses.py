@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from diffgmm.cli.main import main
 from diffgmm.diffusion.mixture import GaussianMixture
@@ -284,3 +285,18 @@ def test_a_foreign_loss_trains_and_comes_back_with_trust(
     loss = DiffGMM.from_checkpoint(checkpoint, trust=["foreign_losses"]).loss.losses["mine"]
     assert type(loss).__name__ == "Loudest" and loss.weight == 0.1
     load_model(checkpoint)  # denoising needs no losses, and so no trust
+
+
+def test_losses_of_several_configurations_add_up_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spectrum = {"class_path": "diffgmm.training.losses.Spectrum", "init_args": {"weight": 2e-3}}
+    second = {"model": {"losses": {"spectrum": spectrum, "si_sdr": 0, "snr": 0.1}}}
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(second), encoding="utf-8")
+    command = ["fit", "--config", str(MINI), f"--config={tmp_path / 'second.yaml'}", "--model.losses.nll=0.5"]
+    assert main([*command, "--print_config"]) == 0
+    losses = yaml.safe_load(capsys.readouterr().out)["model"]["losses"]
+    assert {name: losses[name] for name in ("nll", "noise_l1", "si_sdr", "snr")} == {
+        "nll": 0.5, "noise_l1": 1.0, "si_sdr": 0.0, "snr": 0.1,
+    }  # fmt: skip
+    assert losses["spectrum"]["init_args"]["weight"] == 2e-3 and len(losses) == 5

@@ -6,6 +6,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,14 @@ import torch
 
 import diffgmm
 from diffgmm.cli.main import main
-from diffgmm.diffusion.saving import describe, load_model
+from diffgmm.diffusion.head import MixtureHead
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.pretrained import ModelError
+from diffgmm.diffusion.process import Blend
+from diffgmm.diffusion.representation import Complex
+from diffgmm.diffusion.saving import describe, load_model, save_model
 from diffgmm.inference import Denoiser
+from diffgmm.networks import BelzUNet, UNet
 from diffgmm.utils import renames
 
 ROOT = Path(diffgmm.__file__).parents[1]
@@ -101,3 +108,92 @@ def test_an_old_configuration_trains_and_goes_on_from_its_checkpoint(
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     before, after = (torch.load(path, weights_only=True) for path in (OLD / "last.ckpt", checkpoint))
     assert (before["epoch"], after["epoch"]) == (0, 1) and after["global_step"] == 2 * before["global_step"]
+
+
+BOTH = {
+    "pooling": "stride",
+    "skips": "add",
+    "residual": True,
+    "initialisation": "torch",
+}  # as one class had them
+AS_BELZ = {"pooling": "max", "skips": "concat", "residual": False, "initialisation": "he"}
+OFF = {
+    "embedding": 0,
+    "position": False,
+    "bottleneck": "none",
+    "dilations": [],
+    "input_layers": 0,
+    "fine": 0,
+    "dual": 0,
+}
+
+
+def test_a_file_of_the_one_u_net_that_was_belzs_too_gives_the_same_sound(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {
+        "channels": [4, 6],
+        "strides": [[1, 1], [2, 2]],
+        "features": 4,
+        "norm_kind": "batch",
+        "slope": 0.3,
+    }
+    x = 0.1 * torch.randn(1, 1, 4000)
+    for network, arguments in ((UNet(**sizes), BOTH), (BelzUNet(**sizes, dropout=0.0), AS_BELZ | OFF)):
+        model = MixtureDenoiser(Complex(n_fft=62, hop=31), network, MixtureHead(2), Blend()).eval()
+        save_model(tmp_path / "m", model, {}, {})
+        description = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+        old = description["model"]["init_args"]["network"]
+        new, old["class_path"] = old["class_path"], renames.UNET
+        old["init_args"] |= arguments
+        if arguments is not BOTH:
+            del old["init_args"]["dropout"]  # it had 0 for default, the class of now 0.5
+        (tmp_path / "m.json").write_text(json.dumps(description), encoding="utf-8")
+        loaded, _ = load_model(tmp_path / "m")
+        assert type(loaded.network) is type(network) and new.endswith(type(network).__name__)
+        assert torch.equal(loaded.enhance(x).waveform, model.enhance(x).waveform)
+        assert describe(loaded) == describe(model)
+    old["init_args"] |= {"skips": "add", "embedding": 8}
+    (tmp_path / "m.json").write_text(json.dumps(description), encoding="utf-8")
+    with pytest.raises(
+        ModelError, match=r"no network of this version has all of .* skips: add.* embedding: 8"
+    ):
+        load_model(tmp_path / "m")
+
+
+def test_a_configuration_of_the_one_u_net_becomes_one_of_the_two() -> None:
+    sizes = {"channels": [4, 6], "strides": [[1, 1], [2, 2]]}
+
+    def changed(network: dict[str, Any]) -> dict[str, Any]:
+        with pytest.warns(
+            FutureWarning, match="arguments of an earlier version: the network .* goes without pooling"
+        ):
+            config = renames.in_configuration({"seed": 1, "model": {"network": network, "nfe": 1}})
+        assert (config["seed"], config["model"]["nfe"]) == (1, 1)
+        return dict(config["model"]["network"])
+
+    belz = {"class_path": renames.BELZ, "init_args": {
+        **sizes, "features": 24, "norm_kind": "batch", "slope": 0.3, "dropout": 0.0}}  # fmt: skip
+    assert changed({**sizes, **AS_BELZ, **OFF, "slope": 0.3}) == belz
+    path = "diffgmm.networks.UNet"  # as training wrote it
+    assert changed({"class_path": path, "init_args": {**sizes, **BOTH}}) == {
+        "class_path": path,
+        "init_args": sizes,
+    }
+    assert changed({**sizes, **BOTH}) == sizes
+    for untouched in (
+        {"model": {"network": sizes}},
+        {"model": {"network": {"class_path": "a.B", "init_args": BOTH}}},
+        3,
+    ):
+        assert renames.in_configuration(untouched) is untouched
+
+
+def test_a_configuration_that_fits_neither_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "fit.yaml"
+    config.write_text(
+        (OLD / "fit.yaml").read_text(encoding="utf-8").replace("    bins: 32\n", "    pooling: max\n")
+    )
+    assert main(["fit", "--config", str(config)]) == 2
+    assert "choose UNet or BelzUNet" in capsys.readouterr().err.splitlines()[-1]

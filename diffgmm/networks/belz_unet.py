@@ -1,0 +1,129 @@
+"""The U-Net of V. Belz's "Speech-enhancement" (2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from diffgmm.networks.base import Network
+from diffgmm.networks.blocks import (
+    ConvBlock,
+    Level,
+    NormKind,
+    check_levels,
+    conv,
+    cut,
+    norm,
+    padded,
+    pool,
+    unpool,
+)
+
+
+class BelzUNet(Network):
+    """U-Net with max-pooling, repetition on the way up, joined skips and dropout; it is not told the process time.
+
+    Convolutions start as in He et al., "Delving deep into rectifiers" (2015), eq. 10: normal of variance 2 / fan-in,
+    biases zero. Any length goes in: axes are zero-padded to a multiple of their total stride and cut back.
+
+    Args:
+        channels: channels of each level, top to bottom.
+        strides: per level the stride of its pooling, one number per axis (frequency, time for two axes).
+        features: channels of the output at full resolution.
+        blocks: convolutions per level beside the one after its pooling, on the way down and again on the way up.
+        kernel: taps per axis, odd.
+        norm_kind: ``batch``, ``group`` or ``none``.
+        slope: of LeakyReLU.
+        dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
+            generator.
+
+    Raises:
+        ValueError: if the description contradicts itself.
+
+    Example:
+        >>> net = BelzUNet([8, 16], [[1, 1], [2, 2]], features=4)
+        >>> net.attach(1)
+        >>> net(torch.zeros(1, 1, 128, 33), torch.ones(1)).shape
+        torch.Size([1, 4, 128, 33])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 128, 256),
+        strides: Sequence[Sequence[int]] = ((1, 1), (2, 2), (2, 2), (2, 2), (2, 2)),
+        features: int = 16,
+        blocks: int = 1,
+        kernel: Sequence[int] = (3, 3),
+        norm_kind: NormKind = "none",
+        slope: float = 0.3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.dims = dims = check_levels(channels, strides, kernel)
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout {dropout} out of range")
+        self.features = features
+        self.totals = [math.prod(s[axis] for s in strides) for axis in range(dims)]
+
+        def stack(width: int) -> list[ConvBlock]:
+            return [
+                ConvBlock(dims, width, kernel, [1] * dims, norm_kind, 0, slope, residual=False)
+                for _ in range(blocks)
+            ]
+
+        def level(
+            resample: nn.Module,
+            width: int,
+            blocks: list[ConvBlock],
+            merge: nn.Module | None = None,
+            drop: float = 0.0,
+        ) -> Level:
+            return Level(resample, norm(norm_kind, dims, width), slope, blocks, merge, drop)
+
+        self._first = (channels[0], strides[0], kernel)
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        for number, width in enumerate(channels):
+            inner = stack(width)
+            # The first convolution is made by build(), which knows how many channels come in.
+            resample = (
+                pool(dims, channels[number - 1], width, strides[number], kernel) if number else nn.Identity()
+            )
+            drop = dropout if number >= len(channels) - 2 else 0.0
+            self.down.append(level(resample, width, inner, drop=drop))
+        for number in range(len(channels) - 1, 0, -1):
+            width = channels[number - 1]
+            resample = unpool(dims, channels[number], width, strides[number], kernel)
+            inner = stack(width)
+            self.up.append(level(resample, width, inner, conv(dims, 2 * width, width, kernel, [1] * dims)))
+        self.up.append(level(unpool(dims, channels[0], features, strides[0], kernel), features, []))
+
+    def build(self, inputs: int) -> None:
+        """Make the first convolution, which depends on the number of input channels, and initialise all."""
+        first = self.down[0]
+        assert isinstance(first, Level)
+        width, stride, kernel = self._first
+        first.resample = pool(self.dims, inputs, width, stride, kernel)
+        self.apply(_he)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """``[B, C, *S]`` to features ``[B, features, *S]``; the process time is left unread."""
+        shape = x.shape[2:]
+        x = padded(x, self.totals)
+        skips = []
+        for level in self.down:
+            x = level(x, None)
+            skips.append(x)
+        skips.pop()
+        for level in self.up:
+            x = level(x, None, skips.pop() if skips else None)
+        return cut(x, shape)
+
+
+def _he(module: nn.Module) -> None:
+    if isinstance(module, nn.modules.conv._ConvNd):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
