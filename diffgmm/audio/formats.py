@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from diffgmm.audio.media import ENCODERS
 from diffgmm.audio.reader import FORMATS, AudioError, AudioInfo
+from diffgmm.audio.sounds import av_is_installed
 
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
 INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")
@@ -28,18 +30,24 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
 
     Files keep what they came with if the ending stays the same. In another format they get the same subtype where
     it exists, else the least integer depth that holds as many bits (24 for floats, 16 for what was coded with a
-    loss), and the codec that the name says: ``.opus`` is Opus.
+    loss), and the codec that the name says: ``.opus`` is Opus. Containers of AAC and video are the format ``MEDIA``.
 
     Raises:
-        AudioError: the ending names no audio format.
+        AudioError: the ending names no audio format, or one that needs PyAV, which is not installed.
     """
     suffix = Path(path).suffix.lower()
+    if suffix in ENCODERS:
+        if not av_is_installed():
+            raise AudioError(f"{path}: only PyAV writes this kind of file; pip install av")
+        return "MEDIA", ENCODERS[suffix][1].upper()
     same = False
     if like is not None and like.format != "MEDIA":
         before = like.path.suffix.lower()
         same = suffix == before or not {suffix, before} & FORMATS.keys()  # neither name says anything
     if suffix not in FORMATS and not same:
-        raise AudioError(f"{path}: the name's ending is no audio format; use one of {' '.join(FORMATS)}")
+        raise AudioError(
+            f"{path}: the name's ending is no audio format; use one of {' '.join([*FORMATS, *ENCODERS])}"
+        )
     form = like.format if like is not None and same else FORMATS[suffix]  # a .wav may hold WAVEX or RF64
     if form == "WAV" and not same and like is not None and like.channels > 2:
         form = "WAVEX"  # which says where its channels belong

@@ -24,6 +24,7 @@ from diffgmm.audio.formats import (
     coding,
     sample_bytes,
 )
+from diffgmm.audio.media import MediaSound, NoRoom
 from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
 from diffgmm.utils.files import part_beside
 
@@ -82,7 +83,7 @@ class Writer:
         self.gain, self._peak, self._overwrite = 1.0, 0.0, overwrite
         self.clipped, self._frames, self._like = 0, 0, like
         self.lost: list[str] = []
-        self._sound: soundfile.SoundFile | None = None
+        self._sound: soundfile.SoundFile | MediaSound | None = None
         self._spool: IO[bytes] | None = None
         headroom = self.subtype in FLOAT_SUBTYPES
         self._cut_off = clip == "keep" and not headroom
@@ -110,6 +111,8 @@ class Writer:
             self.abort()
             if not isinstance(error, (soundfile.SoundFileError, ValueError, OSError)):
                 raise
+            if isinstance(error, NoRoom):
+                raise AudioError(f"{self.path}: {error}") from error
             what = f"{channels} channel(s) at {sample_rate} Hz as {format}/{self.subtype}"
             raise AudioError(f"{self.path}: cannot write {what}; choose another format, say .wav") from error
 
@@ -147,11 +150,15 @@ class Writer:
                 while data := self._spool.read(BLOCK * 4 * self.channels):
                     self._encode(np.frombuffer(data, np.float32).reshape(-1, self.channels) * gain)
                 self._spool.close()
-            if self._sound is not None:
+            if isinstance(self._sound, MediaSound):
+                self._sound.finish()
+                self._sound.close()
+                self.lost = self._sound.lost
+            elif self._sound is not None:
                 self._sound.close()
                 if soundfile.info(os.fsencode(self._part)).frames < self._frames:
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
-            if self._like is not None:
+            if self._like is not None and self.format != "MEDIA":
                 self.lost = tags.carry(self._like, self._part, self.format, self.subtype)
             if self.path.exists() and not self._overwrite:
                 raise AudioError(f"{self.path}: exists already; choose another name or allow overwriting")
@@ -166,7 +173,10 @@ class Writer:
             self._sound.close()
         self._part.unlink(missing_ok=True)
 
-    def _opened(self) -> soundfile.SoundFile:
+    def _opened(self) -> soundfile.SoundFile | MediaSound:
+        if self.format == "MEDIA":
+            ending = self.path.suffix.lower()
+            return MediaSound(self._part, ending, self.sample_rate, self.channels, self._like)
         sound = soundfile.SoundFile(
             os.fsencode(self._part),
             "w",

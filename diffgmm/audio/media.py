@@ -1,0 +1,270 @@
+"""Containers of AAC and video, written through PyAV: new sound, beside the pictures of the file that it came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+if TYPE_CHECKING:
+    from diffgmm.audio.reader import AudioInfo
+
+#: Endings that can be written: FFmpeg's names of the container and of what codes the sound.
+ENCODERS = {
+    ".m4a": ("mp4", "aac"), ".m4b": ("mp4", "aac"), ".mp4": ("mp4", "aac"), ".m4v": ("mp4", "aac"),
+    ".mov": ("mov", "aac"), ".aac": ("adts", "aac"), ".mkv": ("matroska", "libopus"), ".mka": ("matroska", "libopus"),
+    ".webm": ("webm", "libopus"), ".weba": ("webm", "libopus"),
+}  # fmt: skip
+VIDEO = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm"])
+"""Those that take pictures along."""
+_COVERED = frozenset([".m4a", ".m4b", ".mp4", ".m4v", ".mov"])
+_RATES = {
+    "libopus": (8000, 12000, 16000, 24000, 48000),
+    "aac": (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
+}
+_BITS_A_CHANNEL = 96_000  # a second, where the source has no rate to keep
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_GAP_SECONDS = 0.03  # between the time stamps of sound; less is rounding
+
+
+class NoRoom(ValueError):
+    """The container can't hold something; the message says what, and what to do."""
+
+
+class MediaSound:
+    """One audio stream that is written block by block, as into a ``soundfile.SoundFile``.
+
+    Args:
+        path: the file to write, whatever its ending.
+        ending: of the name that it will have; a key of :data:`ENCODERS`.
+        sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` says so.
+        channels: up to 8.
+        like: the file that the sound came from. Its tags, cover, chapters and bit rate are kept where there is room;
+            for the endings of :data:`VIDEO` its pictures and subtitles, as they are and in step with the sound, too.
+
+    Attributes:
+        lost: what of ``like`` could not be kept, in words.
+
+    Raises:
+        NoRoom: the container holds no such pictures, or not so many channels.
+        soundfile.SoundFileError: PyAV can't write.
+    """
+
+    format = "MEDIA"
+
+    def __init__(
+        self, path: Path, ending: str, sample_rate: int, channels: int, like: AudioInfo | None
+    ) -> None:
+        import av
+        from av.stream import Disposition
+
+        self._rate, self._channels = sample_rate, channels
+        self._read = self._placed = 0  # samples that came in, and that went out with what fills gaps
+        self._doubled = 0  # samples to come that the time stamps have no room for
+        self._copies: dict[int, Any] = {}  # by index of the source's stream
+        self._templates: list[Any] = []
+        self._gaps: list[tuple[int, int]] = []
+        self.lost: list[str] = []
+        self._resources = ExitStack()
+        try:
+            with _told():
+                container, encoder = ENCODERS[ending]
+                source = None if like is None else self._source(like.path)
+                options = {"brand": "M4A "} if ending in (".m4a", ".m4b") else {}
+                self._out: Any = self._resources.enter_context(
+                    av.open(os.fsdecode(path), "w", format=container, container_options=options)
+                )
+                if source is not None:
+                    self._take_over(source, ending)
+                self._add_sound(encoder, source)
+                self._out.start_encoding()
+                self._packets = packets(source, self._templates) if self._templates else iter(())
+                self._next = next(self._packets, None)
+                if like is not None and any(
+                    not stream.disposition & Disposition.attached_pic for stream in self._templates
+                ):
+                    self._gaps = gaps(like.path)
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def _source(self, path: Path) -> Any:
+        import av
+
+        try:
+            return self._resources.enter_context(av.open(os.fsdecode(path)))
+        except av.FFmpegError:  # libsndfile reads more formats: these have no pictures
+            return None
+
+    def _add_sound(self, encoder: str, source: Any) -> None:
+        if self._channels not in _LAYOUTS:
+            raise NoRoom(f"{self._channels} channels are too many for this format; choose .wav or .flac")
+        heard = source.streams.audio[0] if source and source.streams.audio else None
+        layout = heard.layout.name if heard and heard.channels == self._channels else ""
+        if not layout or layout.endswith("channels"):  # a WAV file need not tell places
+            layout = _LAYOUTS[self._channels]
+        if heard and heard.codec_context.name == "aac" and self._out.format.name == "matroska":
+            encoder = "aac"  # both do; this one keeps the rate
+        rates = _RATES[encoder]
+        rate = next((rate for rate in rates if rate >= self._rate), rates[-1])
+        if rate != self._rate:
+            self.lost.append(f"the rate of {self._rate} Hz, it is {rate}")
+        self._sound: Any = self._out.add_stream(encoder, rate=rate, layout=layout)
+        kept = (
+            heard.bit_rate
+            if heard and heard.codec_context.name in ("aac", "opus", "mp3float", "vorbis")
+            else None
+        )
+        self._sound.bit_rate = kept or _BITS_A_CHANNEL * self._channels
+
+    def _take_over(self, source: Any, ending: str) -> None:
+        from av.stream import Disposition
+
+        known = ("major_brand", "minor_version", "compatible_brands", "encoder")
+        tags = {name: value for name, value in source.metadata.items() if name.lower() not in known}
+        if ending == ".aac":
+            self.lost += ["tags"] if tags else []
+        else:
+            self._out.metadata.update(tags)
+            if chapters := source.chapters():
+                self._out.set_chapters(chapters)
+        for stream in source.streams:
+            cover = bool(stream.disposition & Disposition.attached_pic)
+            if stream.type not in ("video", "subtitle"):
+                continue
+            if cover or ending in VIDEO:
+                codec = stream.codec_context.codec.canonical_name
+                room = codec in self._out.supported_codecs and (ending in _COVERED or not cover)
+                if not room and stream.type == "video" and not cover:
+                    raise NoRoom(
+                        f"{ending[1:]} holds no pictures of {codec}; choose .mkv, or the video's own ending"
+                    )
+                if not room:
+                    self.lost.append("cover" if cover else f"subtitles of {codec}")
+                    continue
+                copy = self._out.add_stream_from_template(stream)
+                copy.disposition = stream.disposition
+                copy.metadata.update(stream.metadata)
+                self._copies[stream.index] = copy
+                self._templates.append(stream)
+        more = len(source.streams.audio) - 1
+        if more > 0:
+            self.lost.append(f"{more} more audio stream{'s' if more > 1 else ''}")
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append float ``[samples, channels]``, or whole numbers of 32 bits."""
+        with _told():
+            while self._gaps and self._gaps[0][0] < self._read + len(frames):
+                at, missing = self._gaps.pop(0)
+                before, frames = np.split(frames, [at - self._read])
+                self._place(before)
+                if missing > 0:
+                    self._encode(np.zeros((missing, self._channels), np.float32))
+                else:
+                    self._doubled -= missing
+            self._place(frames)
+
+    def _place(self, frames: np.ndarray) -> None:
+        self._read += len(frames)
+        dropped = min(self._doubled, len(frames))
+        self._doubled -= dropped
+        self._encode(frames[dropped:])
+
+    def _encode(self, frames: np.ndarray) -> None:
+        import av
+
+        if not len(frames):
+            return
+        packed = np.ascontiguousarray(frames, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._sound.layout.name)
+        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._placed
+        self._placed += len(frames)
+        self._copy_until(self._placed / self._rate)
+        self._out.mux(self._sound.encode(frame))
+
+    def _copy_until(self, seconds: float) -> None:
+        """Pass on what the source has up to a time, so that sound and pictures lie side by side in the file."""
+        while (packet := self._next) is not None:
+            if float(packet.dts * packet.time_base) > seconds:
+                return
+            packet.stream = self._copies[packet.stream.index]
+            self._out.mux(packet)
+            self._next = next(self._packets, None)
+
+    def finish(self) -> None:
+        """Write what is left of the sound and of the pictures."""
+        with _told():
+            self._out.mux(self._sound.encode(None))
+            self._copy_until(float("inf"))
+
+    def close(self) -> None:
+        """Close the file, which is whole after :meth:`finish` alone."""
+        with _told():
+            self._resources.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """PyAV's errors as those of libsndfile, which those who write files know."""
+    import av
+
+    try:
+        yield
+    except NoRoom:
+        raise
+    except (av.FFmpegError, UnicodeError, ValueError) as error:
+        raise soundfile.SoundFileRuntimeError(" ".join(str(error).split())) from error
+
+
+def packets(source: Any, streams: list[Any]) -> Iterator[Any]:
+    """What some streams of a container hold, each packet with the time of its decoding.
+
+    Matroska keeps only when a picture is shown; the times of a stream's first pictures are counted back from the first
+    that can be told.
+    """
+    early: dict[int, list[Any]] = {stream.index: [] for stream in streams}
+    for packet in source.demux(streams):
+        index = packet.stream.index
+        if packet.dts is None and packet.size and early.get(index) is not None and packet.pts is not None:
+            early[index].append(packet)
+            continue
+        waiting = early.pop(index, [])
+        step = packet.duration or (waiting[0].duration if waiting else 0) or 1
+        start = packet.dts if packet.dts is not None else waiting[0].pts if waiting else 0
+        for k, held in enumerate(waiting):
+            held.dts = start - (len(waiting) - k) * step
+            yield held
+        if packet.size:  # the last of a stream is empty
+            if packet.dts is None:  # a cover, or a stream that tells no more
+                packet.pts = packet.dts = packet.pts or 0
+            yield packet
+
+
+def gaps(path: Path) -> list[tuple[int, int]]:
+    """Where the time stamps of a file's first audio stream jump, to keep new sound in step with its pictures.
+
+    Returns:
+        ``(sample, missing)``: before that sample of the decoded sound, so many are missing; below 0, so many are too
+        many. The first is where the sound begins, if that is not at 0.
+    """
+    import av
+
+    found: list[tuple[int, int]] = []
+    with av.open(os.fsdecode(path)) as container:
+        stream: Any = container.streams.audio[0]
+        rate, samples, clock = stream.rate, 0, 0
+        for frame in container.decode(stream):
+            if frame.pts is not None and frame.time_base is not None:
+                jump = round(float(frame.pts * frame.time_base) * rate) - clock
+                if abs(jump) > _GAP_SECONDS * rate:
+                    found.append((samples, jump))
+                    clock += jump
+            samples += frame.samples
+            clock += frame.samples
+    return found
