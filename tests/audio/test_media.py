@@ -83,7 +83,7 @@ def run(source: Path, target: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "codec, sound, source, target",
+    ("codec", "sound", "source", "target"),
     [
         ("libx264", "aac", "a.mp4", "b.mp4"),
         ("libx264", "aac", "a.mkv", "b.mov"),
