@@ -30,6 +30,7 @@ from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
 from diffgmm.diffusion.samplers import sample, sample_ancestral
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
+from diffgmm.inference.export import ExportError, export
 from diffgmm.metrics import METRICS, get_metric
 from diffgmm.metrics.torch_modules import MeanScore
 from diffgmm.networks import UNet, fused
@@ -184,7 +185,7 @@ class Run(NamedTuple):
 METRIC = "foreign_metrics:level_error"
 
 
-def small(config: dict[str, Any], folder: Path, metric: str) -> dict[str, Any]:
+def small(config: dict[str, Any], folder: Path, metric: str, workers: int = 0) -> dict[str, Any]:
     """A configuration of two steps and two validation pairs, its run in a folder, and a metric of them."""
     config["data"]["init_args"] |= {
         "epoch_size": 8, "batch_size": 4, "valid_pairs": 2, "valid_seconds": 0.5, "window": 4096, "cache": None,
@@ -195,7 +196,7 @@ def small(config: dict[str, Any], folder: Path, metric: str) -> dict[str, Any]:
         "logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger",
                     "init_args": {"save_dir": str(folder), "name": ""}}],
         "callbacks": [{"class_path": "diffgmm.training.callbacks.quality.QualityMetrics",
-                       "init_args": {"metrics": ["si_sdr", metric], "workers": 0}}],
+                       "init_args": {"metrics": ["si_sdr", metric], "workers": workers}}],
     }  # fmt: skip
     return config
 
@@ -210,7 +211,7 @@ def mini() -> dict[str, Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`diffgmm fit` in a process of its own, as a user would start it."""
     folder = tmp_path_factory.mktemp("foreign")
-    config = small(mini(), folder / "run", METRIC)
+    config = small(mini(), folder / "run", METRIC, workers=1)
     config["model"] |= {
         "representation": {"class_path": "foreign_representations.Companded", "init_args": {"mu": 100.0}},
         "network": {"class_path": "foreign_networks.OneLayer", "init_args": {"features": 3, "dims": 1}},
@@ -402,6 +403,21 @@ def test_what_has_no_graph_says_so_in_one_line() -> None:
         } | changed  # fmt: skip
         with pytest.raises(UnsupportedModel, match=message):
             one_step(MixtureDenoiser(**parts))
+
+
+def test_a_network_that_no_graph_can_hold_says_so_in_one_line(tmp_path: Path) -> None:
+    from foreign_networks import OneLayer
+
+    class Bessel(OneLayer):
+        def forward(self, x: Tensor, time: Tensor) -> Tensor:
+            return torch.special.bessel_j0(super().forward(x, time))
+
+    model = MixtureDenoiser(Complex(n_fft=62, hop=31), Bessel(), MixtureHead(2), Bridge()).eval()
+    with pytest.raises(
+        ExportError, match=r"the network Bessel does not go into a graph: .*bessel_j0"
+    ) as caught:
+        export(model, {}, tmp_path / "m.onnx", "onnx", np.random.default_rng(0).normal(0, 0.1, 4000))
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
 def test_arguments_that_no_file_can_hold_are_refused_before_training() -> None:

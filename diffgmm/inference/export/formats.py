@@ -16,6 +16,7 @@ import torch
 
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.one_step import UnsupportedModel, one_step
+from diffgmm.diffusion.parts import PARTS, brief
 from diffgmm.diffusion.sampler_options import SOLVERS
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference.export.errors import ExportError
@@ -76,8 +77,9 @@ def export(
         trust: packages that the model names classes of; ``safetensors`` reads what it wrote.
 
     Raises:
-        ExportError: the model has no such graph or a solver of another package, a package is missing, a file exists, or
-            the written file differs from PyTorch by more than :data:`TOLERANCE`; then nothing is left of it.
+        ExportError: the model has no such graph, a network that can't be traced or a solver of another package, a
+            package is missing, a file exists, or the written file differs from PyTorch by more than :data:`TOLERANCE`;
+            then nothing is left of it.
     """
     if form not in FORMATS:
         raise ExportError(f"unknown format {form!r}; there are {', '.join(FORMATS)}")
@@ -102,6 +104,13 @@ def export(
             deviation = compare(model, run, sound, samples, path)
     except UnsupportedModel as error:
         raise ExportError(f"{path}: {error}; --format safetensors takes every model") from error
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, ExportError) or type(model.network) in PARTS["network"]:
+            raise
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"{path}: the network {type(model.network).__name__} does not go into a graph: {brief(first)}"
+        ) from error
     return Exported(files, deviation)
 
 
