@@ -43,6 +43,7 @@ class BelzUNet(Network):
         ValueError: if the description contradicts itself.
 
     Example:
+        >>> import torch
         >>> net = BelzUNet([8, 16], [[1, 1], [2, 2]], features=4)
         >>> net.attach(1)
         >>> net(torch.zeros(1, 1, 128, 33), torch.ones(1)).shape

@@ -52,7 +52,7 @@ _ALWAYS: dict[str, type[L.Callback]] = {
 
 
 #: Classes whose arguments may stand in a configuration without a class path.
-_USUAL = {
+USUAL = {
     "model.network": {"class_path": class_path(UNet)},
     "model.head": {"class_path": class_path(MixtureHead)},
 }
@@ -100,7 +100,7 @@ class _Cli(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name, callback in _ALWAYS.items():
             parser.add_lightning_class_args(callback, name)
-        parser.set_defaults(_USUAL)
+        parser.set_defaults(USUAL)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
         self._begun = _Begun()

@@ -29,6 +29,7 @@ def experiment(**changes: Any) -> tuple[NoisySpeech, DiffGMM]:
     import yaml
     from lightning.pytorch.cli import LightningArgumentParser
 
+    from diffgmm.training.lightning_cli import USUAL
     from diffgmm.training.module import DiffGMM
     from diffgmm.training.perceptual import NEEDED
 
@@ -40,6 +41,7 @@ def experiment(**changes: Any) -> tuple[NoisySpeech, DiffGMM]:
     parser = LightningArgumentParser()
     parser.add_subclass_arguments(L.LightningDataModule, "data")
     parser.add_lightning_class_args(DiffGMM, "model")
+    parser.set_defaults(USUAL)
     made = parser.instantiate_classes(parser.parse_object({"data": config["data"], "model": config["model"]}))
     return made.data, made.model
 

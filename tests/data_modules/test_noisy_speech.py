@@ -242,7 +242,7 @@ def test_yaml_is_enough(corpus: Path, cache: str) -> None:
     "options",
     [
         {"batch_size": 0},
-        {"valid_pairs": 0},
+        {"valid_pairs": -1},
         {"num_workers": -1},
         {"window": 1},
         {"start_method": "thread"},

@@ -36,7 +36,7 @@ COPY = "import shutil, sys; shutil.copy(*sys.argv[1:3])"
 # Writes down every call; fails where a file named STOP says so.
 COUNTING = """
 import pathlib, shutil, sys
-here = Path(__file__).parent
+here = pathlib.Path(__file__).parent
 with open(here / "calls", "a") as log:
     log.write("x")
 calls = len((here / "calls").read_text())
@@ -166,7 +166,7 @@ def test_only_what_failed_is_done_again(
 
 SLOW = """
 import pathlib, shutil, sys, time
-(Path(__file__).parent / "started").touch()
+(pathlib.Path(__file__).parent / "started").touch()
 time.sleep(600)
 """
 

@@ -33,7 +33,8 @@ def test_a_layer_parses_over_every_experiment(name: str, capsys: pytest.CaptureF
         assert config["effective_batch"]["windows"] == 96 and config["last"]["every_n_steps"] == 500
         assert config["trainer"]["strategy"]["init_args"]["timeout"] == "0:10:00"
         assert config["trainer"]["precision"] == "bf16-mixed"
-        own = yaml.safe_load((ROOT / "experiments" / base).read_text(encoding="utf-8"))
+        assert main(["fit", *layers[:2], "--print_config"]) == 0
+        own = yaml.safe_load(capsys.readouterr().out)
         assert config["model"]["losses"] == own["model"]["losses"]
 
 

@@ -130,13 +130,12 @@ def test_code_is_another_when_it_does_another_thing(tmp_path: Path, monkeypatch:
     (package / "__init__.py").write_text("")
     (package / "top.py").write_text("from ourpack import low\n\nx = low.y\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(code, "OURS", ("ourpack",))
 
     def version(low: str) -> str:
         (package / "low.py").write_text(low)
         importlib.invalidate_caches()
         code._file.cache_clear()
-        return code_version.__wrapped__("ourpack.top")
+        return code_version.__wrapped__("ourpack.top", ours=("ourpack",))
 
     first = version('"""Old words."""\ny = 1\n')
     assert version('"""New words."""\n\n# why\ny = (1)\n') == first
