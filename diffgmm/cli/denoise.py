@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 HELP = "denoise audio files or folders"
 
 
-def _fraction(text: str) -> float:
+def fraction(text: str) -> float:
+    """Type of an option that is a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:
@@ -84,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--strength",
-        type=_fraction,
+        type=fraction,
         default=1.0,
         metavar="S",
         help="0 changes nothing, 1 is the model's result (1)",

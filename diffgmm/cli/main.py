@@ -21,6 +21,7 @@ VERBS = {
     for name in (
         "denoise",
         "demo",
+        "live",
         "evaluate",
         "calibrate",
         "benchmark",

@@ -1,0 +1,92 @@
+"""``diffgmm live``: a microphone without its noise, to a loudspeaker or into a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from diffgmm.cli.denoise import fraction, open_denoiser
+from diffgmm.cli.options import add_model, at_least, check_output_file
+from diffgmm.utils.errors import warn
+
+HELP = "denoise a microphone as it records, to a loudspeaker or into a file"
+
+
+def _device(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("--list", action="store_true", help="show the devices and end")
+    add(
+        "--input",
+        type=_device,
+        metavar="DEV",
+        help="number or part of the name of what records (the default)",
+    )
+    add(
+        "--output", type=_device, metavar="DEV", help="number or part of the name of what plays (the default)"
+    )
+    add("-o", "--file", type=Path, metavar="FILE", help="write into this file instead of playing")
+    add_model(parser)
+    add(
+        "--strength",
+        type=fraction,
+        default=1.0,
+        metavar="S",
+        help="0 changes nothing, 1 is the model's result (1)",
+    )
+    add("--seconds", type=at_least(1), metavar="N", help="end after so long (default: at Ctrl-C)")
+    add("--rate", type=at_least(1000), metavar="HZ", help="sample rate (what the input likes)")
+    add("--channels", type=at_least(1), default=1, metavar="N", help="of the input (1)")
+    add(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
+    )
+    add(
+        "--threads",
+        type=at_least(1),
+        metavar="N",
+        help="CPU threads (default: OMP_NUM_THREADS, or all cores)",
+    )
+    add("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pass sound on until Ctrl-C."""
+    from diffgmm.inference.live import Live, devices
+    from diffgmm.utils.interrupts import Interrupts
+
+    if args.list:
+        print(devices())
+        return 0
+    if args.file:
+        check_output_file(args.file, args.overwrite)
+    denoiser = open_denoiser(args.model, args.device, threads=args.threads, trust=args.trust)
+    with Interrupts() as interrupts:
+        live = Live(
+            denoiser, source=args.input, output=args.output, file=args.file, sample_rate=args.rate,
+            channels=args.channels, strength=args.strength, overwrite=args.overwrite,
+        )  # fmt: skip
+        try:
+            with live:
+                print(
+                    f"listening, {1000 * live.latency:.0f} ms late (Ctrl-C ends it)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                while live.pass_block() and not (args.seconds and live.heard >= args.seconds):
+                    interrupts.check()
+        except KeyboardInterrupt:  # how it ends
+            pass
+    if live.late:
+        warn(
+            f"{live.late} times sound was lost, for the model took too long; try --model small or more --threads"
+        )
+    print(f"{live.heard:.1f} s" + (f" -> {args.file}" if args.file else ""))
+    return 0
