@@ -19,6 +19,7 @@ from tiny_model import tiny
 from torch import Tensor
 
 from diffgmm.cli.main import main
+from diffgmm.diffusion import parts
 from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
@@ -398,11 +399,11 @@ def test_what_has_no_graph_says_so_in_one_line() -> None:
         ({"process": Halving()}, "one step of the process Halving is no subtraction"),
         ({"representation": Twice(n_fft=62, hop=31)}, "this is Twice"),
     ):
-        parts: dict[str, Any] = {
+        made: dict[str, Any] = {
             "representation": Complex(n_fft=62, hop=31), "network": UNet([4], [[4, 1]], 4), "head": MixtureHead(2),
         } | changed  # fmt: skip
         with pytest.raises(UnsupportedModel, match=message):
-            one_step(MixtureDenoiser(**parts))
+            one_step(MixtureDenoiser(**made))
 
 
 def test_a_network_that_no_graph_can_hold_says_so_in_one_line(tmp_path: Path) -> None:
@@ -418,6 +419,21 @@ def test_a_network_that_no_graph_can_hold_says_so_in_one_line(tmp_path: Path) ->
     ) as caught:
         export(model, {}, tmp_path / "m.onnx", "onnx", np.random.default_rng(0).normal(0, 0.1, 4000))
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_names_that_only_type_checkers_import_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "from __future__ import annotations", "from typing import TYPE_CHECKING",
+        "from foreign_networks import OneLayer", "if TYPE_CHECKING:", "    from somewhere import Size",
+        "class Typed(OneLayer):", "    def __init__(self, features: Size) -> None:",
+        "        super().__init__(features)",
+    )  # fmt: skip
+    (tmp_path / "foreign_typed.py").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = {"class_path": "foreign_typed.Typed", "init_args": {"features": 6}}
+    assert parts.plan(spec, "network", ("foreign_typed",)).make().features == 6
 
 
 def test_arguments_that_no_file_can_hold_are_refused_before_training() -> None:

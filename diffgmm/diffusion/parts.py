@@ -181,7 +181,10 @@ def _check(cls: type, given: Mapping[str, Any], bounded: bool) -> None:
         inspect.signature(cls).bind(**given)
     except TypeError as error:
         raise ModelError(f"{cls.__name__} of this version: {brief(error)}") from error
-    hints = get_type_hints(inspect.unwrap(getattr(cls, "__init__")))  # noqa: B009 (a class, not an instance)
+    try:
+        hints = get_type_hints(inspect.unwrap(getattr(cls, "__init__")))  # noqa: B009 (a class, not an instance)
+    except NameError:  # of another package, with names that only type checkers import
+        hints = {}
     for name, value in given.items():
         hint = hints.get(name, Any)
         if not _fits(value, hint):

@@ -21,8 +21,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 class Part(nn.Module):
     """A module that keeps its constructor's arguments in ``init_args``: that is how a saved model describes it.
 
-    Lists, numbers, texts and mappings of them are arguments that a file can hold; of a class that takes others no
-    model can be saved.
+    Arguments are numbers, texts, truth values, ``None``, and lists of them: what a file can hold.
 
     Attributes:
         init_args: by name, defaults included, tuples as lists.
@@ -42,6 +41,11 @@ class Part(nn.Module):
         self.init_args = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Remember the arguments of the subclass's own constructor.
+
+        Raises:
+            TypeError: it takes ``*args``, which have no names.
+        """
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             setattr(cls, "__init__", _remembering(cls.__init__))  # noqa: B010 (mypy has it for a method)
@@ -49,12 +53,17 @@ class Part(nn.Module):
 
 def _remembering(init: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(init)
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds.values():
+        raise TypeError(f"{init.__qualname__} takes *args: a file names arguments, so a part's need names")
 
     @functools.wraps(init)
     def remembering(self: Part, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        given = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        given: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            given |= _plain(value if kinds[name] is inspect.Parameter.VAR_KEYWORD else {name: value})
         init(self, *args, **kwargs)
         self.init_args = given  # after those of the class that it derives from, whose constructor it called
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -249,3 +251,34 @@ def test_a_whole_model_runs_in_float64(process: Process) -> None:
     double = model.double().enhance(x.double(), nfe=2, step_noise=False).waveform
     assert double.dtype == torch.float64
     torch.testing.assert_close(single, double.float(), atol=1e-4, rtol=0)
+
+
+def test_a_class_that_derives_from_a_network_keeps_all_arguments() -> None:
+    class Wider(UNet):
+        def __init__(self, extra: int = 2, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.features += extra
+
+    net = Wider(3, channels=(4, 6), strides=[(4, 1), (2, 1)])
+    assert net.init_args == {"extra": 3, "channels": [4, 6], "strides": [[4, 1], [2, 1]]}
+    again = Wider(**net.init_args)
+    assert again.features == net.features == UNet().features + 3 and again.init_args == net.init_args
+    assert UNet([4], [[4, 1]]).init_args["norm_kind"] == "batch"  # defaults included
+    with pytest.raises(TypeError, match=r"takes \*args"):
+
+        class Nameless(UNet):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args)
+
+
+def test_a_network_is_built_once_and_for_one_number_of_inputs() -> None:
+    net = spectral()
+    first = net.down[0].resample  # type: ignore[union-attr]
+    net.attach(5)
+    assert net.down[0].resample is first  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="built for 5 input channels and can't take 4"):
+        net.attach(4)
+    head = MixtureHead(2)
+    head.attach(4, channels=2, dims=2)
+    with pytest.raises(ValueError, match="can't take"):
+        head.attach(4, channels=1, dims=2)
