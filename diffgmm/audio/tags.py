@@ -20,6 +20,7 @@ _OF_THE_SAMPLES = frozenset(
     (b"fmt ", b"data", b"fact", b"PEAK", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"levl", b"COMM", b"SSND",
      b"FVER", b"desc", b"pakt", b"kuki", b"chan", b"free", b"peak", b"slnt")
 )  # fmt: skip
+_OF_ANOTHER_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff")  # joined to this one
 _LARGEST_CHUNK = 1 << 26
 _STRINGS = (
     "title",
@@ -146,6 +147,8 @@ def _copy_chunks(like: AudioInfo, target: Path) -> list[str]:
         for chunk in chunks(view):
             if like.note and chunk.name in (b"data", b"SSND"):
                 break  # what follows is not where the header says
+            if chunk.name in _OF_ANOTHER_FILE:
+                break
             inside = 0 <= chunk.size <= len(view) - chunk.start
             if chunk.name in _OF_THE_SAMPLES or not inside:
                 continue

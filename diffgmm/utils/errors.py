@@ -7,6 +7,7 @@ import sys
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 DEBUG = "DIFFGMM_DEBUG"
+_LONGEST = 900  # characters
 
 
 class UserError(ValueError):
@@ -31,7 +32,9 @@ def one_line(error: BaseException | str) -> str:
         )
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    # It may quote an argument or what a file holds.
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-200:]}"
 
 
 def complain(error: BaseException | str) -> None:

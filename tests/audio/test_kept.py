@@ -366,3 +366,14 @@ def test_a_file_gets_its_name_when_its_last_sample_is_on_the_disk(
         writer.write(sound)
     assert whole == [(tmp_path / name).read_bytes()]
     assert soundfile.info(tmp_path / name).frames == 40000
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.aiff"])
+def test_a_file_that_was_joined_to_another_is_no_chunk_of_it(tmp_path: Path, name: str) -> None:
+    """Its sound is read after the first one's; copied as a chunk, too, it made an output that nothing opens."""
+    path = tmp_path / name
+    source(path, 1000, 2, subtype="PCM_16")
+    path.write_bytes(path.read_bytes() * 2)
+    out = tmp_path / f"y{path.suffix}"
+    copied(audio.probe(path), out)
+    assert soundfile.info(out).frames == audio.probe(path).frames == 2000

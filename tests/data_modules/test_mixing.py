@@ -366,3 +366,40 @@ def test_pauses_join_utterances(train: tuple[Pool, Pool]) -> None:
 def test_impossible_settings_are_refused(change: dict[str, object], part: str) -> None:
     with pytest.raises(DataError, match=part):
         Mixing(**change)  # type: ignore[arg-type]
+
+
+def test_what_is_within_40_db_of_the_loudest_frame_is_active() -> None:
+    from diffgmm.audio.levels import active_power
+
+    loud = np.tile([1.0, -1.0], 800)
+    for below, counted in ((30.0, True), (39.0, True), (41.0, False), (60.0, False)):
+        quiet = 10 ** (-below / 20)
+        power = active_power(np.concatenate([loud, quiet * loud]), 16000)
+        assert power == pytest.approx((1 + quiet**2) / 2 if counted else 1.0, rel=1e-6)
+
+
+def test_late_reverberation_is_scaled_with_the_speech_and_faint_noise_is_not_raised() -> None:
+    from diffgmm.audio.levels import active_level, at_snr
+
+    rng = np.random.default_rng(0)
+    speech, noise, late = (
+        scale * rng.standard_normal(16000).astype(np.float32) for scale in (0.2, 0.1, 0.05)
+    )
+    clean, alone, _ = at_snr(speech, noise, 16000, 10.0, -30.0)
+    _, both, reached = at_snr(speech, noise, 16000, 10.0, -30.0, late)
+    assert reached == 10.0 and active_level(clean, 16000) == pytest.approx(-30.0, abs=1e-3)
+    np.testing.assert_allclose(both - alone, late * (clean[0] / speech[0]), atol=1e-7)
+    faint = np.float32(1e-4) * noise  # active power 1e-10, raised as if it were 1e-6
+    clean, low, reached = at_snr(speech, faint, 16000, 10.0, -30.0, floor=1e-6)
+    assert (
+        reached == pytest.approx(active_level(clean, 16000) - active_level(low, 16000), abs=1e-3)
+        and reached > 45
+    )
+
+
+def test_an_envelope_stays_within_its_depth_in_db() -> None:
+    from data_modules.mixing.sounds import envelope
+
+    curves = [20 * np.log10(envelope(4000, np.random.default_rng(seed), 12.0)) for seed in range(40)]
+    assert all(np.abs(curve).max() <= 12.0 + 1e-3 for curve in curves)
+    assert max(np.abs(curve).max() for curve in curves) > 10.0

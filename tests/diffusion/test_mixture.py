@@ -237,3 +237,18 @@ def test_components_are_drawn_by_gumbel_noise(
         torch.zeros(1, 2, 1),
     )
     assert (q.sample().item() > 0) == bool(chosen)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("log_scale", [-1.0, 0.0, 0.7])
+def test_entropy_bounds_of_one_gaussian(channels: int, log_scale: float) -> None:
+    """Upper: its entropy. Lower: that of the overlap of the Gaussian with itself, of twice the variance."""
+    mixture = GaussianMixture(
+        torch.zeros(1, 1, 3), torch.randn(1, 1, channels, 3), torch.full((1, 1, 3), log_scale)
+    )
+    lower, upper = mixture.entropy_bounds()
+    variance = math.exp(2 * log_scale)
+    overlap = 0.5 * channels * math.log(4 * math.pi * variance)
+    assert torch.allclose(lower, torch.full((1, 3), overlap), atol=1e-5)
+    own = 0.5 * channels * math.log(2 * math.pi * math.e * variance)
+    assert torch.allclose(upper, torch.full((1, 3), own), atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.representation import Complex, Learned, Magnitude, Representation, Waveform, Wiener
 
 BELZ = partial(Magnitude, sample_rate=8000, n_fft=255, hop=63, belz=True)
 ALL = {
@@ -117,3 +117,83 @@ def test_one_sided_bins_stand_for_the_whole_spectrum(n_fft: int) -> None:
     sides = Complex(n_fft=n_fft, hop=n_fft // 4).sides().double()
     one_sided = (torch.fft.rfft(rows).abs().square() * sides).sum(1) / n_fft
     torch.testing.assert_close(one_sided, rows.square().sum(1))
+
+
+def test_rules_take_off_what_they_say() -> None:
+    noisy, noise = torch.tensor([0.0, -20.0, 5.0]), torch.tensor([6.0, -3.0, 0.0])
+    assert Wiener()(noisy, noise).tolist() == [-12.0, -20.0, 5.0]
+    learned = Learned(3)
+    assert learned(noisy[:, None], noise[:, None])[:, 0].tolist() == [-6.0, -17.0, 5.0]
+    with torch.no_grad():
+        learned.factor.copy_(torch.tensor([[2.0], [1.0], [0.5]]))
+        learned.offset.copy_(torch.tensor([[1.0], [0.0], [-2.0]]))
+    assert learned(noisy[:, None], noise[:, None])[:, 0].tolist() == [-13.0, -17.0, 7.0]
+
+
+def test_the_level_is_the_root_of_the_mean_square() -> None:
+    wave = torch.tensor([[[3.0, -4.0, 0.0, 0.0]], [[1e-7, 0.0, 0.0, 0.0]]])
+    level = Waveform().context(wave).level.flatten()
+    assert level[0] == pytest.approx(2.5) and level[1] == 1.0  # what is silent stays at its level
+
+
+def test_a_frame_at_the_edge_sees_zeros_beyond_it() -> None:
+    part = Complex(n_fft=62, hop=31, window="hann", alpha=1.0)
+    wave = torch.randn(1, 1, 155)
+    encoded = part.encode(wave, part.context(wave)) * part.context(wave).level
+    taps = torch.hann_window(62, dtype=torch.float64)
+    first = torch.cat([torch.zeros(31), wave[0, 0, :31]]).double() * taps
+    wanted = torch.fft.rfft(first) / taps.square().sum().sqrt()
+    found = torch.view_as_complex(encoded[0].permute(1, 2, 0).contiguous())[:, 0]
+    assert torch.allclose(found.to(wanted.dtype), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1, 30, 31, 32, 100, 155])
+def test_frames_cover_the_last_sample(samples: int) -> None:
+    part = Complex(n_fft=62, hop=31)
+    wave = torch.randn(1, 1, samples)
+    assert part.encode(wave, part.context(wave)).shape == (1, 2, 32, -(-samples // 31) + 1)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("size", [1e-9, 1e-7, 1e-5, 1.0])
+def test_the_smallest_values_come_back(alpha: float, size: float) -> None:
+    """Below the floor of the squared magnitude the map is linear, and its inverse has to be the same line."""
+    part = Complex(n_fft=62, hop=31, window="sqrt_hann", alpha=alpha, beta=0.7)
+    wave = torch.zeros(1, 1, 310)
+    wave[0, 0, 100] = 1.0
+    context = part.context(wave)
+    quiet = size * wave
+    found = part.decode(part.encode(quiet, context), context)
+    assert torch.allclose(found, quiet, rtol=1e-3, atol=1e-4 * size)
+
+
+def test_the_units_of_the_network_in_db() -> None:
+    """-80 dB to 0 dB of a state are -1 to 1; a noise of 0 dB is 0; Belz's are his own."""
+    part = Magnitude(top_db=80.0)
+    assert part.state_affine == (0.025, 1.0) and part.noise_affine == (0.025, 0.0)
+    belz = Magnitude(belz=True)
+    assert belz.state_affine == (1 / 50, 46 / 50) and belz.noise_affine == (1 / 82, -6.0)
+
+
+def test_the_reference_of_the_clean_spectrogram() -> None:
+    noisy = torch.randn(1, 1, 4000)
+    clean = 0.1 * noisy  # 20 dB below
+    for reference, gap in (("noisy", 20.0), ("own", 0.0)):
+        part = Magnitude(reference=reference)
+        target = part.target(clean, part.context(noisy))
+        assert target.max().item() == pytest.approx(-gap, abs=1e-3)
+
+
+def test_an_estimate_far_above_full_scale_stays_finite() -> None:
+    part = Magnitude()
+    wave = torch.randn(1, 1, 4000)
+    context = part.context(wave)
+    wild = torch.full_like(part.encode(wave, context), 1e4)
+    assert torch.isfinite(part.decode(wild, context)).all()
+
+
+def test_the_phase_of_silence_is_one() -> None:
+    wave = torch.zeros(1, 1, 4000)
+    wave[0, 0, 3000:] = torch.randn(1000)
+    phase = Magnitude().context(wave).phase
+    assert phase is not None and torch.allclose(phase.abs(), torch.ones(()), atol=1e-5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pytest
 import torch
 from known import cdf, posterior
 from torch import Tensor
 
-from diffgmm.diffusion.grids import time_grid
+from diffgmm.diffusion.grids import grid_for, intervals, sub_grid, time_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge
 from diffgmm.diffusion.sampler_options import Estimate
@@ -192,3 +195,15 @@ def test_the_last_step_draws_no_noise(estimate: Estimate) -> None:
         if step < 2:
             torch.randn(noisy.shape, generator=other)
     assert torch.equal(used.get_state(), other.get_state())
+
+
+def test_times_of_the_grids() -> None:
+    assert time_grid(4).tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert time_grid(4, power=2.0).tolist() == [1.0, 0.5625, 0.25, 0.0625, 0.0]
+    assert [len(grid_for(nfe, "heun")) - 1 for nfe in (1, 2, 3, 4, 5)] == [1, 2, 2, 3, 3]
+    assert [len(grid_for(nfe, "flow", 2.0)) - 1 for nfe in (1, 2, 3)] == [1, 2, 3]
+    # Equal steps of the angle whose squared cosine the time is.
+    angles = [math.acos(math.sqrt(time)) for time in sub_grid(1.0, 0.25, 4)]
+    assert [b - a for a, b in pairwise(angles)] == pytest.approx([math.pi / 12] * 4)
+    with pytest.raises(ValueError, match="without a step back"):
+        intervals(torch.tensor([1.0, 0.5, 0.5, 0.0]))

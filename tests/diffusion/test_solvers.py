@@ -285,3 +285,38 @@ def test_every_walk_ends_in_the_mean_of_its_last_call(solver: Sampler, step_nois
     seen = steps[-2]["x"] if nfe > 1 else y
     last = anything(seen, y, torch.full((3,), steps[-1]["t"], dtype=torch.float64))
     torch.testing.assert_close(end, y - last.mean(), atol=1e-12, rtol=0.0)
+
+
+def test_the_flow_takes_the_deterministic_step_and_the_expected_noise() -> None:
+    process, noisy = Bridge(0.5), torch.tensor([[[0.3, -1.0]]])
+    mixture = GaussianMixture(
+        torch.zeros(1, 2, 2), torch.tensor([[[[0.5, 2.0]], [[-1.0, 0.0]]]]), torch.zeros(1, 2, 2)
+    )
+    state = noisy
+    for time, earlier in ((1.0, 0.6), (0.6, 0.0)):
+        step = process.flow(state, noisy, torch.tensor([time]), torch.tensor([earlier]))
+        state = step.offset + step.factor * mixture.mean()
+    found = sample_flow(
+        lambda *_: mixture, noisy, process, torch.tensor([1.0, 0.6, 0.0]), estimate="sample", step_noise=False
+    )
+    assert torch.allclose(found, state, atol=1e-6)
+    # Two steps given the same noise lead where one does; at t = 1 the next state is that of the noise.
+    assert torch.allclose(state, noisy - mixture.mean(), atol=1e-6)
+    start = process.flow(noisy, noisy, torch.tensor([1.0]), torch.tensor([0.6]))
+    assert start.variance.flatten().item() == pytest.approx(0.25 * 0.6 * 0.4)
+    assert start.factor.flatten().item() == pytest.approx(-0.4) and torch.equal(start.offset, noisy)
+
+
+def test_noise_is_added_between_substeps_of_the_mean_too() -> None:
+    """Ancestral sub-steps with the mean keep the process's own noise unless told otherwise; those of the flow don't."""
+    process, noisy = Bridge(0.5), torch.zeros(1, 1, 4)
+    mixture = GaussianMixture(torch.zeros(1, 1, 4), torch.ones(1, 1, 1, 4), torch.zeros(1, 1, 4))
+    for solver, differs in (("step", True), ("flow", False)):
+        passed: list[list[Tensor]] = [[], []]
+        for seed, states in enumerate(passed):
+            sample_transport(
+                lambda *_: mixture, noisy, process, torch.tensor([1.0, 0.0]), substeps=4, solver=solver,
+                generator=torch.Generator().manual_seed(seed),
+                callback=lambda told, kept=states: kept.append(told["x"]),
+            )  # fmt: skip
+        assert (not torch.equal(passed[0][1], passed[1][1])) == differs

@@ -118,3 +118,10 @@ def test_chance_alone_is_seldom_called_better() -> None:
         for _ in range(400)
     ]
     assert verdicts.count("undecided") / 400 > 0.92
+
+
+def test_files_without_a_difference_have_no_rank() -> None:
+    found = compare([1.0, 1.0, 1.0, 3.0, 2.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+    assert found.effect == 1.0 and found.n_pairs == 5
+    same = compare([1.0, 2.0], [1.0, 2.0])
+    assert (same.effect, same.p) == (0.0, 1.0)

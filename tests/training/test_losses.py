@@ -300,3 +300,72 @@ def test_losses_of_several_configurations_add_up_by_name(
         "nll": 0.5, "noise_l1": 1.0, "si_sdr": 0.0, "snr": 0.1,
     }  # fmt: skip
     assert losses["spectrum"]["init_args"]["weight"] == 2e-3 and len(losses) == 5
+
+
+def test_windows_count_by_their_weight() -> None:
+    x = inputs()
+    alone = (x.noise - x.mean).abs().flatten(1).mean(1)
+    x.weight = torch.tensor([2.0, 1.0, 0.0])
+    assert LOSSES["noise_l1"]()(x).item() == pytest.approx(((2 * alone[0] + alone[1]) / 3).item(), rel=1e-5)
+
+
+def test_speech_losses_are_means_over_the_windows_with_speech() -> None:
+    """Speech 60 dB below the noisy level is none, 40 dB below it is some."""
+    x = inputs()
+    x.__dict__["estimate_wave"] = 0.9 * x.clean_wave + 0.01
+    whole = LOSSES["si_sdr"]()(x)
+    level = float(x.level.flatten()[2])
+    quiet = x.clean_wave.clone()
+    for below, heard in ((40, 3), (60, 2)):
+        quiet[2] = x.clean_wave[2] / x.clean_wave[2].square().mean().sqrt() * level * 10 ** (-below / 20)
+        y = inputs()
+        y.clean_wave = quiet
+        assert int(y.audible.sum()) == heard
+    y.__dict__["estimate_wave"] = x.estimate_wave.clone()
+    y.estimate_wave[2] = torch.randn(16000)
+    two = inputs()
+    two.clean_wave, two.context = x.clean_wave[:2], two.representation.context(two.clean_wave[:2])
+    two.__dict__["estimate_wave"] = x.estimate_wave[:2]
+    assert LOSSES["si_sdr"]()(y).item() == pytest.approx(LOSSES["si_sdr"]()(two).item(), abs=1e-4)
+    assert whole.isfinite()
+
+
+def test_noise_huber_is_in_the_units_of_the_network() -> None:
+    x = inputs()
+    x.representation.noise_affine = (0.25, 0.0)
+    gap = 0.25 * (x.noise - x.mean).abs()
+    wanted = torch.where(gap < 1.0, 0.5 * gap.square(), gap - 0.5).mean()
+    assert LOSSES["noise_huber"]()(x).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def spectra(x: LossInputs, size: int, hop: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Complex spectra of estimate and clean speech, relative to the noisy level; white noise keeps its variance."""
+    taps = torch.hann_window(size)
+    waves = (x.estimate_wave[:, 0], x.clean_wave[:, 0])
+    a, b = (torch.stft(w / x.level[:, 0], size, hop, window=taps, return_complex=True) for w in waves)
+    return a / taps.sum().sqrt(), b / taps.sum().sqrt()
+
+
+def test_spectrum_is_braun_and_tashevs_with_magnitude_and_phase() -> None:
+    x = inputs()
+    x.__dict__["estimate_wave"] = x.clean_wave + 0.05 * torch.randn(
+        x.clean_wave.shape, generator=torch.Generator().manual_seed(2)
+    )
+    a, b = (torch.polar(v.abs().clamp_min(1e-4) ** 0.3, v.angle()) for v in spectra(x, 512, 128))
+    wanted = 0.7 * (a.abs() - b.abs()).square().mean() + 0.3 * (a - b).abs().square().mean()
+    assert LOSSES["spectrum"]()(x).item() == pytest.approx(wanted.item(), rel=1e-3)
+
+
+def test_multi_resolution_stft_is_convergence_plus_log_distance() -> None:
+    x = inputs()
+    x.__dict__["estimate_wave"] = 1.5 * x.clean_wave
+    wanted = 0.5 + math.log(1.5)  # |A - B| / |B| and |log A - log B|, at each resolution
+    assert LOSSES["multi_resolution_stft"]()(x).item() == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_listener_hears_its_share_of_the_windows_with_speech() -> None:
+    x = inputs()
+    heard = Pesq(share=0.4)._heard(x)
+    assert heard is not None and heard[0].shape == heard[1].shape == (2, 16000)
+    rms = (x.clean_wave / x.level)[0, 0].square().mean().sqrt() * 0.1
+    assert heard[0][0].square().mean().sqrt().item() == pytest.approx(rms.item(), rel=1e-5)

@@ -74,6 +74,7 @@ def test_what_is_drawn_becomes_what_fit_is_given() -> None:
         ({"parameters": {"a": {"type": "float", "low": 0, "high": 1, "log": True}}}, "starts above 0"),
         ({"parameters": {"a": {"type": "int", "low": 1}}}, "needs low and high"),
         ({"parameters": {"a": {"type": "float", "low": 1, "high": 2, "lg": True}}}, "unknown 'lg' in a"),
+        ({"parameters": {"a": {"type": "int", "low": 1, "high": float("inf")}}}, "needs low and high"),
         ({"parameters": {"a": {"choices": []}}}, "choices must be a list"),
         ({"parameters": {"a": {"choices": [1], "when": {"b": 1}}}}, "which is not a parameter above it"),
         (

@@ -170,7 +170,7 @@ def _parameter(key: str, options: Any, before: Mapping[str, Parameter]) -> Param
     try:
         low, high = number(options["low"]), number(options["high"])
         step = None if options.get("step") is None else number(options["step"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # there is no infinite whole number
         raise SweepError(f"{key}: needs low and high, as numbers") from error
     log = bool(options.get("log", False))
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
