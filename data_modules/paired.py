@@ -101,9 +101,9 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def pairs(self, split: str, quiet: bool = False) -> list[PairedFile]:
         """The matched files of ``train``, ``valid`` or ``test``."""
-        found = self._of_split(split, quiet)
-        if found:
-            return self._share(found, split) if split == "train" and self._splits_off() else found
+        files = self._of_split(split, quiet)
+        if files:
+            return self._share(files, split) if split == "train" and self._splits_off() else files
         if split != "valid" or not self._given("train"):
             if self.corpus:
                 raise DataError(f"data: {self.corpus} has no pairs for {split}")

@@ -133,6 +133,9 @@ def character(kind: str, level: float | None, sample_rate: int) -> tuple[int, fl
     peak = int(np.argmax(fft.irfft(after * np.conj(before), size)))
     width = 200 * size // sample_rate  # bins in bands of 200 Hz
     bands = len(before) // width
-    power = [np.square(np.abs(one[: bands * width])).reshape(bands, width).sum(1) for one in (before, after)]
+    power = [
+        np.square(np.abs(spectrum[: bands * width])).reshape(bands, width).sum(1)
+        for spectrum in (before, after)
+    ]
     kept = np.flatnonzero(power[1] > 0.1 * power[0])
     return (peak if peak < len(noise) else peak - size), float((kept[-1] + 1) * 200) if len(kept) else 0.0

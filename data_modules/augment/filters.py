@@ -104,7 +104,7 @@ def _equaliser(size: int, sample_rate: int) -> np.ndarray:
     """
     above = octaves(size, sample_rate) - np.log2(1000.0)
     points = np.arange(-6.0, 5.0, 2.0)
-    bumps = [np.interp(above, points, one) for one in np.eye(len(points))]
+    bumps = [np.interp(above, points, unit) for unit in np.eye(len(points))]
     return (np.stack([*bumps, np.clip(above, -4.0, 4.0)]) * (np.log2(10.0) / 20.0)).astype(np.float32)
 
 

@@ -54,9 +54,9 @@ def to_8k(x: np.ndarray) -> np.ndarray:
 
 def to_48k(x: np.ndarray) -> np.ndarray:
     """From 16 to 48 kHz; nothing appears above 8 kHz."""
-    spread = np.zeros(3 * len(x), dtype=np.int64)
-    spread[::3] = x
-    return _filtered(spread, _TRIPLE)
+    upsampled = np.zeros(3 * len(x), dtype=np.int64)
+    upsampled[::3] = x
+    return _filtered(upsampled, _TRIPLE)
 
 
 def telephone(x: np.ndarray) -> np.ndarray:

@@ -109,20 +109,20 @@ def read_list(path: Path) -> PairList:
     """The list in a file of this folder."""
     data = json.loads(path.read_text(encoding="utf-8"))
 
-    def layer(told: dict[str, Any]) -> Layer:
-        return Layer(told["gain"], tuple(Part(*part) for part in told["parts"]), told["fast"])
+    def layer(entry: dict[str, Any]) -> Layer:
+        return Layer(entry["gain"], tuple(Part(*part) for part in entry["parts"]), entry["fast"])
 
     pairs = [
         ListedPair(
             **{
-                **told,
-                "noise": tuple(told["noise"]),
-                "subsets": tuple(told["subsets"]),
-                "speech": layer(told["speech"]),
-                "noises": tuple(map(layer, told["noises"])),
+                **entry,
+                "noise": tuple(entry["noise"]),
+                "subsets": tuple(entry["subsets"]),
+                "speech": layer(entry["speech"]),
+                "noises": tuple(map(layer, entry["noises"])),
             }
         )
-        for told in data["pairs"]
+        for entry in data["pairs"]
     ]
-    recordings = tuple(Recording(**told) for told in data["recordings"])
+    recordings = tuple(Recording(**entry) for entry in data["recordings"])
     return PairList(**{**data, "recordings": recordings, "pairs": tuple(pairs)})

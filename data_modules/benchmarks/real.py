@@ -23,15 +23,15 @@ def write_set_file(folder: Path, path: Path) -> None:
     Raises:
         DataError: a file is missing or another one.
     """
-    told = json.loads(LIST.read_text(encoding="utf-8"))
-    for name, digest in told["files"].items():
+    listing = json.loads(LIST.read_text(encoding="utf-8"))
+    for name, digest in listing["files"].items():
         if not (folder / name).is_file():
             raise DataError(
-                f"{folder / name}: not there; {NAME} needs the {len(told['files'])} files in clean/ and noisy/ of "
-                f"{told['source']}, in that folder or in the one that --corpus names"
+                f"{folder / name}: not there; {NAME} needs the {len(listing['files'])} files in clean/ and noisy/ of "
+                f"{listing['source']}, in that folder or in the one that --corpus names"
             )
         if sha256_of(folder / name) != digest:
-            raise DataError(f"{folder / name}: not the file of {told['source']}; fetch it again")
-    ids = sorted(Path(name).stem for name in told["files"] if name.startswith("clean/"))
+            raise DataError(f"{folder / name}: not the file of {listing['source']}; fetch it again")
+    ids = sorted(Path(name).stem for name in listing["files"] if name.startswith("clean/"))
     pairs = ((id, folder / "clean" / f"{id}.wav", folder / "noisy" / f"{id}.wav") for id in ids)
-    write_described(path, NAME, told["description"], pairs)
+    write_described(path, NAME, listing["description"], pairs)

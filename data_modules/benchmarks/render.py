@@ -141,11 +141,11 @@ def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
 def describe(pairs: PairList) -> dict[str, Any]:
     """What ``set.json`` says beside the audio: the pairs with paths, the subsets, every file's checksum."""
     files: dict[str, str] = {}
-    told = []
+    entries = []
     for pair in pairs.pairs:
         clean, noisy = f"clean/{pair.id}.wav", f"noisy/{pair.id}.wav"
         files |= {clean: pair.clean_sha256, noisy: pair.noisy_sha256}
-        told.append(
+        entries.append(
             {
                 "id": pair.id,
                 "sample_rate": pair.sample_rate,
@@ -158,7 +158,7 @@ def describe(pairs: PairList) -> dict[str, Any]:
             }
         )
     about = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
-    return {**about, "subsets": pairs.ids(), "pairs": told, "files": files}
+    return {**about, "subsets": pairs.ids(), "pairs": entries, "files": files}
 
 
 def is_intact(folder: Path, pairs: PairList) -> bool:

@@ -34,16 +34,16 @@ def write_set_file(
     Raises:
         DataError: the corpus has no such pairs, or a file has no counterpart.
     """
-    found: dict[str, dict[str, Any]] = {"clean": {}, "noisy": {}}
+    clips: dict[str, dict[str, Any]] = {"clean": {}, "noisy": {}}
     for clip in read_manifest(corpus):
-        if clip.split == split and clip.kind in found:
-            found[clip.kind][Path(clip.path).stem] = clip
-    ids = sorted(found["clean"])
-    if not ids or ids != sorted(found["noisy"]):
+        if clip.split == split and clip.kind in clips:
+            clips[clip.kind][Path(clip.path).stem] = clip
+    ids = sorted(clips["clean"])
+    if not ids or ids != sorted(clips["noisy"]):
         raise DataError(f"{corpus}: no complete {split} pairs; run `diffgmm prepare {CORPUS}` again")
-    found_ids = [(id, *(corpus / found[kind][id].path for kind in found)) for id in ids]
+    pairs = [(id, *(corpus / clips[kind][id].path for kind in clips)) for id in ids]
     name = name or (CORPUS if split == "test" else f"{CORPUS}-{split}")
-    write_described(path, name, description or DESCRIPTIONS[split], found_ids)
+    write_described(path, name, description or DESCRIPTIONS[split], pairs)
 
 
 def write_described(path: Path, name: str, description: str, pairs: Iterable[tuple[str, Path, Path]]) -> None:

@@ -37,5 +37,5 @@ def recipe(name: str) -> Recipe:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), RECIPES, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RECIPES)}"
         raise DataError(f"{name}: no such corpus; {hint}")
-    found: Recipe = import_module(RECIPES[name]).RECIPE
-    return found
+    described: Recipe = import_module(RECIPES[name]).RECIPE
+    return described

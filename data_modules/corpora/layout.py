@@ -78,9 +78,9 @@ def sorted_entries(entries: Sequence[Entry], corpus: str) -> list[Entry]:
             f"{corpus}: no audio where this corpus keeps it; its sources are incomplete or not its own"
         )
     ordered = sorted(entries, key=lambda entry: (SPLITS.index(entry.split), entry.path))
-    for one, other in pairwise(ordered):
-        if one.path == other.path:
+    for entry, next_entry in pairwise(ordered):
+        if entry.path == next_entry.path:
             raise DataError(
-                f"{corpus}: {one.member} and {other.member} would both become {one.path}; keep one"
+                f"{corpus}: {entry.member} and {next_entry.member} would both become {entry.path}; keep one"
             )
     return ordered

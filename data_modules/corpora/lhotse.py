@@ -105,17 +105,17 @@ def _cuts(files: Sequence[Path]) -> Iterator[Any]:
             loaded[-1], (lhotse.CutSet, lhotse.RecordingSet, lhotse.SupervisionSet)
         ):
             raise DataError(f"{file}: holds no cuts, recordings or supervisions")
-    supervisions = [one for one in loaded if isinstance(one, lhotse.SupervisionSet)]
-    recordings = [one for one in loaded if isinstance(one, lhotse.RecordingSet)]
-    for one in loaded:
-        if isinstance(one, lhotse.CutSet):
-            yield from one
+    supervisions = [manifest for manifest in loaded if isinstance(manifest, lhotse.SupervisionSet)]
+    recordings = [manifest for manifest in loaded if isinstance(manifest, lhotse.RecordingSet)]
+    for manifest in loaded:
+        if isinstance(manifest, lhotse.CutSet):
+            yield from manifest
     if supervisions and not recordings:
         raise DataError(
             f"{files[0]}: supervisions need the recordings they belong to; give both, with a comma between"
         )
-    for one in recordings:
-        eager = one.to_eager()
+    for manifest in recordings:
+        eager = manifest.to_eager()
         if not supervisions:
             yield from (recording.to_cut() for recording in eager)
         for segments in supervisions:
@@ -142,7 +142,7 @@ def _clip(cut: Any, split: str, kind: str, files: Sequence[Path]) -> tuple[Clip,
     for holder in (cut, *cut.supervisions):
         about |= holder.custom or {}
     group = about.get("category") if kind == "noise" else None
-    whole = abs(cut.start) < _CLOSE and abs(cut.duration - recording.duration) < _CLOSE
+    is_whole = abs(cut.start) < _CLOSE and abs(cut.duration - recording.duration) < _CLOSE
     clip = Clip(
         str(path),
         split,
@@ -155,7 +155,7 @@ def _clip(cut: Any, split: str, kind: str, files: Sequence[Path]) -> tuple[Clip,
         "",
         str(cut.id),
     )
-    return clip, "" if whole else f"{cut.start:.9g}", channel
+    return clip, "" if is_whole else f"{cut.start:.9g}", channel
 
 
 def _file(cut: Any, recording: Any, files: Sequence[Path]) -> tuple[Path, str]:
@@ -204,8 +204,8 @@ def export_manifests(records: Records, folder: Path, *, overwrite: bool = False)
         for part, clips in parts.items():
             recordings: dict[str, Any] = {}
             cuts = [
-                _cut(lhotse, one, recordings)
-                for one in tqdm(clips, desc=f"export {' '.join(part)}", unit="clip", disable=None)
+                _cut(lhotse, record, recordings)
+                for record in tqdm(clips, desc=f"export {' '.join(part)}", unit="clip", disable=None)
             ]
             sets = (
                 lhotse.RecordingSet.from_recordings(recordings.values()),

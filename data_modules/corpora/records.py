@@ -119,14 +119,14 @@ def sample(clips: Sequence[Record], most: int) -> list[Record]:
     if len(clips) <= most:
         return list(clips)
     order = sorted(
-        clips, key=lambda one: hashlib.sha256(_key(one).encode("utf-8", "surrogateescape")).digest()
+        clips, key=lambda record: hashlib.sha256(_key(record).encode("utf-8", "surrogateescape")).digest()
     )
     seen: set[str] = set()
     first: list[Record] = []
     rest: list[Record] = []
-    for one in order:
-        (rest if one.item.group in seen else first).append(one)
-        seen.add(one.item.group)
+    for record in order:
+        (rest if record.item.group in seen else first).append(record)
+        seen.add(record.item.group)
     return [*first, *rest][:most]
 
 

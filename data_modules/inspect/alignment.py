@@ -62,9 +62,9 @@ def align(first: np.ndarray, second: np.ndarray, offset: int, at: int) -> Alignm
     overlap = min(len(first), len(second) + offset) - max(0, offset)
     best: tuple[float, float] | None = None
     for size in sorted({min(size, overlap) for size in _BLOCKS}):
-        found = _around(first, second, offset, at, size)
-        if found is not None and (best is None or found[1] > best[1]):
-            best = found
+        fit = _around(first, second, offset, at, size)
+        if fit is not None and (best is None or fit[1] > best[1]):
+            best = fit
     if best is None:
         return None
     exact, score = best
@@ -83,10 +83,10 @@ def _around(
         if length < _LEAST:
             return None
         begin = min(max(at - length // 2, start), stop - length)
-        found = _compare(first[begin : begin + length], second[begin - offset : begin - offset + length])
-        if found is None or found[1] < found[2]:
+        fit = _compare(first[begin : begin + length], second[begin - offset : begin - offset + length])
+        if fit is None or fit[1] < fit[2]:
             return None
-        lag, score, needed = found
+        lag, score, needed = fit
     return (offset + lag, score) if score >= needed else None
 
 
@@ -97,8 +97,8 @@ def _extent(first: np.ndarray, second: np.ndarray, offset: int) -> int:
     agreeing = np.zeros(stop - start, bool)
     for begin in [*range(start, stop - size, size // 2), stop - size]:
         a, b = first[begin : begin + size], second[begin - offset : begin - offset + size]
-        found = _compare(a, b)
-        if found is not None and abs(found[0]) <= HOP // 4 and found[1] >= _SHORT_SCORE:
+        fit = _compare(a, b)
+        if fit is not None and abs(fit[0]) <= HOP // 4 and fit[1] >= _SHORT_SCORE:
             agreeing[begin - start : begin - start + size] = True
     return int(np.count_nonzero(agreeing))
 

@@ -91,12 +91,12 @@ def check(items: Sequence[Item], workers: int | None = None) -> Checked:
 
     def look_up(number: int, bits: np.ndarray, weak: np.ndarray) -> None:
         assert index is not None
-        for other, offset, frame in index.find(bits, weak):
-            one, two = items[other], items[number]
-            if one.split == two.split or (two.split != largest and other > number):
+        for known, offset, frame in index.find(bits, weak):
+            item, own = items[known], items[number]
+            if item.split == own.split or (own.split != largest and known > number):
                 continue  # a pair of the smaller splits is found from both sides
-            turned = _rank(one) > _rank(two)
-            places[_pair(one, two)].add((-offset, frame - offset) if turned else (offset, frame))
+            turned = _rank(item) > _rank(own)
+            places[_pair(item, own)].add((-offset, frame - offset) if turned else (offset, frame))
 
     for number, result in zip(
         order,
@@ -172,9 +172,9 @@ class Index:
                 yield number, int(offset[starts[i]]), int(frame[starts[i] + votes[i] // 2])
 
 
-def _pair(one: Item, two: Item) -> Pair:
+def _pair(a: Item, b: Item) -> Pair:
     """Two clips in the order of their splits."""
-    return (one, two) if _rank(one) <= _rank(two) else (two, one)
+    return (a, b) if _rank(a) <= _rank(b) else (b, a)
 
 
 def _rank(item: Item) -> int:
@@ -221,8 +221,8 @@ def _across(groups: Iterable[Sequence[Item]]) -> Iterator[Pair]:
         splits: dict[str, list[Item]] = defaultdict(list)
         for item in group:
             splits[item.split].append(item)
-        for one, two in combinations(splits.values(), 2):
-            yield from (_pair(a, b) for a in one[:_ALIKE] for b in two[:_ALIKE])
+        for left, right in combinations(splits.values(), 2):
+            yield from (_pair(a, b) for a in left[:_ALIKE] for b in right[:_ALIKE])
 
 
 @lru_cache(maxsize=64)

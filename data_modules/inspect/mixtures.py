@@ -79,14 +79,14 @@ def draw(
         )
         mixer = Mixer(speech, noise, mixing, augmentations)
         snrs = [mixer.draw(window_rng(seed, 0, number), window).snr for number in range(windows)]
-        found = [
+        mixtures = [
             mixer.draw(window_rng(seed, 1, number), round(seconds * sample_rate))
             for number in range(examples)
         ]
-        speakers = [speech.groups[one.group] if one.group >= 0 else "" for one in found]
-    return Drawn(split, sample_rate, snrs, found, speakers)
+        speakers = [speech.groups[mixture.group] if mixture.group >= 0 else "" for mixture in mixtures]
+    return Drawn(split, sample_rate, snrs, mixtures, speakers)
 
 
 def _pool(clips: Sequence[Record], sample_rate: int, cache: Path, split: str) -> Pool:
-    items = [one.item for one in sample(clips, _CLIPS)]
+    items = [record.item for record in sample(clips, _CLIPS)]
     return open_pool(items, sample_rate, cache, title=f"{split} {items[0].kind}", quiet=True)

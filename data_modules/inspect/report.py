@@ -136,8 +136,8 @@ def _leaks_csv(path: Path, leaks: list[dict[str, Any]] | None) -> None:
 def _histograms(path: Path, report: dict[str, Any]) -> None:
     from diffgmm.audio.contact_sheet import Histogram, histograms
 
-    def of(found: dict[str, Any]) -> Histogram:
-        return Histogram(found["from"], found["step"], found["histogram"])
+    def of(counts: dict[str, Any]) -> Histogram:
+        return Histogram(counts["from"], counts["step"], counts["histogram"])
 
     panels: dict[str, dict[str, Histogram]] = {}
     for row in report["levels"]:
@@ -159,13 +159,13 @@ def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
     for (split, kind), clips in settings.records.by_part().items():
         shown: list[tuple[str, np.ndarray]] = []
         # More than needed, for some may be unreadable; a word or a click makes a poor picture.
-        for one in sorted(sample(clips, 8 * _COLUMNS), key=lambda one: one.seconds < 1.0):
+        for record in sorted(sample(clips, 8 * _COLUMNS), key=lambda record: record.seconds < 1.0):
             if len(shown) < _COLUMNS:
                 try:
-                    x = read_item(one.item, settings.sample_rate)[0]
+                    x = read_item(record.item, settings.sample_rate)[0]
                 except AudioError:
                     continue  # counted and named in the report
-                shown.append((f"{one.item.group}, {one.seconds:.1f} s", x))
+                shown.append((f"{record.item.group}, {record.seconds:.1f} s", x))
         groups = len({clip.item.group for clip in clips})
         one_of, more = ("category", "categories") if kind == "noise" else ("speaker", "speakers")
         what = one_of if groups == 1 else more
@@ -173,30 +173,30 @@ def _contact_sheet(path: Path, settings: Settings, drawn: Drawn | None) -> None:
         rows.append(Row(f"{split}\n{kind}", f"{groups} {what}\n{len(clips)} clips\n{minutes:.1f} min", shown))
     if drawn is not None and drawn.examples:
         mixed = [
-            (", ".join(text for text in (_snr_text(one), speaker) if text), one.noisy)
-            for one, speaker in zip(drawn.examples, drawn.speakers, strict=True)
+            (", ".join(text for text in (_snr_text(record), speaker) if text), record.noisy)
+            for record, speaker in zip(drawn.examples, drawn.speakers, strict=True)
         ][:_COLUMNS]
         rows.append(Row(f"{drawn.split}\nmixtures", "as in training", mixed))
     contact_sheet(rows, settings.sample_rate, path, title=Path(settings.name).name, seconds=_SECONDS)
 
 
-def _snr_text(one: Mixture) -> str:
-    if math.isfinite(one.snr):
-        return f"{round(one.snr):+d} dB"
-    return "speech alone" if one.clean.any() else "noise alone"
+def _snr_text(mixture: Mixture) -> str:
+    if math.isfinite(mixture.snr):
+        return f"{round(mixture.snr):+d} dB"
+    return "speech alone" if mixture.clean.any() else "noise alone"
 
 
 def _write_mixtures(folder: Path, drawn: Drawn) -> None:
     from diffgmm import audio
 
     rows = []
-    for number, (one, speaker) in enumerate(zip(drawn.examples, drawn.speakers, strict=True)):
+    for number, (mixture, speaker) in enumerate(zip(drawn.examples, drawn.speakers, strict=True)):
         name = f"{number:03d}.wav"
         for side in ("noisy", "clean"):
             (folder / side).mkdir(parents=True, exist_ok=True)
-            signal = np.asarray(getattr(one, side), np.float32)[None]
+            signal = np.asarray(getattr(mixture, side), np.float32)[None]
             audio.write(folder / side / name, signal, drawn.sample_rate, subtype="PCM_24")
-        rows.append((name, speaker, "" if math.isnan(one.snr) else f"{one.snr:.2f}"))
+        rows.append((name, speaker, "" if math.isnan(mixture.snr) else f"{mixture.snr:.2f}"))
     with (folder / "mixtures.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerows([("name", "speaker", "snr"), *rows])

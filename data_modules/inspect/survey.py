@@ -72,15 +72,15 @@ def _grouped(records: Records) -> dict[tuple[str, str, str], list[Record]]:
 
 def _licences(clips: Iterable[Record]) -> list[dict[str, Any]]:
     by_licence: dict[str, list[Record]] = defaultdict(list)
-    for one in clips:
-        by_licence[one.licence].append(one)
+    for clip in clips:
+        by_licence[clip.licence].append(clip)
     rows = [
         {
             "licence": licence or "not stated",
-            **_sums(found),
-            "sources": sorted({one.source for one in found} - {""}),
+            **_sums(licensed),
+            "sources": sorted({clip.source for clip in licensed} - {""}),
         }
-        for licence, found in by_licence.items()
+        for licence, licensed in by_licence.items()
     ]
     return sorted(rows, key=lambda row: -row["seconds"])
 
@@ -115,17 +115,17 @@ def levels(
     """Active levels of each split and kind in dBFS and, of speech, how far it stands above its own noise in dB."""
     rows = []
     for (split, kind), clips in parts.items():
-        found = [measured[clip] for clip in clips if clip in measured]
+        facts = [measured[clip] for clip in clips if clip in measured]
         row: dict[str, Any] = {
             "split": split,
             "kind": kind,
-            "measured": len(found),
-            "silent": sum(one.peak == 0.0 for one in found),
-            "clipping": sum(one.peak >= 1.0 for one in found),
-            "level": distribution((one.level for one in found), LEVEL_BINS),
+            "measured": len(facts),
+            "silent": sum(clip_facts.peak == 0.0 for clip_facts in facts),
+            "clipping": sum(clip_facts.peak >= 1.0 for clip_facts in facts),
+            "level": distribution((clip_facts.level for clip_facts in facts), LEVEL_BINS),
         }
         if kind in _SPOKEN:
-            row["snr"] = distribution((one.snr for one in found), SNR_BINS)
+            row["snr"] = distribution((clip_facts.snr for clip_facts in facts), SNR_BINS)
         rows.append(row)
     return rows
 
@@ -134,18 +134,20 @@ def grades(records: Records, measured: Mapping[Record, Measured]) -> list[dict[s
     """Median grade of each speaker (`data_modules.pools.grade`), those with the loudest pauses first."""
     rows = []
     for (split, kind, name), clips in _grouped(records).items():
-        found = [
-            one.grade for clip in clips if (one := measured.get(clip)) is not None and one.grade is not None
+        graded = [
+            facts.grade
+            for clip in clips
+            if (facts := measured.get(clip)) is not None and facts.grade is not None
         ]
-        if kind not in _SPOKEN or not found:
+        if kind not in _SPOKEN or not graded:
             continue
-        table = np.array([astuple(one) for one in found])
-        values = medians(table, np.zeros(len(found), dtype=np.int64), 1)[0]
+        table = np.array([astuple(facts) for facts in graded])
+        values = medians(table, np.zeros(len(graded), dtype=np.int64), 1)[0]
         rows.append(
             {
                 "speaker": name,
                 "split": split,
-                "measured": len(found),
+                "measured": len(graded),
                 **{
                     field: None if math.isnan(value) else round(float(value), digits)
                     for field, value, digits in zip(FIELDS, values, (1, 4, 0, 6), strict=True)

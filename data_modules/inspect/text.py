@@ -29,8 +29,8 @@ def render(survey: dict[str, Any], *, bars: bool = True) -> str:
 def _parts(survey: dict[str, Any]) -> str:
     rows = [("split", "kind", "clips", "hours", "groups", "languages")]
     for part in survey["parts"]:
-        one, more = ("category", "categories") if part["kind"] == "noise" else ("speaker", "speakers")
-        what = one if part["groups"] == 1 else more
+        singular, plural = ("category", "categories") if part["kind"] == "noise" else ("speaker", "speakers")
+        what = singular if part["groups"] == 1 else plural
         languages = " ".join(part["languages"])
         hours = f"{part['seconds'] / 3600:.2f}"
         rows.append(
@@ -42,16 +42,16 @@ def _parts(survey: dict[str, Any]) -> str:
 def _groups(survey: dict[str, Any]) -> list[str]:
     speakers = [("speaker", "language", "split", "kind", "clips", "minutes")]
     speakers += [
-        (one["speaker"], one["language"], one["split"], one["kind"], str(one["clips"]), _minutes(one))
-        for one in survey["speakers"]
+        (row["speaker"], row["language"], row["split"], row["kind"], str(row["clips"]), _minutes(row))
+        for row in survey["speakers"]
     ]
     # A noise has one line with the minutes of each split.
     splits = list(dict.fromkeys(part["split"] for part in survey["parts"] if part["kind"] == "noise"))
     minutes: dict[str, dict[str, str]] = {}
     clips: dict[str, int] = {}
-    for one in survey["noises"]:
-        minutes.setdefault(one["noise"], {})[one["split"]] = _minutes(one)
-        clips[one["noise"]] = clips.get(one["noise"], 0) + one["clips"]
+    for row in survey["noises"]:
+        minutes.setdefault(row["noise"], {})[row["split"]] = _minutes(row)
+        clips[row["noise"]] = clips.get(row["noise"], 0) + row["clips"]
     noises = [("noise", "clips", *(f"{split} min" for split in splits))]
     noises += [
         (name, str(clips[name]), *(minutes[name].get(split, "-") for split in splits))
@@ -69,11 +69,11 @@ def _minutes(row: dict[str, Any]) -> str:
 
 def _licences(survey: dict[str, Any]) -> str:
     rows = [("licence", "clips", "minutes", "from")]
-    for one in survey["licences"]:
-        named = ", ".join(one["sources"][:3]) + (
-            f" and {len(one['sources']) - 3} more" if one["sources"][3:] else ""
+    for entry in survey["licences"]:
+        named = ", ".join(entry["sources"][:3]) + (
+            f" and {len(entry['sources']) - 3} more" if entry["sources"][3:] else ""
         )
-        rows.append((one["licence"], str(one["clips"]), _minutes(one), named))
+        rows.append((entry["licence"], str(entry["clips"]), _minutes(entry), named))
     return _cut(rows, right={1, 2})
 
 
@@ -117,14 +117,14 @@ def _heads(bars: bool) -> tuple[str, ...]:
     return ("5%", "25%", "50%", "75%", "95%", *(["distribution"] if bars else []))
 
 
-def _quantiles(found: dict[str, Any], bars: bool) -> tuple[str, ...]:
-    texts = ["-" if value is None else f"{value:.0f}" for value in found["quantiles"].values()]
-    return (*texts, *([_spark(found)] if bars else []))
+def _quantiles(summary: dict[str, Any], bars: bool) -> tuple[str, ...]:
+    texts = ["-" if value is None else f"{value:.0f}" for value in summary["quantiles"].values()]
+    return (*texts, *([_spark(summary)] if bars else []))
 
 
-def _spark(found: dict[str, Any]) -> str:
+def _spark(summary: dict[str, Any]) -> str:
     """The histogram in one line, two bins a character, from its lowest bin on so that rows can be compared."""
-    counts = [sum(found["histogram"][i : i + 2]) for i in range(0, len(found["histogram"]), 2)]
+    counts = [sum(summary["histogram"][i : i + 2]) for i in range(0, len(summary["histogram"]), 2)]
     most = max(counts, default=0)
     if not most:
         return ""
@@ -133,23 +133,25 @@ def _spark(found: dict[str, Any]) -> str:
 
 
 def _mixtures(survey: dict[str, Any], bars: bool) -> str:
-    found = survey.get("mixtures")
-    if not found:
+    mixtures = survey.get("mixtures")
+    if not mixtures:
         return ""
     rows = [("mixtures", "windows", *_heads(bars))]
-    rows.append((f"{found['split']}, SNR in dB", str(found["windows"]), *_quantiles(found["snr"], bars)))
+    rows.append(
+        (f"{mixtures['split']}, SNR in dB", str(mixtures["windows"]), *_quantiles(mixtures["snr"], bars))
+    )
     text = table(rows, right=set(range(1, 7)))
-    without = found["windows"] - found["snr"]["count"]
+    without = mixtures["windows"] - mixtures["snr"]["count"]
     return text + (f"\nwithout speech or without noise: {without}" if without else "")
 
 
 def _unreadable(survey: dict[str, Any]) -> str:
-    found = survey["unreadable"]
-    if not found:
+    files = survey["unreadable"]
+    if not files:
         return ""
-    lines = [f"{len(found)} file(s) can't be read:"]
-    lines += [f"  {one['file']}: {one['reason']}" for one in found[:10]]
-    return "\n".join(lines + ([f"  and {len(found) - 10} more"] if found[10:] else []))
+    lines = [f"{len(files)} file(s) can't be read:"]
+    lines += [f"  {file['file']}: {file['reason']}" for file in files[:10]]
+    return "\n".join(lines + ([f"  and {len(files) - 10} more"] if files[10:] else []))
 
 
 def leak_lines(leaks: Sequence[dict[str, Any]], compared: int, root: str = "") -> str:

@@ -101,7 +101,9 @@ class Mixer:
 
     def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
         """Which augmentations of a stage this window gets."""
-        return [one for one in self._stages[stage] if rng.random() < one.probability]
+        return [
+            augmentation for augmentation in self._stages[stage] if rng.random() < augmentation.probability
+        ]
 
     def _reshaped(
         self, chosen: list[Augmentation], sound: np.ndarray, rng: np.random.Generator
@@ -112,7 +114,7 @@ class Mixer:
 
     def _voice(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
         mixing, chosen = self.mixing, self._chosen("voice", rng)
-        needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
+        needed = math.ceil(samples * math.prod(augmentation.stretch for augmentation in chosen))
         for _ in range(3):  # a window may fall into a long pause: draw again
             voice = sounds.draw_voice(self.speech, group, needed, rng, join=mixing.join, pause=mixing.pause)
             if active_power(voice[:samples], self.sample_rate) > 1e-7:
@@ -129,15 +131,15 @@ class Mixer:
         total, clips = np.zeros(samples, dtype=np.float32), []
         as_recorded = self.mixing.noise_level is not None
         for number in range(int(np.searchsorted(self._counts, rng.random(), side="right")) + 1):
-            one, clip, steady = self._one_noise(rng, samples, group)
+            noise, clip, steady = self._one_noise(rng, samples, group)
             if rng.random() < self.mixing.envelope and not steady:
-                one = one * sounds.envelope(samples, rng, self.mixing.envelope_depth)
+                noise = noise * sounds.envelope(samples, rng, self.mixing.envelope_depth)
             lower = rng.uniform(0.0, self.mixing.spread) if number else 0.0
             if not (as_recorded and clip >= 0):
-                one = sounds.to_level(
-                    one, self.sample_rate, (_GENERATED_LEVEL if as_recorded else 0.0) - lower
+                noise = sounds.to_level(
+                    noise, self.sample_rate, (_GENERATED_LEVEL if as_recorded else 0.0) - lower
                 )
-            total += one
+            total += noise
             clips.append(clip)
         return total, tuple(clips)
 
@@ -159,7 +161,7 @@ class Mixer:
             return draw_tones(samples, self.sample_rate, rng), TONES, False
         clip = self.noise.draw_clip(rng, self.noise.draw_group(rng, balance=mixing.balance))
         chosen = self._chosen("noise", rng)
-        needed = math.ceil(samples * math.prod(one.stretch for one in chosen))
+        needed = math.ceil(samples * math.prod(augmentation.stretch for augmentation in chosen))
         steady = mixing.steady > 0.0 and rng.random() < mixing.steady
         draw = steady_stretch if steady else partial(sounds.noise_stretch, events=mixing.events)
         noise = draw(self.noise, clip, needed, rng)

@@ -134,10 +134,10 @@ def noise_stretch(
             if float(np.dot(out, out)) > floor * samples:
                 break
         return out
-    whole = pool.read(clip)
+    recording = pool.read(clip)
     if length < EVENT_SECONDS * rate or rng.random() < events:
-        return repeat_event(whole, samples, rng, (int(0.1 * rate), int(1.5 * rate)))
-    return loop(whole, samples, int(rng.integers(length)), int(LOOP_FADE_SECONDS * rate))
+        return repeat_event(recording, samples, rng, (int(0.1 * rate), int(1.5 * rate)))
+    return loop(recording, samples, int(rng.integers(length)), int(LOOP_FADE_SECONDS * rate))
 
 
 def draw_babble(

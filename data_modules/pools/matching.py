@@ -31,15 +31,15 @@ class PairedFile:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in audio_files(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
+        if name in by_name:
             raise DataError(
-                f"{folder}: two files are named {name} ({found[name].name}, {path.name}); keep one"
+                f"{folder}: two files are named {name} ({by_name[name].name}, {path.name}); keep one"
             )
-        found[name] = path
-    return found
+        by_name[name] = path
+    return by_name
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
@@ -97,8 +97,8 @@ def _match(
     left: Mapping[str, Path], right: Mapping[str, Path], clean: str, noisy: str, strict: bool, quiet: bool
 ) -> list[PairedFile]:
     problems: list[str] = []
-    for one, other, folder in ((left, right, noisy), (right, left, clean)):
-        alone = sorted(one.keys() - other.keys())
+    for side, opposite, folder in ((left, right, noisy), (right, left, clean)):
+        alone = sorted(side.keys() - opposite.keys())
         if alone:
             problems.append(f"{len(alone)} without a partner in {folder}: {_some(alone)}")
     pairs: list[PairedFile] = []

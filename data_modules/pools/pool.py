@@ -155,17 +155,17 @@ class Pool:
         """How clean each clip of speech is (`data_modules.pools.grade`), float64 [clips, 4]; computed once."""
         place = self.folder / GRADES
         try:
-            found: np.ndarray = np.load(place)
-            if found.shape == (len(self), len(FIELDS)):
-                return found
+            table: np.ndarray = np.load(place)
+            if table.shape == (len(self), len(FIELDS)):
+                return table
         except (OSError, ValueError):
             pass  # not there yet
         clips = tqdm(range(len(self)), desc="Grading speech", unit="clip", mininterval=0.5)
-        found = np.array([astuple(grade(self.read(clip), self.sample_rate)) for clip in clips])
+        table = np.array([astuple(grade(self.read(clip), self.sample_rate)) for clip in clips])
         # A folder that can't be written is no cache, and nothing more.
         with contextlib.suppress(OSError), replacing(place) as part, part.open("wb") as file:
-            np.save(file, found)
-        return found
+            np.save(file, table)
+        return table
 
     def weigh(self, weights: np.ndarray) -> None:
         """Sets how often groups are drawn, beside their duration.

@@ -68,10 +68,10 @@ def audio_files(folder: str | Path) -> list[Path]:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(f"{root}: {what}; give a folder that holds audio files")
-    found = [path for path in walk(root) if is_audio(path)]
-    if not found:
+    files = [path for path in walk(root) if is_audio(path)]
+    if not files:
         raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(FORMATS)})")
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 
 
 def folder_items(folders: str | Path | Sequence[str | Path], kind: str, split: str = "train") -> list[Item]:

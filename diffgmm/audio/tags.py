@@ -48,8 +48,8 @@ def copy_channels(source: Path, sound: soundfile.SoundFile) -> None:
     """Give a file that is being written the places of the source's channels (5.1 with side or back speakers)."""
     if sound.channels < 3:
         return
-    if found := _places(source, sound.channels):
-        places = soundfile._ffi.new("int[]", found)
+    if speakers := _places(source, sound.channels):
+        places = soundfile._ffi.new("int[]", speakers)
         soundfile._snd.sf_command(sound._file, _SET_CHANNELS, places, soundfile._ffi.sizeof(places))
 
 
@@ -67,8 +67,8 @@ def _places(source: Path, channels: int) -> list[int]:
                 tags: Any = FLAC(source).tags
                 tagged = tags.get(_MASK, []) if tags else []
                 mask = int(tagged[0], 16) if tagged else _FLAC_MASKS.get(channels, 0)
-                found = [place for bit, place in _PLACES.items() if mask & bit]
-                return found if len(found) == channels else []
+                named = [place for bit, place in _PLACES.items() if mask & bit]
+                return named if len(named) == channels else []
             places = soundfile._ffi.new("int[]", channels)
             size = soundfile._ffi.sizeof(places)
             known = soundfile._snd.sf_command(original._file, _GET_CHANNELS, places, size)
@@ -315,8 +315,8 @@ def _write_tags(
     file.save()
     if form == "MP3" and (pictures or "comment" in texts):
         tags = ID3(target)
-        for one in pictures:
-            tags.add(APIC(encoding=3, mime=one.mime, type=one.type, desc=one.desc, data=one.data))
+        for image in pictures:
+            tags.add(APIC(encoding=3, mime=image.mime, type=image.type, desc=image.desc, data=image.data))
         if "comment" in texts:
             tags.add(COMM(encoding=3, lang="XXX", desc="", text=texts["comment"]))
         tags.save(target)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from diffgmm.diffusion.model import MixtureDenoiser
-    from diffgmm.evaluation.calibration import Answers, Scores
+    from diffgmm.evaluation.calibration import Posteriors, Scores
 
 HELP = "fit on validation pairs how sure a model is, and save it so"
 DESCRIPTION = (
@@ -69,15 +69,15 @@ def run(args: argparse.Namespace) -> int:
     model, description = load_model(source, args.trust)
     start = time.perf_counter()
     splits = [args.split] + (["test"] if args.test and args.split != "test" else [])
-    answers = {split: corpus_answers(model, args.data, split, args.pairs) for split in splits}
-    temperature = fit(answers[args.split], args.criterion)
+    by_split = {split: corpus_posteriors(model, args.data, split, args.pairs) for split in splits}
+    temperature = fit(by_split[args.split], args.criterion)
     if not BOUNDS[0] * 1.02 < temperature < BOUNDS[1] / 1.02:
         print(
             f"temperature {temperature:.2f} is at the bound of the search: this model needs training, not calibration"
         )
     scores = {
         split: [score(posteriors, value) for value in (1.0, temperature)]
-        for split, posteriors in answers.items()
+        for split, posteriors in by_split.items()
     }
     print(_table(scores))
     record = {
@@ -112,8 +112,8 @@ def _refuse_existing(stem: Path) -> None:
             raise UsageError(f"{path} exists already; --overwrite replaces it, -o names another")
 
 
-def corpus_answers(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Answers:
-    """The model's answers to the first pairs of a corpus's split, "valid" or "test"."""
+def corpus_posteriors(model: MixtureDenoiser, corpus: str, split: str, pairs: int) -> Posteriors:
+    """The model's posteriors for the first pairs of a corpus's split, "valid" or "test"."""
     from diffgmm.evaluation.calibration import collect
 
     return collect(model, corpus_batches(corpus, split, model.sample_rate, pairs))

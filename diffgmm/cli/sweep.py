@@ -114,7 +114,7 @@ def _sweep(args: argparse.Namespace, space: Space) -> int:
     address = args.storage or studies.default_storage(folder)
     identity = {
         # One file's checksum as before there could be more: a study that was begun then goes on.
-        "config": sha256_of(configs[0]) if len(configs) == 1 else [sha256_of(one) for one in configs],
+        "config": sha256_of(configs[0]) if len(configs) == 1 else [sha256_of(path) for path in configs],
         "space": sha256_of(space_file),
         "fixed": dict(space.fixed),
     }

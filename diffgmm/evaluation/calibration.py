@@ -28,7 +28,7 @@ EVERY = 8  # neighbouring frames say the same
 Criterion = Literal["crps", "nll", "coverage"]
 CRITERIA: tuple[Criterion, ...] = ("crps", "nll", "coverage")
 
-Answers = list[tuple[GaussianMixture, Tensor]]
+Posteriors = list[tuple[GaussianMixture, Tensor]]
 """Mixtures of the noise given the noisy sound, ``[B, ...]``, and the true noise ``[B, C, *S]``."""
 
 
@@ -64,15 +64,15 @@ class Scores:
 
 
 @torch.inference_mode()
-def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every: int = EVERY) -> Answers:
-    """The model's one-step answers to pairs, thinned out in time.
+def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every: int = EVERY) -> Posteriors:
+    """The model's one-step posteriors for pairs, thinned out in time, each with the pair's noise.
 
     Args:
         model: in evaluation mode.
         batches: with ``noisy`` and ``clean`` ``[B, 1, T]``.
         every: only every so many-th frame (or sample) is kept.
     """
-    answers: Answers = []
+    posteriors: Posteriors = []
     device = next(model.parameters()).device
     for batch in batches:
         noisy, clean = (batch[name].to(device) for name in ("noisy", "clean"))
@@ -83,22 +83,22 @@ def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every:
                 for part in (posterior.logits, posterior.means, posterior.log_scales)
             )
         )
-        answers.append((thin, noise[..., ::every].clone()))
-    return answers
+        posteriors.append((thin, noise[..., ::every].clone()))
+    return posteriors
 
 
 @torch.inference_mode()
-def score(answers: Answers, temperature: float = 1.0) -> Scores:
+def score(posteriors: Posteriors, temperature: float = 1.0) -> Scores:
     """Likelihood, CRPS and coverage at a temperature.
 
     Raises:
-        ValueError: no answers, or a temperature that is not positive.
+        ValueError: no posteriors, or a temperature that is not positive.
     """
-    if not answers:
-        raise ValueError("no answers to score")
+    if not posteriors:
+        raise ValueError("no posteriors to score")
     sums = torch.zeros(2 + len(LEVELS), dtype=torch.float64)
     values = 0
-    for posterior, noise in answers:
+    for posterior, noise in posteriors:
         mixture = posterior.tempered(temperature)
         transformed = pit(mixture, noise)
         parts = [mixture.nll(noise), crps(mixture, noise), *(inside(transformed, level) for level in LEVELS)]
@@ -109,15 +109,15 @@ def score(answers: Answers, temperature: float = 1.0) -> Scores:
     return Scores(temperature, nll, mean_crps, coverage, values)
 
 
-def fit(answers: Answers, criterion: Criterion = "crps") -> float:
+def fit(posteriors: Posteriors, criterion: Criterion = "crps") -> float:
     """The temperature in :data:`BOUNDS` that is best by a criterion (bounded search over its logarithm).
 
     Args:
-        answers: of pairs that training did not see.
+        posteriors: of pairs that training did not see.
         criterion: ``crps`` or ``nll`` at its least, or ``coverage`` of the 90 % interval nearest to 90 %.
 
     Raises:
-        ValueError: no answers, or no such criterion.
+        ValueError: no posteriors, or no such criterion.
     """
     from scipy.optimize import minimize_scalar
 
@@ -127,7 +127,7 @@ def fit(answers: Answers, criterion: Criterion = "crps") -> float:
     if criterion not in of:
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}")
     minimum = minimize_scalar(
-        lambda log: of[criterion](score(answers, math.exp(log))),
+        lambda log: of[criterion](score(posteriors, math.exp(log))),
         bounds=tuple(map(math.log, BOUNDS)),
         method="bounded",
         options={"xatol": 0.005},

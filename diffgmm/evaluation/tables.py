@@ -34,8 +34,8 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
         cells = []
         for kind in kinds:
             estimate, sign = estimates[kind], "+" if kind == "improvement" else ""
-            spread = f" ± {estimate.sd:.{digits}f}" if estimate.n_valid > 1 else ""
-            cells.append(f"{estimate.mean:{sign}.{digits}f}{spread}" if estimate.n_valid else "-")
+            plus_minus = f" ± {estimate.sd:.{digits}f}" if estimate.n_valid > 1 else ""
+            cells.append(f"{estimate.mean:{sign}.{digits}f}{plus_minus}" if estimate.n_valid else "-")
         enhanced = estimates["enhanced"]
         cells.append(
             f"{enhanced.low:.{digits}f} to {enhanced.high:.{digits}f}" if enhanced.n_valid > 1 else ""
@@ -100,14 +100,14 @@ def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
         digits = 2 if unit else 3
         numbers = ["-", "", "-", "-"]
         if comparison.n_pairs:
-            spread = (
+            plus_minus = (
                 f"{comparison.low:+.{digits}f} to {comparison.high:+.{digits}f}"
                 if comparison.n_pairs > 1
                 else ""
             )
             numbers = [
                 f"{comparison.difference:+.{digits}f}",
-                spread,
+                plus_minus,
                 f"{comparison.effect:+.2f}",
                 _p(comparison.p_adjusted),
             ]

@@ -130,13 +130,13 @@ def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -
                 tied.add(i)
     cells = []
     for i, estimate in enumerate(estimates):
-        spread = (
+        plus_minus = (
             f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
             if estimate.n_valid > 1
             else ""
         )
         count = f"{estimate.n_valid}/{estimate.n_total}" if estimate.n_valid < estimate.n_total else ""
-        cells.append(Cell(_text(estimate, digits), spread, i in best, i in tied, count, estimate))
+        cells.append(Cell(_text(estimate, digits), plus_minus, i in best, i in tied, count, estimate))
     return cells
 
 

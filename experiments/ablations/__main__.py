@@ -79,11 +79,11 @@ def _judge(arguments: argparse.Namespace) -> int:
     from diffgmm.utils.files import replacing
     from experiments.ablations.judging import judge
 
-    told = yaml.safe_load((arguments.folder / "plan.yaml").read_text(encoding="utf-8"))
-    found = judge(arguments.folder / "checkpoints" / "last.ckpt", told["config"]["data"]["init_args"])
-    found = {"seed": told["config"]["seed_everything"], "fingerprint": told["fingerprint"], **found}
+    plan = yaml.safe_load((arguments.folder / "plan.yaml").read_text(encoding="utf-8"))
+    result = judge(arguments.folder / "checkpoints" / "last.ckpt", plan["config"]["data"]["init_args"])
+    result = {"seed": plan["config"]["seed_everything"], "fingerprint": plan["fingerprint"], **result}
     with replacing(arguments.folder / "result.json") as part:
-        part.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

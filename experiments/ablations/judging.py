@@ -60,8 +60,8 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *SETTINGS)}
     sums = None
     for place, batch in enumerate(loader):
-        found = tally(*model.judged(batch["noisy"], batch["clean"]))
-        sums = found if sums is None else sums + found
+        counted = tally(*model.judged(batch["noisy"], batch["clean"]))
+        sums = counted if sums is None else sums + counted
         clean = batch["clean"][0, 0].numpy()
         scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
         for name, setting in SETTINGS.items():
@@ -76,7 +76,7 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
         "pairs": len(scores["noisy"]),
         "mixture": {name: _plain(value) for name, value in summary(sums).items()},
         "quality": {
-            setting: {name: _plain(mean([one[name] for one in rows])) for name in METRICS}
+            setting: {name: _plain(mean([row[name] for row in rows])) for name in METRICS}
             for setting, rows in scores.items()
         },
         "judged_in_s": round(time.monotonic() - began, 1),

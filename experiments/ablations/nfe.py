@@ -94,14 +94,14 @@ def score_pair(model: MixtureDenoiser, pair: PairInfo, seed: int, names: Sequenc
             known[key] = {name: value if math.isfinite(value) else None for name, value in values.items()}
         return known[key]
 
-    found: dict[str, Any] = {"noisy": scored(noisy[0])}
+    scores: dict[str, Any] = {"noisy": scored(noisy[0])}
     for name, setting in SETTINGS.items():
-        found[name] = {
+        scores[name] = {
             str(nfe): scored(denoised(model, torch.from_numpy(noisy)[None], setting, nfe, seed)[0, 0].numpy())
             for nfe in CALLS
             if nfe <= setting.most
         }
-    return found
+    return scores
 
 
 def measure(
@@ -144,10 +144,10 @@ def measure(
     facts = {
         "model": path.stem,
         "weights": sha256_of(weights),
-        "parameters": sum(one.numel() for one in loaded.parameters()),
+        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
         "set": info.name,
     }
-    told = [
+    identity = [
         facts["weights"],
         info.checksum,
         list(names),
@@ -155,7 +155,7 @@ def measure(
         repr(SETTINGS),
         CALLS,
     ]
-    folder = home / "nfe" / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    folder = home / "nfe" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     by_id = {pair.id: pair for pair in info.pairs}
     chosen = info.ids()[:pairs]
@@ -165,9 +165,9 @@ def measure(
         if not file.is_file():
             if time.monotonic() - began > seconds:
                 continue
-            found = score_pair(loaded, by_id[id], seed, names)
+            pair_scores = score_pair(loaded, by_id[id], seed, names)
             with replacing(file) as part:
-                part.write_text(json.dumps(found), encoding="utf-8")
+                part.write_text(json.dumps(pair_scores), encoding="utf-8")
             say(f"{id}: scored after {time.monotonic() - began:.0f} s")
         scores.append(json.loads(file.read_text(encoding="utf-8")))
     return {**facts, "pairs": len(scores), "wanted": len(chosen), "description": description}, scores
@@ -189,14 +189,14 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
         better = max if METRICS[name].higher_is_better else min
         cells = {
             setting: {
-                nfe: mean([_number(one[setting].get(str(nfe), {}).get(name)) for one in scores])
+                nfe: mean([_number(pair[setting].get(str(nfe), {}).get(name)) for pair in scores])
                 for nfe in CALLS
             }
             for setting in SETTINGS
         }
         there = [value for row in cells.values() for value in row.values() if math.isfinite(value)]
         best = _shown(better(there), digits) if there else ""
-        before = mean([_number(one["noisy"].get(name)) for one in scores])
+        before = mean([_number(pair["noisy"].get(name)) for pair in scores])
         text += ["", f"## {name}{' in dB' if name == 'si_sdr' else ''} (noisy: {_shown(before, digits)})", ""]
         text += [
             "| | " + " | ".join(f"NFE {nfe}" for nfe in CALLS) + " |",

@@ -105,11 +105,11 @@ def read_variants(path: Path = VARIANTS) -> list[Variant]:
         DataError: an entry that is not like the others.
     """
     variants = []
-    for name, told in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
-        if not isinstance(told, dict) or set(told) != _KEYS:
+    for name, fields in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+        if not isinstance(fields, dict) or set(fields) != _KEYS:
             raise DataError(f"{path}: {name} needs exactly {', '.join(sorted(_KEYS))}")
         variants.append(
-            Variant(name, told["group"], told["says"], tuple(told["seeds"]), told["changes"] or {})
+            Variant(name, fields["group"], fields["says"], tuple(fields["seeds"]), fields["changes"] or {})
         )
     return variants
 
@@ -146,7 +146,7 @@ def runs(
         base: configuration that is changed.
     """
     start = yaml.safe_load(base.read_text(encoding="utf-8"))
-    found = []
+    planned = []
     for variant in variants:
         for seed in seeds or variant.seeds:
             folder = home / variant.name / f"seed-{seed}"
@@ -160,5 +160,5 @@ def runs(
                     callback["init_args"] |= {
                         "dirpath": str(folder / "checkpoints"), "enable_version_counter": False,
                     }  # fmt: skip
-            found.append(Run(variant, seed, folder, config))
-    return found
+            planned.append(Run(variant, seed, folder, config))
+    return planned

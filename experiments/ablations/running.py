@@ -26,8 +26,8 @@ def state(run: Run) -> str:
     """``finished``, ``stopped`` (there is something to go on from), ``new`` or ``other`` (made for another plan)."""
     if not run.plan.is_file():
         return "new"
-    told = yaml.safe_load(run.plan.read_text(encoding="utf-8"))
-    if told["fingerprint"] != run.fingerprint:
+    plan = yaml.safe_load(run.plan.read_text(encoding="utf-8"))
+    if plan["fingerprint"] != run.fingerprint:
         return "other"
     if run.result.is_file():
         return "finished"
@@ -67,14 +67,14 @@ class Runner:
         return failed
 
     def _done(self, run: Run) -> bool:
-        found = state(run)
-        if found == "other":
+        status = state(run)
+        if status == "other":
             raise DataError(
                 f"{run.folder}: holds a run of another configuration; remove it or choose another --home"
             )
-        if found == "finished":
+        if status == "finished":
             self.say(f"{run}: finished already")
-        return found == "finished"
+        return status == "finished"
 
     def _one(self, run: Run) -> str:
         """Train, then judge; a line about what went wrong, or nothing."""

@@ -44,14 +44,14 @@ class Row:
 
     def values(self, *path: str) -> list[float]:
         """A figure of every seed, where it exists: ``("mixture", "nll")``, ``("quality", "nfe1", "pesq_wb")``."""
-        found = []
+        numbers = []
         for result in self.results:
             value: Any = result
             for key in path:
                 value = value[key]
             if value is not None:
-                found.append(float(value))
-        return found
+                numbers.append(float(value))
+        return numbers
 
     @property
     def has_likelihood(self) -> bool:
@@ -67,19 +67,21 @@ def gather(variants: Sequence[Variant], home: Path) -> list[Row]:
     """
     rows, budgets = [], {}
     for variant in variants:
-        found = []
+        results = []
         for path in sorted(
             (home / variant.name).glob("seed-*/result.json"), key=lambda path: path.parent.name
         ):
             result = json.loads(path.read_text(encoding="utf-8"))
             budgets[path.parent] = (result["steps"], result["pairs"])
-            found.append(result)
-        if found:
-            rows.append(Row(variant, tuple(found)))
+            results.append(result)
+        if results:
+            rows.append(Row(variant, tuple(results)))
     if len(set(budgets.values())) > 1:
-        (first, one), *others = budgets.items()
-        other, two = next((place, budget) for place, budget in others if budget != one)
-        raise DataError(f"{first} has {one} steps and pairs, {other} has {two}: these can't share a table")
+        (first, expected), *others = budgets.items()
+        other, budget = next(pair for pair in others if pair[1] != expected)
+        raise DataError(
+            f"{first} has {expected} steps and pairs, {other} has {budget}: these can't share a table"
+        )
     return rows
 
 

@@ -82,14 +82,14 @@ def _memory(args: argparse.Namespace) -> Figures:
     from experiments.bench import training
 
     print(f"two workers on a pool of {args.hours:g} h (a sparse file), full chain")
-    found: Figures = {}
+    figures: Figures = {}
     for method in ("fork", "forkserver", "spawn"):
-        found[method] = one = training.worker_memory(method, args.hours)
-        note = f"goal {GOALS['uss_mb']:g}: {_verdict(one['uss_mb'], GOALS['uss_mb'], above=False)}"
-        _row(f"unique memory per worker, {method}", f"{one['uss_mb']:.0f} MB", note)
-    opened = max(one["open_s"] for one in found.values())
+        figures[method] = worker = training.worker_memory(method, args.hours)
+        note = f"goal {GOALS['uss_mb']:g}: {_verdict(worker['uss_mb'], GOALS['uss_mb'], above=False)}"
+        _row(f"unique memory per worker, {method}", f"{worker['uss_mb']:.0f} MB", note)
+    opened = max(worker["open_s"] for worker in figures.values())
     _row("opening the pool", f"{opened:.3f} s", f"goal 1: {_verdict(opened, GOALS['open_s'], above=False)}")
-    return found
+    return figures
 
 
 def _wait(args: argparse.Namespace) -> Figures:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return int(listener.getsockname()[1])
 
 
 def _process(rank: int, ranks: int, port: int, args: argparse.Namespace, results: Queue[Any]) -> None:
@@ -89,17 +89,17 @@ def measure(ranks: int, args: argparse.Namespace) -> dict[str, float]:
     context = torch.multiprocessing.spawn(
         _process, (ranks, free_port(), args, results), nprocs=ranks, join=False
     )
-    found = results.get(timeout=args.timeout)
+    times = results.get(timeout=args.timeout)
     while not context.join(timeout=args.timeout):
         pass
-    step, alone = statistics.median(found["exchange"]), statistics.median(found["alone"])
+    step, alone = statistics.median(times["exchange"]), statistics.median(times["alone"])
     return {
         "processes": ranks,
         "threads": args.threads,
         "step_s": step,
         "windows_per_s": ranks * args.batch / step,
         "communication_percent": 100.0 * max(0.0, step - alone) / step,
-        "parameters": found["parameters"],
+        "parameters": times["parameters"],
     }
 
 

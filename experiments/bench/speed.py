@@ -83,12 +83,12 @@ def in_process(name: str, backend: str, threads: int, seconds: float) -> dict[st
     denoiser = Denoiser.from_pretrained(name, backend=backend, threads=threads)
     x = np.random.default_rng(0).standard_normal(5 * denoiser.sample_rate).astype(np.float32) * 0.1
     run = denoiser.enhancer()
-    found = {}
+    times = {}
     for length in (1, 4):
         rows = x[None, : length * denoiser.sample_rate]
-        found[f"{length}-s window"] = timed(lambda rows=rows: run(rows, [(0, 0)]), seconds)  # type: ignore[misc]
-    found["5-s recording"] = timed(lambda: denoiser.denoise(x, denoiser.sample_rate), seconds)
-    return found
+        times[f"{length}-s window"] = timed(lambda rows=rows: run(rows, [(0, 0)]), seconds)  # type: ignore[misc]
+    times["5-s recording"] = timed(lambda: denoiser.denoise(x, denoiser.sample_rate), seconds)
+    return times
 
 
 def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times, float]:
@@ -118,10 +118,12 @@ def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times,
 
 def measure(args: argparse.Namespace) -> list[str]:
     """A table for each model, as lines of Markdown."""
-    missing = [one for one in args.backends if one != "torch" and find_spec(one) is None]
-    present = [one for one in args.backends if one not in missing]
+    missing = [backend for backend in args.backends if backend != "torch" and find_spec(backend) is None]
+    present = [backend for backend in args.backends if backend not in missing]
     commands = {
-        (name, one): command(name, one, args.threads, args.repeats) for name in args.model for one in present
+        (name, backend): command(name, backend, args.threads, args.repeats)
+        for name in args.model
+        for backend in present
     }
     import torch
 
@@ -129,10 +131,10 @@ def measure(args: argparse.Namespace) -> list[str]:
     best = peaks(args.seconds / 4)
     lines = []
     for name in args.model:
-        of = {one: commands[name, one] for one in present}
+        of = {backend: commands[name, backend] for backend in present}
         lines += [
             *_table(name, of, best, args),
-            *(f"| {one} | not installed | | | | | |" for one in missing),
+            *(f"| {backend} | not installed | | | | | |" for backend in missing),
             "",
         ]
     return lines[:-1]
@@ -157,15 +159,15 @@ def _table(
         "| back end | what | processor time, least | median | clock, least | goal | share of the peak |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for backend, (whole, memory) in commands.items():
+    for backend, (command_times, memory) in commands.items():
         rows = [
-            (what, told, f"{2e-4 * work * float(what[0]) / told.least / top:.0f} %")
-            for what, told in in_process(name, backend, args.threads, args.seconds).items()
+            (what, times, f"{2e-4 * work * float(what[0]) / times.least / top:.0f} %")
+            for what, times in in_process(name, backend, args.threads, args.seconds).items()
         ]
-        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", whole, ""))
-        for what, told, share in rows:
+        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", command_times, ""))
+        for what, times, share in rows:
             goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
-            figures = " | ".join(f"{value:.1f} ms" for value in told)
+            figures = " | ".join(f"{value:.1f} ms" for value in times)
             lines.append(f"| {backend} | {what} | {figures} | {goal} | {share} |")
     return lines
 

@@ -112,7 +112,9 @@ def worker_memory(start_method: str, hours: float, batches: int = 60, workers: i
         for number in range(batches):
             next(iterator)
             if number % 10 == 9:
-                children = [one.pid for one in multiprocessing.active_children() if one.pid not in before]
+                children = [
+                    process.pid for process in multiprocessing.active_children() if process.pid not in before
+                ]
                 most = max([most, *(unique_memory(pid) for pid in children if pid is not None)])
         del iterator
     return {"open_s": opened, "uss_mb": most / 1e6}

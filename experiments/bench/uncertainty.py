@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from data_modules.errors import DataError
-from diffgmm.cli.calibrate import corpus_answers, corpus_batches
+from diffgmm.cli.calibrate import corpus_batches, corpus_posteriors
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model
@@ -46,14 +46,14 @@ _RANKS = {
 def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
     """A table: by each criterion, the temperature that validation pairs ask for and what it does on test pairs."""
     model, _ = load_model(model_path(name))
-    answers = {split: corpus_answers(model, corpus, split, pairs) for split in ("valid", "test")}
+    posteriors = {split: corpus_posteriors(model, corpus, split, pairs) for split in ("valid", "test")}
     lines = [
         "| fitted on validation | temperature | validation: in 90 % | test: in 50 % | in 90 % | in 99 % | test CRPS |",
         "|---|---|---|---|---|---|---|",
     ]
-    fitted = [(_CRITERION[one], fit(answers["valid"], one)) for one in CRITERIA]
+    fitted = [(_CRITERION[criterion], fit(posteriors["valid"], criterion)) for criterion in CRITERIA]
     for says, value in [("nothing", 1.0), *fitted]:
-        valid, test = (score(answers[split], value) for split in ("valid", "test"))
+        valid, test = (score(posteriors[split], value) for split in ("valid", "test"))
         shares = " | ".join(f"{100 * test.coverage[level]:.1f}" for level in ("50", "90", "99"))
         lines.append(
             f"| {says} | {value:.3f} | {100 * valid.coverage['90']:.1f} | {shares} | {test.crps:.5f} |"
@@ -87,19 +87,19 @@ def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str
     window = np.sqrt(np.hanning(representation.n_fft + 1)[:-1])
     files, bins, pieces = [], [], []
     for clean, noisy in _pairs(corpus, split, rate, pairs):
-        found = denoiser.denoise_with_uncertainty(noisy, rate)
-        assert found.bins is not None
-        error = found.waveform - clean
-        files.append((np.sqrt(np.mean(found.std**2)), np.sqrt(np.mean(error**2))))
+        result = denoiser.denoise_with_uncertainty(noisy, rate)
+        assert result.bins is not None
+        error = result.waveform - clean
+        files.append((np.sqrt(np.mean(result.std**2)), np.sqrt(np.mean(error**2))))
         half = representation.n_fft // 2
         frames = np.lib.stride_tricks.sliding_window_view(np.pad(error, half), representation.n_fft)
         true = np.abs(np.fft.rfft(frames[:: representation.hop] * window)).T
-        told = found.bins.std[0]
-        shared = min(true.shape[1], told.shape[1])
-        bins.append(spearmanr(told[:, :shared].ravel(), true[:, :shared].ravel()).statistic)
+        std_of_bins = result.bins.std[0]
+        shared = min(true.shape[1], std_of_bins.shape[1])
+        bins.append(spearmanr(std_of_bins[:, :shared].ravel(), true[:, :shared].ravel()).statistic)
         speech = _energies(clean, size)
-        confidence = found.confidence[: len(speech) * size].reshape(-1, size).mean(1)
-        columns = (_energies(found.std, size), _energies(error, size), _energies(found.waveform, size))
+        confidence = result.confidence[: len(speech) * size].reshape(-1, size).mean(1)
+        columns = (_energies(result.std, size), _energies(error, size), _energies(result.waveform, size))
         pieces.append(np.stack([*columns, speech, confidence, speech > SPEECH * speech.max()]))
     std, error, output, speech, confidence, spoken = np.concatenate(pieces, axis=1)
     heard = (spoken > 0) & (error > 0) & (confidence < 1)
@@ -121,13 +121,13 @@ def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str
 def rankings(name: str, corpus: str, pairs: int) -> list[str]:
     """A table of :func:`ranking` for both splits."""
     denoiser = Denoiser.from_pretrained(name)
-    found = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
+    results = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
     lines = ["| | valid | test |", "|---|---|---|"]
     for key, says in _RANKS.items():
         percent, decibels = key in ("left", "least", "loud"), key == "decibels"
         cells = [
-            f"{100 * one[key]:.0f} %" if percent else f"{one[key]:.1f} dB" if decibels else f"{one[key]:.2f}"
-            for one in found
+            f"{100 * value:.0f} %" if percent else f"{value:.1f} dB" if decibels else f"{value:.2f}"
+            for value in (figures[key] for figures in results)
         ]
         lines.append(f"| {says} | {' | '.join(cells)} |")
     return lines

@@ -41,11 +41,13 @@ def scores(results: Results, name: str | None = None) -> dict[str, Any]:
     Raises:
         ResultsError: no such system, or more than one model and no name.
     """
-    found = [one for one in results.systems if one.kind in ("model", "files")]
-    if name is None and len(found) != 1:
-        raise ResultsError(f"{len(found)} models in these results; choose one: {[one.name for one in found]}")
-    system = found[0] if name is None else results.system(name)
-    noisy = next((one for one in results.systems if one.kind == "noisy"), None)
+    models = [entry for entry in results.systems if entry.kind in ("model", "files")]
+    if name is None and len(models) != 1:
+        raise ResultsError(
+            f"{len(models)} models in these results; choose one: {[entry.name for entry in models]}"
+        )
+    system = models[0] if name is None else results.system(name)
+    noisy = next((entry for entry in results.systems if entry.kind == "noisy"), None)
     ids = results.set.ids()
     table = {}
     for metric in results.metrics:

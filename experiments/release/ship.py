@@ -37,8 +37,8 @@ def _trained_on(corpus: Path) -> dict[str, Any]:
     }
     description = corpus / "corpus.json"
     if description.is_file():
-        told = json.loads(description.read_text(encoding="utf-8"))
-        facts |= {key: told[key] for key in ("variant", "packages", "sources") if key in told}
+        corpus_facts = json.loads(description.read_text(encoding="utf-8"))
+        facts |= {key: corpus_facts[key] for key in ("variant", "packages", "sources") if key in corpus_facts}
     return facts
 
 
@@ -46,8 +46,8 @@ def _run(record: Path) -> dict[str, Any] | None:
     """What the run's record says that holds elsewhere too: not its machine, paths and command line."""
     if not record.is_file():
         return None
-    told = json.loads(record.read_text(encoding="utf-8"))
-    return {key: told.get(key) for key in ("versions", "git_revision", "precision", "devices")}
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    return {key: facts.get(key) for key in ("versions", "git_revision", "precision", "devices")}
 
 
 def ship(

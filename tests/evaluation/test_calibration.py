@@ -14,12 +14,12 @@ from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.evaluation.calibration import CRITERIA, Answers, Criterion, collect, fit, score
+from diffgmm.evaluation.calibration import CRITERIA, Criterion, Posteriors, collect, fit, score
 from diffgmm.inference import Denoiser
 from diffgmm.networks import UNet
 
 
-def too_sure(factor: float) -> Answers:
+def too_sure(factor: float) -> Posteriors:
     """Mixtures of two components, and truths drawn from the same ones ``factor`` times as wide."""
     torch.manual_seed(0)
     means = torch.randn(4, 2, 2, 16, 40)
@@ -31,10 +31,10 @@ def too_sure(factor: float) -> Answers:
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("factor", [0.6, 1.7])
 def test_a_known_temperature_is_found(criterion: Criterion, factor: float) -> None:
-    answers = too_sure(factor)
-    temperature = fit(answers, criterion)
+    posteriors = too_sure(factor)
+    temperature = fit(posteriors, criterion)
     assert temperature == pytest.approx(factor, rel=0.1 if criterion == "coverage" else 0.06)
-    before, after = score(answers), score(answers, temperature)
+    before, after = score(posteriors), score(posteriors, temperature)
     assert after.error < 0.02 < before.error
     assert after.crps < before.crps and after.nll < before.nll
     for level, share in after.coverage.items():
@@ -42,13 +42,13 @@ def test_a_known_temperature_is_found(criterion: Criterion, factor: float) -> No
 
 
 def test_wrong_questions_are_refused() -> None:
-    with pytest.raises(ValueError, match="no answers"):
+    with pytest.raises(ValueError, match="no posteriors"):
         score([])
     with pytest.raises(ValueError, match="criterion must be one of"):
         fit(too_sure(1.0), "luck")  # type: ignore[arg-type]
 
 
-def test_answers_are_those_of_the_model() -> None:
+def test_posteriors_are_those_of_the_model() -> None:
     torch.manual_seed(0)
     model = MixtureDenoiser(
         Complex(hop=255, window="sqrt_hann"), UNet([6, 8], [[4, 1], [4, 1]], features=4)

@@ -203,7 +203,7 @@ def _unpack(recipe: Recipe, variant: str, fetched: Sequence[Fetched], folder: Pa
         if stop.is_set():
             raise Stopped
 
-    def one(item: Fetched) -> None:
+    def unpack_source(item: Fetched) -> None:
         tick()
         name, stated, how = item.source.name, recipe.unpacked_bytes.get(variant), recipe.unpack
         unpack(
@@ -219,7 +219,7 @@ def _unpack(recipe: Recipe, variant: str, fetched: Sequence[Fetched], folder: Pa
         ThreadPoolExecutor(max(1, min(4, usable_cores()))) as pool,
         tqdm(total=len(to_do), unit="archive", desc="unpack", disable=None if to_do else True) as bar,
     ):
-        jobs = [pool.submit(one, item) for item in to_do]
+        jobs = [pool.submit(unpack_source, item) for item in to_do]
         for job in jobs:
             job.add_done_callback(lambda _: bar.update())
         try:

@@ -38,7 +38,7 @@ def check_entries(recipe: Recipe, entries: Iterable[Entry]) -> list[Entry]:
     Raises:
         DataError: a split, kind or path that is none, or two clips in one place.
     """
-    found: dict[str, Entry] = {}
+    by_path: dict[str, Entry] = {}
     for entry in entries:
         start = f"{entry.split}/{entry.kind}/"
         parts = entry.path.split("/")
@@ -46,12 +46,12 @@ def check_entries(recipe: Recipe, entries: Iterable[Entry]) -> list[Entry]:
             raise DataError(f"{recipe.name}: {entry.file}: {entry.path} is no place in this corpus")
         if ".." in parts or "" in parts or not re.fullmatch(r"[^\0\\]+\.flac", entry.path):
             raise DataError(f"{recipe.name}: {entry.file}: {entry.path!r} is no path for a clip")
-        if entry.path in found:
+        if entry.path in by_path:
             raise DataError(
-                f"{recipe.name}: {entry.file} and {found[entry.path].file} would both become {entry.path}"
+                f"{recipe.name}: {entry.file} and {by_path[entry.path].file} would both become {entry.path}"
             )
-        found[entry.path] = entry
-    return list(found.values())
+        by_path[entry.path] = entry
+    return list(by_path.values())
 
 
 def choose(

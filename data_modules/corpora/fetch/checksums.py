@@ -51,8 +51,8 @@ class Ledger:
         if not self.path.exists():
             return {}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            return {name: dict(entry) for name, entry in found.items()}
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
+            return {name: dict(entry) for name, entry in entries.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{self.path}: damaged; delete it, and the files are recorded anew at the next run"
@@ -78,10 +78,10 @@ class Ledger:
         if known is None:
             return self._record(source, checksum_of(path, "sha256", tick)), "recorded"
         algorithm = known[0].partition(":")[0]
-        found = checksum_of(path, algorithm, tick)
-        if found != known[0]:
+        actual = checksum_of(path, algorithm, tick)
+        if actual != known[0]:
             stated = "its publisher states" if known[1] == "published" else f"{self.path} recorded"
-            raise WrongChecksum(f"{path}: has the checksum {found}, but {stated} {known[0]}")
+            raise WrongChecksum(f"{path}: has the checksum {actual}, but {stated} {known[0]}")
         return known
 
     def _record(self, source: Source, checksum: str) -> str:

@@ -112,7 +112,7 @@ class _Fetcher:
         for again in (True, False):
             resumed = self._transfer(source, part, bar)
             try:
-                found = self.ledger.check(source, part, self._tick)
+                checksum = self.ledger.check(source, part, self._tick)
             except WrongChecksum as error:
                 meta_path(part).unlink(missing_ok=True)
                 if resumed and again:  # pieces of two versions of the file, perhaps
@@ -123,7 +123,7 @@ class _Fetcher:
                 raise WrongChecksum(self._explain(source, error)) from error
             meta_path(part).unlink(missing_ok=True)
             part.replace(path)
-            return found
+            return checksum
         raise AssertionError("the second attempt returns or raises")
 
     def _explain(self, source: Source, error: WrongChecksum) -> str:

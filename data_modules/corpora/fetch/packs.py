@@ -15,14 +15,14 @@ MANIFEST = "manifest.csv"
 
 def find_packs(names: Sequence[str], downloads: Path | None) -> dict[str, Path]:
     """Which of these packs a folder holds, name -> folder or tar; none if the first is missing."""
-    found = {}
+    packs = {}
     for name in names if downloads is not None else ():
         assert downloads is not None  # for the type checker
         for path in (downloads / name, downloads / f"{name}.tar"):
             if (path / MANIFEST).is_file() or (path.suffix == ".tar" and path.is_file()):
-                found[name] = path
+                packs[name] = path
                 break
-    return found if names and names[0] in found else {}
+    return packs if names and names[0] in packs else {}
 
 
 def pack_checksum(path: Path) -> str:

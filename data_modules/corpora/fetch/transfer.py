@@ -148,17 +148,17 @@ def _attempt(
         headers["Range"] = f"bytes={have}-"
         if meta is not None and meta.validator:
             headers["If-Range"] = meta.validator
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
-        total = _judge(answer, url, part, have, meta, on_bytes)
-        continued = answer.status_code == 206
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        total = _judge(response, url, part, have, meta, on_bytes)
+        continued = response.status_code == 206
         if not continued:
             on_bytes(-have)
-            meta, have = _Meta(url, _validator(answer.headers), total), 0
+            meta, have = _Meta(url, _validator(response.headers), total), 0
             meta_path(part).write_text(json.dumps(meta.__dict__), encoding="utf-8")
         if total is not None:
             on_total(total)
         with part.open("ab" if continued else "wb") as handle:
-            for piece in answer.raw.stream(_PIECE, decode_content=False):
+            for piece in response.raw.stream(_PIECE, decode_content=False):
                 handle.write(piece)
                 on_bytes(len(piece))
                 if stop.is_set():
@@ -172,7 +172,7 @@ def _attempt(
 
 
 def _judge(
-    answer: requests.Response,
+    response: requests.Response,
     url: str,
     part: Path,
     have: int,
@@ -180,26 +180,26 @@ def _judge(
     on_bytes: Callable[[int], None],
 ) -> int | None:
     """Length of the whole file, if the answer is one to read on from."""
-    status = answer.status_code
+    status = response.status_code
     if status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        total = None if found is None or found[2] == "*" else int(found[2])
-        if found and int(found[1]) == have and (not meta or meta.total in (None, total)):
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        total = None if span is None or span[2] == "*" else int(span[2])
+        if span and int(span[1]) == have and (not meta or meta.total in (None, total)):
             return total
     if status in (206, 416):  # another range than the one asked for, or none: the file has changed
         on_bytes(-have)
         _drop(part)
         raise _TryAgain("the server sent another range than the one asked for")
     if status in _TRANSIENT:
-        after = answer.headers.get("Retry-After", "")
+        after = response.headers.get("Retry-After", "")
         raise _TryAgain(f"HTTP {status}", float(after) if after.isdigit() else None)
     if status != 200:
         what = _REASONS.get(status, "can't be fetched")
         raise DataError(f"{url}: {what} (HTTP {status}); {_ELSEWHERE}")
-    is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+    is_page = response.headers.get("Content-Type", "").startswith("text/html")
     if is_page and Path(part.name.removesuffix(".part")).suffix not in (".html", ".htm"):
         raise DataError(f"{url}: the server sent a web page instead of the file; {_ELSEWHERE}")
-    length = answer.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
 
 

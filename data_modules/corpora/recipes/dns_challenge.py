@@ -43,8 +43,8 @@ _FREESOUND = re.compile(r"^(.+?)_Freesound_(?:validated_)?(.+)_\d+$")
 
 
 def _speaker(stem: str) -> str | None:
-    found = next((match for pattern in _SPEAKERS if (match := pattern.search(stem))), None)
-    return found.group(1) if found else None
+    name = next((candidate for pattern in _SPEAKERS if (candidate := pattern.search(stem))), None)
+    return name.group(1) if name else None
 
 
 def _split(key: str) -> str:

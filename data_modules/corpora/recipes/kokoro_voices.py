@@ -108,7 +108,7 @@ class Voice:
     @property
     def mother_tongue(self) -> str:
         """Key of the language of its larger share; English for languages that espeak-ng reads otherwise."""
-        first = max(self.shares, key=lambda one: one[1])[0][0]
+        first = max(self.shares, key=lambda part: part[1])[0][0]
         return first if first in _LANGUAGES else "a"
 
 
@@ -126,10 +126,10 @@ def chosen_voices(names: list[str], mixtures: int = MIXTURES) -> list[Voice]:
         key=lambda pair: share("+".join(pair), NAME),
     )
     mixed = []
-    for one, other in pairs[:mixtures]:
-        percent = round(35 + 30 * share(f"{one} in {other}", NAME))
-        shares = ((one, percent / 100.0), (other, 1.0 - percent / 100.0))
-        mixed.append(Voice("train", f"{one}+{other}-{percent}", shares))
+    for first, second in pairs[:mixtures]:
+        percent = round(35 + 30 * share(f"{first} in {second}", NAME))
+        shares = ((first, percent / 100.0), (second, 1.0 - percent / 100.0))
+        mixed.append(Voice("train", f"{first}+{second}-{percent}", shares))
     return [*single, *mixed]
 
 

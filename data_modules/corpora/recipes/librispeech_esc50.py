@@ -89,7 +89,7 @@ def _speech(folder: Path, variant: str, split: str) -> Iterator[Entry]:
     for file, inside in audio_below(folder / f"{archive}.tar.gz"):
         readers.setdefault(inside.stem.split("-")[0], {})[inside.stem] = (file, inside)
     chosen = _shuffled(list(readers))
-    sharing = [one for one, (other, _) in _PLAN[variant].items() if other == archive]
+    sharing = [part for part, (other, _) in _PLAN[variant].items() if other == archive]
     if len(sharing) > 1:
         chosen = chosen[sharing.index(split) :: len(sharing)]
     queues = {reader: _shuffled(list(readers[reader])) for reader in chosen}

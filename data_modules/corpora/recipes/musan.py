@@ -29,13 +29,13 @@ def _wanted(source: str, member: str) -> bool:
 
 def _languages(folder: Path) -> dict[str, str]:
     """Clip -> language, from the lines ``speech-librivox-0000 f english`` of the annotations."""
-    found = {}
+    languages = {}
     for table in sorted(folder.glob("**/speech/*/ANNOTATIONS")):
         for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
             words = line.split()
             if len(words) >= 3:
-                found[words[0]] = words[2].lower()
-    return found
+                languages[words[0]] = words[2].lower()
+    return languages
 
 
 def _clips(folder: Path, variant: str) -> Iterator[Entry]:

@@ -123,8 +123,8 @@ def _licence(source: str, member: str) -> str:
 def _language(source: str, group: str) -> str:
     """ISO 639 code of a voice: what its source says, else how its group begins."""
     if source in ("gcompris_voices", "watson_stt_demo"):
-        found = re.match(r"([a-z]{2,3})_" if source == "gcompris_voices" else r"([a-z]{2})-[A-Z]{2}", group)
-        return found.group(1) if found else ""
+        match = re.match(r"([a-z]{2,3})_" if source == "gcompris_voices" else r"([a-z]{2})-[A-Z]{2}", group)
+        return match.group(1) if match else ""
     return _BY_SOURCE[source].language if source in _BY_SOURCE else ""
 
 
@@ -164,9 +164,9 @@ def _from_packs(folder: Path) -> Iterator[Entry]:
             )
 
 
-def _group(part: _Part, found: re.Match[str]) -> str:
+def _group(part: _Part, match: re.Match[str]) -> str:
     """Name of a speaker or a kind of noise; GCompris has one voice for all but three of a language's folders."""
-    group = found.groupdict().get("group")
+    group = match.groupdict().get("group")
     if part.source == "gcompris_voices":
         language, topic = str(group).split("/")
         topic = {"geo_country": "geography", "misc": "main", "alphabet": "main"}.get(topic, topic)
@@ -191,10 +191,10 @@ def _from_repositories(folder: Path) -> Iterator[Entry]:
         root = folder / part.archive
         for file in sorted(path for path in root.rglob("*") if path.is_file()):
             member = "/".join(file.relative_to(root).parts[1:])  # below the folder that the archive has
-            found = re.fullmatch(part.pattern, member)
-            if found is None or (not part.licence and member not in _credits()):
+            match = re.fullmatch(part.pattern, member)
+            if match is None or (not part.licence and member not in _credits()):
                 continue
-            group = _group(part, found)
+            group = _group(part, match)
             if part.source != "precise_room_noise":
                 yield _entry(
                     file, part.kind, part.source, group, _stem(part, member), part.origin, member, ""

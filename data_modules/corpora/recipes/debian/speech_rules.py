@@ -47,28 +47,28 @@ _FILLETS_ROLES = {"m": "small_fish", "v": "big_fish"}
 
 def _fillets(package: str, member: str) -> Speaker | None:
     language, split = _FILLETS_LANGUAGES[package]
-    found = re.fullmatch(rf"usr/share/games/fillets-ng/sound/[^/]+/{language}/([^/]+)\.ogg", member)
-    if found is None:
+    match = re.fullmatch(rf"usr/share/games/fillets-ng/sound/[^/]+/{language}/([^/]+)\.ogg", member)
+    if match is None:
         return None
-    roles = [part for part in found.group(1).split("-") if part in _FILLETS_ROLES]
+    roles = [part for part in match.group(1).split("-") if part in _FILLETS_ROLES]
     if len(roles) != 1:  # other characters, or a name that does not say who speaks
         return None
     return Speaker(f"{_FILLETS_ROLES[roles[0]]}_{language}", language, split)
 
 
 def _tuxpaint(member: str) -> Speaker | None:
-    found = re.fullmatch(r"usr/share/tuxpaint/stamps/.*_desc_([a-z]{2})\.ogg", member)
-    if found is None or found.group(1) not in _TUXPAINT_SPLITS:
+    match = re.fullmatch(r"usr/share/tuxpaint/stamps/.*_desc_([a-z]{2})\.ogg", member)
+    if match is None or match.group(1) not in _TUXPAINT_SPLITS:
         return None
-    language = found.group(1)
+    language = match.group(1)
     return Speaker(f"tuxpaint_{language}", language, _TUXPAINT_SPLITS[language])
 
 
 def _kde_words(member: str, folder: str, rejected: frozenset[str]) -> Speaker | None:
-    found = re.fullmatch(rf"usr/share/{folder}/([a-z]{{2,3}})(?:[_@]\w+)?/.*\.(?:ogg|wav)", member)
-    if found is None or found.group(1) in rejected or found.group(1) in LANGUAGES_HELD_OUT:
+    match = re.fullmatch(rf"usr/share/{folder}/([a-z]{{2,3}})(?:[_@]\w+)?/.*\.(?:ogg|wav)", member)
+    if match is None or match.group(1) in rejected or match.group(1) in LANGUAGES_HELD_OUT:
         return None
-    return Speaker(f"{folder.split('/')[0]}_{found.group(1)}", found.group(1), "train")
+    return Speaker(f"{folder.split('/')[0]}_{match.group(1)}", match.group(1), "train")
 
 
 def speaker_of(package: str, member: str) -> Speaker | None:

@@ -142,14 +142,14 @@ def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable
     shelf = _Shelf(folder, tick)
     try:
         if package.suffix == ".whl":
-            found = list(_from_zip(package, wanted, shelf))
+            members = list(_from_zip(package, wanted, shelf))
         else:
-            found = list(_from_deb(package, pin, wanted, shelf))
+            members = list(_from_deb(package, pin, wanted, shelf))
     except (zipfile.BadZipFile, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
-    index = {item.path.name: item.member for item in sorted(found, key=lambda item: item.member)}
+    index = {item.path.name: item.member for item in sorted(members, key=lambda item: item.member)}
     (folder / _INDEX).write_text(json.dumps(index, indent=0), encoding="utf-8")
 
 
