@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from diffgmm.inference.export import ExportError, export
 from diffgmm.metrics import METRICS, get_metric
 from diffgmm.metrics.torch_modules import MeanScore
 from diffgmm.networks import UNet, fused
+from diffgmm.training.losses import Loss, LossInputs
 from diffgmm.training.module import DiffGMM
 from diffgmm.utils.errors import UserError
 
@@ -444,6 +446,16 @@ def test_arguments_that_no_file_can_hold_are_refused_before_training() -> None:
             super().__init__()
             self.inner = inner
 
+    @dataclass(frozen=True)
+    class Masked(Loss):
+        mask: Any = None
+
+        def __call__(self, x: LossInputs) -> Tensor:
+            return (self.mask * x.mean).mean()
+
+    usual = (Complex(n_fft=62, hop=31), UNet([4], [[4, 1]], 4), MixtureHead(2), Blend())
+    with pytest.raises(ModelError, match=r"no checkpoint can hold the losses .* a value of type Tensor"):
+        DiffGMM(*usual, {"mine": Masked(mask=torch.ones(1))})
     with pytest.raises(ModelError, match=r"Wrapped can't be described .* a value of type Linear"):
         DiffGMM(
             Complex(n_fft=62, hop=31), Wrapped(torch.nn.Linear(1, 1)), MixtureHead(2), Blend(), {"nll": 1.0}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diffgmm.diffusion import model as models
 from diffgmm.diffusion.head import Head
+from diffgmm.diffusion.pretrained import not_plain
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
@@ -75,8 +76,8 @@ class DiffGMM(L.LightningModule):
 
     Raises:
         ValueError: if a part of the description contradicts another.
-        diffgmm.diffusion.model.ModelError: if ``weights`` can't be read or are of another description, or a part can't
-            be described in a checkpoint.
+        diffgmm.diffusion.model.ModelError: if ``weights`` can't be read or are of another description, or a part or
+            loss can't be described in a checkpoint.
     """
 
     def __init__(
@@ -126,7 +127,9 @@ class DiffGMM(L.LightningModule):
         if self.loss.includes(ELBO) and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
         self.model = models.MixtureDenoiser(representation, network, head, process)
-        self.description()  # what can't be saved is refused before the first step, and not at the first checkpoint
+        # What can't be saved is refused before the first step, and not at the first checkpoint.
+        if (problem := not_plain(self.description())) is not None:
+            raise models.ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
         if weights is not None:
             load_weights(weights, self.model)
         if channels_last and representation.dims == 2:
