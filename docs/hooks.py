@@ -34,8 +34,8 @@ PAGES = {
 #: What pages link to that is no page: served as it is.
 FILES = {
     path.relative_to(ROOT).as_posix(): f"files/{path.relative_to(ROOT).as_posix()}"
-    for path in [ROOT / "LICENSE", *(ROOT / "experiments").rglob("*")]
-    if path.suffix in ("", ".yaml", ".sh", ".sbatch", ".svg") and path.is_file()
+    for path in [ROOT / "LICENSE", *(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "experiments").rglob("*")]
+    if path.suffix in ("", ".ipynb", ".yaml", ".sh", ".sbatch", ".svg") and path.is_file()
 }
 ADDRESSES = {**PAGES, **FILES}
 
