@@ -181,7 +181,7 @@ _TABLE: dict[str, list[tuple[str, str]]] = {
         ("mixing.silence <= kind < 1.0 - mixing.clean_only", "mixing.silence <= kind"),
         ("noisy = clean + noise\n        if", "noisy = clean - noise\n        if"),
         ("(_GENERATED_LEVEL if as_recorded else 0.0) - lower", "(_GENERATED_LEVEL if as_recorded else 0.0) + lower"),
-        ("if rng.random() < one.probability]", "]"),
+        ("if rng.random() < augmentation.probability", ""),
         ("group if clean.any() else -1", "group"),
     ],
     "data_modules/mixing/sounds.py": [
