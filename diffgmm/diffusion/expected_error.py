@@ -50,9 +50,9 @@ def frame_hop(representation: Representation) -> int:
 
 def frame_count(representation: Representation, samples: int) -> int:
     """Frames of a window of ``samples``; the first is centred on its beginning."""
-    whole = -(-samples // frame_hop(representation))
+    frames = -(-samples // frame_hop(representation))
     # A window of odd length, padded by half of it at either end, misses one sample for the last frame.
-    return whole + 1 - int(getattr(representation, "n_fft", 0)) % 2
+    return frames + 1 - int(getattr(representation, "n_fft", 0)) % 2
 
 
 def bin_errors(

@@ -112,15 +112,15 @@ class OneStep(nn.Module):
         values = (raw[:, k:].tanh() if self.means == "tanh" else raw[:, k:]).split(1, dim=1)
         logits = raw[:, :k].split(1, dim=1)
         top = logits[0]
-        for one in logits[1:]:
-            top = torch.maximum(top, one)
-        weights = [(one - top).exp() for one in logits]
+        for logit in logits[1:]:
+            top = torch.maximum(top, logit)
+        weights = [(logit - top).exp() for logit in logits]
         total = weights[0]
-        for one in weights[1:]:
-            total = total + one
+        for weight in weights[1:]:
+            total = total + weight
         real, imaginary = weights[0] * values[0], weights[0] * values[1]
-        for i, one in enumerate(weights[1:], start=1):
-            real, imaginary = real + one * values[2 * i], imaginary + one * values[2 * i + 1]
+        for i, weight in enumerate(weights[1:], start=1):
+            real, imaginary = real + weight * values[2 * i], imaginary + weight * values[2 * i + 1]
         return real / total, imaginary / total
 
 

@@ -103,7 +103,10 @@ def explain(
     """
     names = default_names(sample_rate) if names is None else tuple(names)
     measures = [get_metric(name) for name in names]
-    return {one.name: one.explain(estimate, reference, sample_rate, resample=resample) for one in measures}
+    return {
+        measure.name: measure.explain(estimate, reference, sample_rate, resample=resample)
+        for measure in measures
+    }
 
 
 def score(
