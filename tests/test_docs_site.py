@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 #: What each page's commands leave behind. Pages with tests of their own are not here.
 WRITTEN = {
     "index.md": ["noisy.denoised.wav", "clean.wav", "runs/mini/version_0/checkpoints/last.ckpt"],
-    "denoise.md": ["clean.wav", "clean.png", "denoised"],
+    "denoise.md": ["clean.wav", "clean.png", "denoised", "noisy.gif", "steps.mp4"],
     "evaluation.md": ["scores.csv", "report.html"],
     "corpora.md": ["home/corpora/mine/manifest.csv", "home/corpora/mine/corpus.json", "look"],
 }

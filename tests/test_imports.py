@@ -311,6 +311,8 @@ HEAVY = {
             for verb in (
                 "denoise",
                 "demo",
+                "live",
+                "animate",
                 "benchmark",
                 "report",
                 "prepare",
