@@ -51,6 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     files.append(File.generated(config, "reference/commands.md", content=commands()))
     for name, card in model_cards().items():
         files.append(File.generated(config, f"models/{name}.md", content=card))
+    for uri, content in gallery().items():
+        files.append(File.generated(config, uri, content=content))
     return files
 
 
@@ -78,6 +80,55 @@ def model_cards() -> dict[str, str]:
     return {
         path.stem: render(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in descriptions
     }
+
+
+#: Kinds of noise of the mini corpus that no training here has heard, and what they are called on the page.
+NOISES = {
+    "bell": "Bell", "birds": "Birds", "jackhammer": "Jackhammer", "helicopter": "Helicopter", "saw": "Saw",
+    "traffic": "Traffic",
+}  # fmt: skip
+_SECONDS, _SNR = 4.0, 5.0
+
+
+def gallery() -> dict[str, str | bytes]:
+    """A page of voices in several kinds of noise, before and after, with its sounds and pictures, by address."""
+    import numpy as np
+
+    import diffgmm
+    from data_modules import mini
+    from diffgmm import audio
+    from diffgmm.audio.figures import png, spectrogram_panel
+    from diffgmm.report.audio import Sound, encode
+
+    folder = Path(mini.__file__).parent / "test"
+    voices = sorted(path for speaker in (folder / "speech").iterdir() for path in speaker.glob("*.flac"))
+    page = [
+        "# Listen",
+        f"Voices and noises of the mini corpus that no training here has heard, mixed at {_SNR:g} dB, and what "
+        "`diffgmm denoise` makes of them. [Credits](project/CREDITS.md).",
+    ]
+    files: dict[str, str | bytes] = {}
+    denoiser = diffgmm.load("base")
+    rate = denoiser.sample_rate
+    for number, (kind, title) in enumerate(NOISES.items()):
+        chosen = voices[number * len(voices) // len(NOISES)], min((folder / "noise" / kind).glob("*.flac"))
+        clean, noise = (
+            np.resize(audio.read(path, rate, mono=True)[0][0], round(_SECONDS * rate)) for path in chosen
+        )
+        noise *= np.sqrt(np.square(clean).mean() / np.square(noise).mean() / 10 ** (_SNR / 10))
+        noisy = 0.9 * (clean + noise) / max(1.0, float(np.abs(clean + noise).max()))
+        sounds = {"noisy": noisy, "denoised": denoiser.denoise(noisy, rate)}
+        players = []
+        for name, x in sounds.items():
+            files[f"gallery/{kind}-{name}.flac"] = encode(Sound(x, rate, False), "flac")
+            players.append(
+                f'{name} <audio controls preload="none" style="vertical-align: middle" src="gallery/{kind}-{name}.flac"></audio>'
+            )
+        files[f"gallery/{kind}.png"] = png(spectrogram_panel(sounds, rate), dpi=80)
+        picture = f"![Spectrograms before and after: {title}](gallery/{kind}.png)"
+        page += [f"## {title}", "<p>" + "<br>".join(players) + "</p>", picture]
+    files["gallery.md"] = "\n\n".join(page) + "\n"
+    return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

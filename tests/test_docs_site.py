@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import page_commands
 import pytest
+import soundfile
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +76,11 @@ def test_the_site_builds_strictly_and_needs_no_network(tmp_path: Path) -> None:
     assert not any("arithmatex" in page for page in built.values())
     assert "--uncertainty" in built["reference/commands.html"]
     assert "2,017,988" in built["models/base.html"]
+    sounds = re.findall(r'<audio[^>]* src="(gallery/[^"]+)"', built["gallery.html"])
+    assert len(sounds) == 12 and all(soundfile.info(site / sound).duration == 4.0 for sound in sounds)
+    for noisy, denoised in zip(sounds[::2], sounds[1::2], strict=True):
+        before, after = (soundfile.read(site / sound)[0] for sound in (noisy, denoised))
+        assert 0.2 < np.square(after).mean() / np.square(before).mean() < 0.98, denoised
     assert 'id="diffgmm.inference.denoiser.Denoiser.denoise"' in built["reference/inference.html"]
     for style in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(?:https?:)?//", style.read_text(encoding="utf-8")), style
