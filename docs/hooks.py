@@ -121,9 +121,8 @@ def gallery() -> dict[str, str | bytes]:
         players = []
         for name, x in sounds.items():
             files[f"gallery/{kind}-{name}.flac"] = encode(Sound(x, rate, False), "flac")
-            players.append(
-                f'{name} <audio controls preload="none" style="vertical-align: middle" src="gallery/{kind}-{name}.flac"></audio>'
-            )
+            place = f'style="vertical-align: middle" src="gallery/{kind}-{name}.flac"'
+            players.append(f'{name} <audio controls preload="none" {place}></audio>')
         files[f"gallery/{kind}.png"] = png(spectrogram_panel(sounds, rate), dpi=80)
         picture = f"![Spectrograms before and after: {title}](gallery/{kind}.png)"
         page += [f"## {title}", "<p>" + "<br>".join(players) + "</p>", picture]
