@@ -65,6 +65,9 @@ _PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 #: Samples from which on a training window is long enough for any spectrum of the losses.
 _SHORT = 4096
 
+#: Values of a configuration; the largest experiment has some hundred.
+_MOST_VALUES = 100_000
+
 #: Characters that an error shows of what may be a list of every class there is.
 _LONGEST = 300
 
@@ -327,11 +330,25 @@ def _load(text: str) -> Any:
         UsageError: what an earlier version had can't be had any more.
     """
     try:
-        return renames.in_configuration(_load_yaml(renames.in_text(text)))
+        values = _load_yaml(renames.in_text(text))
+        if _count(values, {}) > _MOST_VALUES:
+            raise yaml.YAMLError(f"aliases make more than {_MOST_VALUES:,} values of it")
+        return renames.in_configuration(values)
     except yaml.YAMLError:
         raise
     except ValueError as error:
         raise UsageError(f"configuration: {error}") from error
+
+
+def _count(node: Any, known: dict[int, int]) -> int:
+    """Values of a tree in which branches may be shared, each as often as it is reached."""
+    if not isinstance(node, (dict, list)):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # of a node inside itself there is no end
+        inner = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_count(one, known) for one in inner)
+    return known[id(node)]
 
 
 def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:

@@ -403,3 +403,30 @@ def test_an_envelope_stays_within_its_depth_in_db() -> None:
     curves = [20 * np.log10(envelope(4000, np.random.default_rng(seed), 12.0)) for seed in range(40)]
     assert all(np.abs(curve).max() <= 12.0 + 1e-3 for curve in curves)
     assert max(np.abs(curve).max() for curve in curves) > 10.0
+
+
+def test_further_noises_lie_below_the_first(
+    train: tuple[Pool, Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    original = sounds.to_level
+
+    def watched(samples: np.ndarray, sample_rate: int, level: float = 0.0) -> np.ndarray:
+        asked.append(level)
+        return original(samples, sample_rate, level)
+
+    mixer = Mixer(*train, Mixing(noises=(0.0, 0.0, 1.0), coloured=1.0, babble=0.0, spread=20.0))
+    monkeypatch.setattr(sounds, "to_level", watched)
+    for seed in range(10):
+        asked.clear()
+        mixer._noises(window_rng(seed), 8000, 0)
+        assert asked[0] == 0.0 and len(asked) == 3 and all(-20.0 <= level < 0.0 for level in asked[1:])
+
+
+def test_an_augmentation_comes_as_often_as_it_should(train: tuple[Pool, Pool]) -> None:
+    rng = window_rng(0)
+    for probability in (0.0, 0.3, 1.0):
+        mixer = Mixer(*train, Mixing(), [Clip(probability=probability)])
+        assert sum(len(mixer._chosen("noisy", rng)) for _ in range(1000)) == pytest.approx(
+            1000 * probability, abs=60
+        )

@@ -288,20 +288,28 @@ def test_every_walk_ends_in_the_mean_of_its_last_call(solver: Sampler, step_nois
 
 
 def test_the_flow_takes_the_deterministic_step_and_the_expected_noise() -> None:
+    """With an answer that changes from call to call, or a reverse step without its noise would lead the same way."""
     process, noisy = Bridge(0.5), torch.tensor([[[0.3, -1.0]]])
-    mixture = GaussianMixture(
-        torch.zeros(1, 2, 2), torch.tensor([[[[0.5, 2.0]], [[-1.0, 0.0]]]]), torch.zeros(1, 2, 2)
-    )
-    state = noisy
-    for time, earlier in ((1.0, 0.6), (0.6, 0.0)):
-        step = process.flow(state, noisy, torch.tensor([time]), torch.tensor([earlier]))
-        state = step.offset + step.factor * mixture.mean()
-    found = sample_flow(
-        lambda *_: mixture, noisy, process, torch.tensor([1.0, 0.6, 0.0]), estimate="sample", step_noise=False
-    )
-    assert torch.allclose(found, state, atol=1e-6)
-    # Two steps given the same noise lead where one does; at t = 1 the next state is that of the noise.
-    assert torch.allclose(state, noisy - mixture.mean(), atol=1e-6)
+    means = torch.tensor([[[[0.5, 2.0]], [[-1.0, 0.0]]]])
+
+    def answer(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
+        return GaussianMixture(torch.zeros(1, 2, 2), means * time, torch.zeros(1, 2, 2))
+
+    state, wanted, passed = noisy, list[Tensor](), list[Tensor]()
+    for time, earlier in ((1.0, 0.6), (0.6, 0.3), (0.3, 0.0)):
+        times = torch.tensor([time]), torch.tensor([earlier])
+        step, backwards = process.flow(state, noisy, *times), process.reverse(state, noisy, *times)
+        mean = means.mean(1) * time
+        differs = (step.offset + step.factor * mean - backwards.offset - backwards.factor * mean).abs().max()
+        assert (differs > 1e-3) == (time == 0.6)
+        state = step.offset + step.factor * mean
+        wanted.append(state)
+    sample_flow(
+        answer, noisy, process, torch.tensor([1.0, 0.6, 0.3, 0.0]), estimate="sample", step_noise=False,
+        callback=lambda told: passed.append(told["x"]),
+    )  # fmt: skip
+    assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(passed, wanted, strict=True))
+    assert torch.allclose(state, noisy - means.mean(1) * 0.3, atol=1e-6)
     start = process.flow(noisy, noisy, torch.tensor([1.0]), torch.tensor([0.6]))
     assert start.variance.flatten().item() == pytest.approx(0.25 * 0.6 * 0.4)
     assert start.factor.flatten().item() == pytest.approx(-0.4) and torch.equal(start.offset, noisy)

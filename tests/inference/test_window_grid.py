@@ -68,3 +68,19 @@ def test_short_sound_is_mirrored_and_cut_back() -> None:
     np.testing.assert_array_equal(seen[0], [[0, 1, 2, 3, 4, 3, 2, 1, 0]])
     np.testing.assert_array_equal(heard, x)
     np.testing.assert_array_equal(out, x)
+
+
+def test_rows_come_in_groups_and_say_whose_they_are() -> None:
+    """Of two channels, two windows at once where four rows fit; random numbers are keyed by channel and place."""
+    called: list[list[tuple[int, int]]] = []
+
+    def enhance(rows: np.ndarray, keys: list[tuple[int, int]]) -> np.ndarray:
+        assert [float(row[0]) for row in rows] == [100.0 * channel + start for channel, start in keys]
+        called.append(keys)
+        return rows
+
+    hop = WINDOW - OVERLAP
+    grid = WindowGrid(enhance, 2, WINDOW, OVERLAP, shortest=1, batch=4)
+    x = np.arange(4 * hop + OVERLAP, dtype=np.float32) + np.array([[0.0], [100.0]], np.float32)
+    assert sum(1 for _ in grid.push(x)) == 4 and not list(grid.finish())[1:]
+    assert called == [[(0, 0), (1, 0), (0, hop), (1, hop)], [(c, k * hop) for k in (2, 3) for c in (0, 1)]]

@@ -1,0 +1,38 @@
+"""The page on reliability says what the fuzzer and the mutation tests found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fuzz
+
+from experiments.bench import reliability
+from experiments.bench.licences import installed
+from experiments.bench.mutation.__main__ import results
+from experiments.bench.mutation.mutants import ARGUED, MUTANTS
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_mutants_are_noticed_or_argued() -> None:
+    found = results()
+    assert set(found) == {mutant.name for mutant in MUTANTS}, (
+        "run python -m experiments.bench.mutation --missing"
+    )
+    alive = {name for name, outcome in found.items() if outcome == "survived"}
+    assert alive == set(ARGUED) and len(alive) <= 0.05 * len(found)
+
+
+def test_the_page_is_what_was_found() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert page == reliability.page(), "run python -m experiments.bench.reliability"
+    found = json.loads(reliability.FUZZED.read_text(encoding="utf-8"))["outcomes"]
+    assert {one["kind"]: one["tried"] for one in found} == fuzz.NUMBERS
+    assert not any(one["faults"] or one["lost"] for one in found)
+
+
+def test_licences_of_an_installation_are_found() -> None:
+    found = installed("lightning")
+    assert {"torch", "numpy", "torchmetrics"} <= set(found)
+    assert found["lightning"][1] == "Apache Software License" and "BSD" in found["torch"][1]
