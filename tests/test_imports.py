@@ -31,8 +31,8 @@ ROOMS: dict[str, set[str]] = {
         "diffgmm/inference", "diffgmm/metrics", "diffgmm/diffusion", "diffgmm/audio", "diffgmm/utils",
     },
     "diffgmm/report": {
-        "diffgmm/evaluation", "diffgmm/training", "diffgmm/inference", "diffgmm/metrics", "diffgmm/audio",
-        "diffgmm/utils",
+        "diffgmm/evaluation", "diffgmm/training", "diffgmm/inference", "diffgmm/metrics", "diffgmm/diffusion",
+        "diffgmm/audio", "diffgmm/utils",
     },
     "diffgmm/workflows": {
         "diffgmm/report", "diffgmm/evaluation", "diffgmm/training", "diffgmm/metrics", "diffgmm/utils", "data_modules",
