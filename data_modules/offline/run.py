@@ -133,6 +133,8 @@ def create_pairs(
                     _write_split(part / split, pools[split], chosen, (seed, _KEY, number), count, workers)
                 if target.exists():
                     shutil.rmtree(target)
+                for left in part.rglob(".*.part"):  # by runs that were killed while they wrote
+                    left.unlink()
                 part.replace(target)
     except filelock.Timeout:
         raise DataError(f"{target}: another process is writing these pairs; let it finish") from None
