@@ -219,7 +219,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "representation": {"class_path": "foreign_representations.Companded", "init_args": {"mu": 100.0}},
         "network": {"class_path": "foreign_networks.OneLayer", "init_args": {"features": 3, "dims": 1}},
         "head": {"class_path": "foreign_heads.GainHead"},
-        "process": {"class_path": "foreign_processes.Constant", "init_args": {"sigma": 0.2}},
+        "process": {"class_path": "foreign_processes.Constant", "init_args": {"level": 0.2}},
         "losses": {
             "nll": 1.0,
             "mine": {"class_path": "foreign_losses.Loudest", "init_args": {"weight": 0.1}},

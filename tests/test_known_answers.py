@@ -17,7 +17,7 @@ from diffgmm.diffusion.representation import Complex, Waveform
 from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet
 from diffgmm.training.callbacks.diagnostics import summary, tally
-from diffgmm.training.noising import TrainingStates
+from diffgmm.training.noising import Noising
 
 
 def test_the_conditional_entropy_is_the_mean_nll_of_the_posterior() -> None:
@@ -39,7 +39,7 @@ def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy()
     g, one = torch.Generator().manual_seed(1), torch.ones(1)
     for _ in range(600):
         clean, noise = draw((1, 1, 1024), g)
-        loss = model.answer(clean + noise, clean + noise, one).nll(noise).mean()
+        loss = model.posterior(clean + noise, clean + noise, one).nll(noise).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -47,7 +47,7 @@ def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy()
     with torch.no_grad():
         clean, noise = draw((1, 1, 400_000), g)
         noisy = clean + noise
-        excess = model.answer(noisy, noisy, one).nll(noise).mean().item() - conditional_entropy()
+        excess = model.posterior(noisy, noisy, one).nll(noise).mean().item() - conditional_entropy()
         assert -0.006 < excess < 0.02
         # One Gaussian, even with the posterior's own moments in every bin, is further away than that.
         exact = posterior(noisy)
@@ -55,7 +55,7 @@ def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy()
         assert gaussian.mean().item() + 0.5 * math.log(2 * math.pi) - conditional_entropy() > 0.05
         # One sampled step has the law of the noise given noisy speech, so over all y that of the noise itself.
         part = noisy[..., :100_000]
-        found = part - sample_ancestral(model.answer, part, model.process, time_grid(1), estimate="sample")
+        found = part - sample_ancestral(model.posterior, part, model.process, time_grid(1), estimate="sample")
     mean = sum(w * m for w, m, _ in zip(*NOISE, strict=True))
     square = sum(w * (m * m + v) for w, m, v in zip(*NOISE, strict=True))
     assert found.mean().item() == pytest.approx(mean, abs=0.05)
@@ -81,12 +81,12 @@ def short_training(depth: float, losses: Mapping[str, float]) -> dict[str, float
             linear.bias[:3] = torch.tensor([0.0, -depth, -depth])
     data = NoisySpeech("mini", batch_size=4, epoch_size=4 * 150, valid_pairs=8)
     data.setup("fit")
-    states, loss = TrainingStates(noisy_end=1.0), WeightedLoss(losses)
+    noising, loss = Noising(p_t1=1.0), WeightedLoss(losses)
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     generator = torch.Generator().manual_seed(0)
     model.train()
     for batch in data.train_dataloader():
-        total, _ = loss(states.inputs(model, batch["noisy"], batch["clean"], generator))
+        total, _ = loss(noising.inputs(model, batch["noisy"], batch["clean"], generator))
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -95,7 +95,7 @@ def short_training(depth: float, losses: Mapping[str, float]) -> dict[str, float
     sums = []
     with torch.no_grad():
         for batch in data.val_dataloader():
-            x = states.inputs(model, batch["noisy"], batch["clean"], generator)
+            x = noising.inputs(model, batch["noisy"], batch["clean"], generator)
             sums.append(tally(x.mixture, x.noise))
     found = summary(torch.stack(sums).sum(0))
     print(depth, losses, {key: round(value, 3) for key, value in found.items()}, flush=True)

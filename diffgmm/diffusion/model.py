@@ -75,7 +75,7 @@ class MixtureDenoiser(nn.Module):
         """Hz; audio at other rates is resampled by :class:`diffgmm.inference.Denoiser`."""
         return self.representation.sample_rate
 
-    def answer(self, state: Tensor, noisy: Tensor, time: Tensor) -> GaussianMixture:
+    def posterior(self, state: Tensor, noisy: Tensor, time: Tensor) -> GaussianMixture:
         """Mixture of the noise, in the representation's units.
 
         Args:
@@ -94,7 +94,7 @@ class MixtureDenoiser(nn.Module):
         scaled = self.head(features, (reference + shift) * scale, (state + shift) * scale)
         return scaled if (scale, shift) == (1.0, 0.0) else scaled.affine(1.0 / scale, -shift)
 
-    def judged(self, noisy: Tensor, clean: Tensor) -> tuple[GaussianMixture, Tensor]:
+    def posterior_and_target(self, noisy: Tensor, clean: Tensor) -> tuple[GaussianMixture, Tensor]:
         """The mixture of the noise given the noisy signal alone (t = 1), and the true noise ``[B, C, *S]``.
 
         Args:
@@ -103,7 +103,7 @@ class MixtureDenoiser(nn.Module):
         context = self.representation.context(noisy)
         encoded = self.representation.encode(noisy, context)
         noise = encoded - self.representation.target(clean, context)
-        return self.answer(encoded, encoded, torch.ones(len(noisy), device=noisy.device)), noise
+        return self.posterior(encoded, encoded, torch.ones(len(noisy), device=noisy.device)), noise
 
     @torch.no_grad()
     def enhance(
@@ -124,7 +124,7 @@ class MixtureDenoiser(nn.Module):
         calls: list[GaussianMixture] = []  # the first and the last
 
         def posterior(state: Tensor, y: Tensor, time: Tensor) -> GaussianMixture:
-            mixture = self.answer(state, y, time)
+            mixture = self.posterior(state, y, time)
             mixture = mixture if config.temperature == 1.0 else mixture.tempered(config.temperature)
             calls[1:] = [mixture]
             return mixture

@@ -37,7 +37,7 @@ class Process(ABC):
     """What models, samplers and training need of a process; states ``[B, C, *S]``, times ``[B]`` in [0, 1].
 
     A subclass is a frozen dataclass of plain numbers, or keeps its arguments in ``init_args``: that is how a saved
-    model describes it. The caller sees to it that ``earlier`` is smaller than ``time``: a check here would wait
+    model describes it. The caller sees to it that ``t_next`` is smaller than ``time``: a check here would wait
     for the device in every step.
     """
 
@@ -45,7 +45,7 @@ class Process(ABC):
     """Whether the network sees the noisy signal beside the state."""
 
     @abstractmethod
-    def spread(self, time: Tensor) -> Tensor:
+    def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``, ``[B]``."""
 
     @abstractmethod
@@ -53,10 +53,10 @@ class Process(ABC):
         """State at ``time`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
 
     @abstractmethod
-    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
-        """Law of the state at ``earlier`` given the state at ``time``, the noisy end and the noise."""
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
+        """Distribution of the state at ``t_next`` given the state at ``time``, the noisy end and the noise."""
 
-    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
         """Deterministic step with the marginals of :meth:`reverse`.
 
         Raises:
@@ -78,7 +78,7 @@ class Blend(Process):
 
     conditions_on_noisy = False
 
-    def spread(self, time: Tensor) -> Tensor:
+    def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: zero everywhere."""
         return torch.zeros_like(time)
 
@@ -86,17 +86,17 @@ class Blend(Process):
         """State at ``time`` ``[B]`` for ``clean`` and ``noise`` ``[B, C, *S]``; ``eps`` has no effect here."""
         return clean + _like(time, clean) * noise
 
-    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
-        """Step to ``earlier`` that subtracts the share ``time - earlier`` of the noise from the state.
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
+        """Step to ``t_next`` that subtracts the share ``time - t_next`` of the noise from the state.
 
         The form with ``noisy`` is not used: it would throw away what earlier steps have subtracted.
         """
-        gap = _like(time - earlier, state)
+        gap = _like(time - t_next, state)
         return ReverseStep(state, -gap, torch.zeros_like(gap))
 
-    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
         """As :meth:`reverse`, which is deterministic already: ``dx/dt`` is the noise."""
-        return self.reverse(state, noisy, time, earlier)
+        return self.reverse(state, noisy, time, t_next)
 
 
 @dataclass(frozen=True)
@@ -116,28 +116,28 @@ class Bridge(Process):
     def __post_init__(self) -> None:
         if not self.c > 0:
             raise ValueError(
-                f"bridge: c must be positive, got {self.c} (for no spread use the blend process)"
+                f"bridge: c must be positive, got {self.c} (without randomness use the blend process)"
             )
 
-    def spread(self, time: Tensor) -> Tensor:
+    def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""
         return self.c * torch.sqrt((time * (1.0 - time)).clamp_min(0.0))
 
     def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
         """State at ``time`` ``[B]`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
-        return clean + _like(time, clean) * noise + _like(self.spread(time), clean) * eps
+        return clean + _like(time, clean) * noise + _like(self.sigma(time), clean) * eps
 
-    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
-        r"""Law of the state at ``earlier`` given the state at ``time``, the noisy end and the noise.
+    def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
+        r"""Distribution of the state at ``t_next`` given the state at ``time``, the noisy end and the noise.
 
         :math:`x_\tau | x_t, n, y \sim N(s + (\tau/t)(x_t - s),\; c^2 \tau (t - \tau) / t)` with s = y - n:
         the bridge is Markov, and between 0 and t it is a bridge from s to :math:`x_t`.
         """
-        share = _like((time - earlier) / time, state)
-        variance = self.c**2 * earlier * (time - earlier) / time
+        share = _like((time - t_next) / time, state)
+        variance = self.c**2 * t_next * (time - t_next) / time
         return ReverseStep((1.0 - share) * state + share * noisy, -share, _like(variance, state))
 
-    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, earlier: Tensor) -> ReverseStep:
+    def flow(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
         r"""Deterministic step with the marginals of :meth:`reverse`; put the *expected* noise in its place.
 
         With :math:`u = (x_t - y) / \sigma_t` and :math:`\rho = (1 - t) / \sigma_t` the probability flow is
@@ -146,10 +146,10 @@ class Bridge(Process):
         u standard normal whatever the noise: there, and only there, the step has a variance.
         """
         start = time >= 1.0
-        spread = torch.where(start, torch.ones_like(time), self.spread(time))
-        ratio = torch.where(start, torch.zeros_like(time), self.spread(earlier) / spread)
-        variance = torch.where(start, self.spread(earlier).square(), torch.zeros_like(time))
-        factor = ratio * (1.0 - time) - (1.0 - earlier)
+        sigma = torch.where(start, torch.ones_like(time), self.sigma(time))
+        ratio = torch.where(start, torch.zeros_like(time), self.sigma(t_next) / sigma)
+        variance = torch.where(start, self.sigma(t_next).square(), torch.zeros_like(time))
+        factor = ratio * (1.0 - time) - (1.0 - t_next)
         offset = noisy + _like(ratio, state) * (state - noisy)
         return ReverseStep(offset, _like(factor, state), _like(variance, state))
 

@@ -158,7 +158,7 @@ def sample_transport(
     """
     steps = solver == "step"
     noisily = _with_noise(step_noise, estimate == "sample" or (steps and estimate == "mean"))
-    state, law = noisy, process.reverse if steps else process.flow
+    state, transition = noisy, process.reverse if steps else process.flow
     taken = estimate if steps else _expected(estimate)
     for i, (start, end) in enumerate(pairwise(intervals(times))):
         mixture = carried = posterior(state, noisy, _filled(noisy, start))
@@ -167,7 +167,7 @@ def sample_transport(
             if t != start:
                 carried = transport(mixture, process, noisy, known, (state, t))
             noise = noise_estimate(carried, taken, generator).to(noisy.dtype)
-            step = law(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+            step = transition(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
             state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
             _tell(callback, state, i, t, t_next, carried)
     return state

@@ -76,7 +76,7 @@ def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every:
     device = next(model.parameters()).device
     for batch in batches:
         noisy, clean = (batch[name].to(device) for name in ("noisy", "clean"))
-        posterior, noise = model.judged(noisy, clean)
+        posterior, noise = model.posterior_and_target(noisy, clean)
         thin = GaussianMixture(
             *(
                 part[..., ::every].clone()

@@ -22,8 +22,9 @@ from diffgmm.diffusion.samplers import check_solver
 from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
 from diffgmm.networks import Network
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
-from diffgmm.training.noising import TimeLaw, TrainingStates
+from diffgmm.training.noising import Noising, TimeLaw
 from diffgmm.training.ranks import position, turn
+from diffgmm.utils import renames
 from diffgmm.utils.random import keyed_generator
 
 Batch = dict[str, Any]
@@ -62,8 +63,8 @@ class DiffGMM(L.LightningModule):
             :class:`diffgmm.training.losses.Loss` by its class path.
         sampler: how the process is walked in validation, and by default in the saved model
             (:class:`diffgmm.diffusion.sampler_options.SamplerConfig`).
-        noisy_end, grid_steps, time_law, time_shape, time_weight, own_estimate: which times and states training shows,
-            and their weight (:class:`diffgmm.training.noising.TrainingStates`).
+        p_t1, grid_steps, time_law, time_shape, time_weight, self_conditioning: which times and states training shows,
+            and their weight (:class:`diffgmm.training.noising.Noising`).
         optimizer: made from the parameters; ``null`` for AdamW as PyTorch has it. (A class as the default would hand
             its own defaults on to the class that a configuration names: Adam would get AdamW's weight decay.)
         lr_scheduler: made from the optimizer, stepped once a training step; ``null`` for none.
@@ -87,7 +88,7 @@ class DiffGMM(L.LightningModule):
         head: Head,
         process: Process,
         losses: dict[str, float | Loss],
-        noisy_end: float = 0.5,
+        p_t1: float = 0.5,
         grid_steps: int = 0,
         sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 (frozen)
         optimizer: OptimizerCallable | None = None,
@@ -98,7 +99,7 @@ class DiffGMM(L.LightningModule):
         time_law: TimeLaw = "uniform",
         time_shape: float = 1.0,
         time_weight: float = 0.0,
-        own_estimate: float = 0.0,
+        self_conditioning: float = 0.0,
         nfe: int | None = None,
         estimate: str | None = None,
         solver: str | None = None,
@@ -114,13 +115,13 @@ class DiffGMM(L.LightningModule):
             warnings.warn(f"options of an earlier version: {moved}", FutureWarning, stacklevel=2)
         self.sampler = sampler.changed(**old).resolved(None)
         check_solver(process, self.sampler)
-        self.states = TrainingStates(
-            noisy_end,
+        self.noising = Noising(
+            p_t1,
             grid_steps,
             time_law,
             time_shape,
             time_weight,
-            own_estimate,
+            self_conditioning,
             self.sampler.grid_power,
         )
         self.loss = WeightedLoss(losses)
@@ -152,7 +153,7 @@ class DiffGMM(L.LightningModule):
         the same from any number of processes.
         """
         generator = keyed_generator(self.device, seed, epoch, place)
-        return self.states.inputs(
+        return self.noising.inputs(
             self.model, batch["noisy"], batch["clean"], generator, self.sampler.estimate
         )
 
@@ -199,7 +200,7 @@ class DiffGMM(L.LightningModule):
         counted = new or list(range(size))  # something to log, without weight
         keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
         total, parts = self.loss(
-            self.states.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
+            self.noising.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
         )
         named = {f"{stage}/loss/{name}": value for name, value in parts.items()}
         # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
@@ -248,7 +249,7 @@ class DiffGMM(L.LightningModule):
             "model": describe(self.model),
             "sampler": self.sampler.description(),
             "losses": self.loss.description(),
-            "states": self.states.description(),
+            "states": self.noising.description(),  # the name in files
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -269,12 +270,12 @@ class DiffGMM(L.LightningModule):
         loaded, description = load_model(path, trust)
         # A temperature was fitted to these weights: further training makes it void.
         saved = {**(description.get("sampler") or {}), "temperature": 1.0}
-        states = {name: v for name, v in (description.get("states") or {}).items() if name != "grid_power"}
+        noising = {name: v for name, v in (description.get("states") or {}).items() if name != "grid_power"}
         sampler = SamplerConfig.saved(saved).resolved(trust)
         try:
             return cls(
                 loaded.representation, loaded.network, loaded.head, loaded.process,
-                described(description["losses"], trust), sampler=sampler, **states,
+                described(description["losses"], trust), sampler=sampler, **renames.module_arguments(noising),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise models.ModelError(

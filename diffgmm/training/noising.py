@@ -1,4 +1,4 @@
-"""What training shows the network: at which times, in which states, and with what weight."""
+"""Noising of training windows: times, states and weights."""
 
 from __future__ import annotations
 
@@ -18,43 +18,41 @@ from diffgmm.training.losses import LossInputs
 TimeLaw = Literal["uniform", "power", "logit_normal"]
 TIME_LAWS: tuple[TimeLaw, ...] = ("uniform", "power", "logit_normal")
 EARLIEST = 1e-3
-EARLIEST_OWN = (
-    0.05  # nearer to the clean end the blend's error of the first answer, over t, grows out of bounds
-)
+EARLIEST_OWN = 0.05  # below, the error of the blend's first estimate, divided by t, grows without bound
 
 Draw = Callable[[Callable[..., Tensor], tuple[int, ...], int], Tensor]
 
 
 @dataclass(frozen=True)
-class TrainingStates:
+class Noising:
     """Draws times and states of training windows.
 
     Args:
-        noisy_end: share of windows at t = 1, where one-step denoising happens.
+        p_t1: share of windows at t = 1, where one-step denoising happens.
         grid_steps: 0 draws the other times from ``time_law``; N > 0 draws neighbours of the N-step grid, as the
             ``elbo`` loss needs (it averages over the sampler's pairs).
         time_law: of the other times: ``uniform`` in (0, 1), ``power``: ``u ** (1 / time_shape)`` with u uniform,
             ``logit_normal``: the logistic function of a normal number around ``time_shape``.
         time_shape: see there; above 1, or above 0 with ``logit_normal``, leans towards the noisy end.
         time_weight: likelihoods and noise prediction count a window as ``t ** time_weight``, relative to the batch.
-        own_estimate: share of the windows before t = 1 whose state rests on the model's own first answer, given at
-            t = 1 and without gradient, as in sampling, and not on the true noise.
+        self_conditioning: share of the windows before t = 1 whose state is made from the model's own first estimate,
+            given at t = 1 and without gradient, as in sampling, and not from the true noise.
         grid_power: of the grid (:func:`diffgmm.diffusion.grids.time_grid`).
 
     Raises:
         ValueError: if a number is out of range, a name unknown, or two options contradict each other.
     """
 
-    noisy_end: float = 0.5
+    p_t1: float = 0.5
     grid_steps: int = 0
     time_law: TimeLaw = "uniform"
     time_shape: float = 1.0
     time_weight: float = 0.0
-    own_estimate: float = 0.0
+    self_conditioning: float = 0.0
     grid_power: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("noisy_end", "own_estimate"):
+        for name in ("p_t1", "self_conditioning"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a share between 0 and 1, got {getattr(self, name)}")
         if self.grid_steps < 0 or self.time_weight < 0:
@@ -68,20 +66,20 @@ class TrainingStates:
 
     def description(self) -> dict[str, Any]:
         """Plain data, without what has its default value."""
-        return {name: value for name, value in asdict(self).items() if value != getattr(TrainingStates, name)}
+        return {name: value for name, value in asdict(self).items() if value != getattr(Noising, name)}
 
     def times(self, draw: Tensor) -> tuple[Tensor, Tensor]:
         """Time and next (earlier) time of each window, ``[B]``, from uniform numbers ``[2, B]``."""
-        at_end = draw[0] < self.noisy_end
+        at_end = draw[0] < self.p_t1
         if self.grid_steps:
             grid = time_grid(self.grid_steps, self.grid_power).to(draw.device)
             index = (draw[1] * self.grid_steps).long().clamp(max=self.grid_steps - 1)
             index = torch.where(at_end, torch.zeros_like(index), index)
             return grid[index], grid[index + 1]
-        time = torch.where(at_end, torch.ones_like(draw[1]), self._law(draw[1]).clamp(EARLIEST, 1.0))
+        time = torch.where(at_end, torch.ones_like(draw[1]), self._shaped(draw[1]).clamp(EARLIEST, 1.0))
         return time, torch.zeros_like(time)
 
-    def _law(self, uniform: Tensor) -> Tensor:
+    def _shaped(self, uniform: Tensor) -> Tensor:
         if self.time_law == "power":
             return uniform.pow(1.0 / self.time_shape)
         if self.time_law == "logit_normal":
@@ -99,10 +97,10 @@ class TrainingStates:
         """Everything that losses look at.
 
         Args:
-            model: whose answer is judged.
+            model: whose prediction is scored.
             noisy_wave, clean_wave: ``[B, 1, T]``.
             generators: one for the batch, or one per window: its draws then do not depend on the others.
-            estimate: what the model's own states take from its first answer; ``None``: all states are true ones, as in
+            estimate: what self-conditioned states take from the first posterior; ``None``: no self-conditioning, as in
                 validation.
         """
         representation, process = model.representation, model.process
@@ -117,27 +115,27 @@ class TrainingStates:
             shape = (*shape[:axis], *shape[axis + 1 :])
             return torch.stack([draw(shape, generator=g, device=noisy.device) for g in generators], axis)
 
-        time, earlier = self.times(drawn(torch.rand, (2, noisy.shape[0]), 1))
+        time, t_next = self.times(drawn(torch.rand, (2, noisy.shape[0]), 1))
         eps = drawn(torch.randn, tuple(noisy.shape), 0)
         state, target = process.state(clean, noise, time, eps), noise
-        if estimate is not None and self.own_estimate > 0:
-            own = drawn(torch.rand, (noisy.shape[0],), 0) < self.own_estimate
+        if estimate is not None and self.self_conditioning > 0:
+            own = drawn(torch.rand, (noisy.shape[0],), 0) < self.self_conditioning
             own = (own & (time < 1.0) & (time >= EARLIEST_OWN)).reshape(-1, *[1] * (noise.dim() - 1))
             generator = generators if isinstance(generators, torch.Generator) else None
             if bool(own.any()):
                 believed = first_estimate(model, noisy, estimate, generator)
                 state = torch.where(own, process.state(noisy - believed, believed, time, eps), state)
                 if not process.conditions_on_noisy:
-                    # The blend keeps the first answer's error in its state: x_t = s + t n' tells what noise is left.
+                    # The blend's state keeps the first estimate's error: x_t = s + t n' defines the noise left.
                     target = torch.where(own, (state - clean) / time.reshape(own.shape), noise)
         next_state = None
         if self.grid_steps:
-            step = process.reverse(state, noisy, time, earlier)
+            step = process.reverse(state, noisy, time, t_next)
             eps = drawn(torch.randn, tuple(noisy.shape), 0)
             next_state = step.offset + step.factor * target + step.variance.sqrt() * eps
         weight = time.pow(self.time_weight) if self.time_weight else None
         return LossInputs(
-            model.answer(state, noisy, time), target, noisy, state, next_state, time, earlier, process,
+            model.posterior(state, noisy, time), target, noisy, state, next_state, time, t_next, process,
             representation, context, clean_wave, None if weight is None else weight / weight.mean(),
         )  # fmt: skip
 
@@ -150,7 +148,7 @@ def first_estimate(
     training = model.training
     model.eval()
     try:
-        mixture = model.answer(noisy, noisy, torch.ones(noisy.shape[0], device=noisy.device))
+        mixture = model.posterior(noisy, noisy, torch.ones(noisy.shape[0], device=noisy.device))
     finally:
         model.train(training)
     return noise_estimate(mixture, estimate, generator).to(noisy.dtype)

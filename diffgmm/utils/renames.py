@@ -62,7 +62,7 @@ def current(class_path: str) -> str:
 
 
 def in_text(text: str) -> str:
-    """A configuration's text with every class path as it is now; warns of those that were renamed."""
+    """A configuration's text, or a word of the command line, by the names of now; warns of those that were renamed."""
     renamed: dict[str, str] = {}
 
     def replace(match: re.Match[str]) -> str:
@@ -72,10 +72,34 @@ def in_text(text: str) -> str:
         return new
 
     text = _OLD.sub(replace, text)
+    if option := _OPTION.match(text):
+        (name,) = module_arguments({option[1]: None})
+        text = f"--model.{name}{text[option.end() :]}"
     if renamed:
         moves = ", ".join(f"{old} is now {new}" for old, new in sorted(renamed.items()))
         warnings.warn(f"class paths of an earlier version: {moves}", FutureWarning, stacklevel=2)
     return text
+
+
+ARGUMENTS = {"noisy_end": "p_t1", "own_estimate": "self_conditioning"}
+"""Arguments of :class:`diffgmm.training.module.DiffGMM` by the names of an earlier version -> as they are now."""
+
+_OPTION = re.compile(rf"^--model\.({'|'.join(ARGUMENTS)})(?![\w.])")
+
+
+def module_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The module's arguments by their names of now; warns of those that were renamed.
+
+    Raises:
+        ValueError: one argument by both of its names.
+    """
+    old = [name for name in given if name in ARGUMENTS]
+    if twice := [name for name in old if ARGUMENTS[name] in given]:
+        raise ValueError(f"{twice[0]} is now {ARGUMENTS[twice[0]]}: give it once")
+    if old:
+        moves = ", ".join(f"model.{name} is now model.{ARGUMENTS[name]}" for name in old)
+        warnings.warn(f"options of an earlier version: {moves}", FutureWarning, stacklevel=3)
+    return {ARGUMENTS.get(name, name): value for name, value in given.items()}
 
 
 UNET, BELZ = "diffgmm.networks.unet.UNet", "diffgmm.networks.belz_unet.BelzUNet"
@@ -126,14 +150,19 @@ def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[st
 
 
 def in_configuration(config: Any) -> Any:
-    """A configuration, as read from YAML, with the network's arguments as they are now; warns of a change.
+    """A configuration, as read from YAML, with the arguments of model and network as they are now; warns of changes.
 
     Raises:
-        ValueError: as :func:`network`.
+        ValueError: as :func:`network` and :func:`module_arguments`.
     """
     model = config.get("model") if isinstance(config, dict) else None
-    part = model.get("network") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or not isinstance(part, dict):
+    if not isinstance(model, dict):
+        return config
+    if ARGUMENTS.keys() & model.keys():
+        model = module_arguments(model)
+        config = {**config, "model": model}
+    part = model.get("network")
+    if not isinstance(part, dict):
         return config
     short = "class_path" not in part
     path, given = part.get("class_path", UNET), part if short else part.get("init_args") or {}

@@ -60,7 +60,7 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *SETTINGS)}
     sums = None
     for place, batch in enumerate(loader):
-        counted = tally(*model.judged(batch["noisy"], batch["clean"]))
+        counted = tally(*model.posterior_and_target(batch["noisy"], batch["clean"]))
         sums = counted if sums is None else sums + counted
         clean = batch["clean"][0, 0].numpy()
         scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))

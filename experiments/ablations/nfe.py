@@ -69,7 +69,7 @@ def denoised(model: MixtureDenoiser, noisy: Tensor, setting: Setting, nfe: int, 
     encoded = representation.encode(noisy, context)
     config = setting.config.changed(nfe=nfe)
     runs = sample(
-        model.answer,
+        model.posterior,
         encoded.expand(config.samples, *encoded.shape[1:]),
         model.process,
         config,

@@ -63,7 +63,7 @@ def test_a_window_does_not_depend_on_its_batch() -> None:
 def test_a_blend_never_sees_the_noisy_end_beside_a_state() -> None:
     model = make(process=Blend())
     state, time = torch.randn(1, 2, 256, 9), torch.full((1,), 0.5)
-    a, b = (model.answer(state, torch.randn(1, 2, 256, 9), time) for _ in range(2))
+    a, b = (model.posterior(state, torch.randn(1, 2, 256, 9), time) for _ in range(2))
     assert torch.equal(a.means, b.means) and torch.equal(a.logits, b.logits)
 
 

@@ -36,14 +36,14 @@ def test_a_reverse_step_leads_from_marginal_to_marginal(t: float, share: float, 
     """x_t ~ N(y - (1 - t) n, sigma_t^2), then the step: mean and variance at tau must be the marginal's."""
     process, (clean, noise) = Bridge(c), signals()
     noisy, time = clean + noise, torch.tensor([t], dtype=torch.float64)
-    earlier = share * time
+    t_next = share * time
     mean_t = process.state(clean, noise, time, torch.zeros_like(clean))
-    step = process.reverse(mean_t, noisy, time, earlier)
+    step = process.reverse(mean_t, noisy, time, t_next)
     mean = step.offset + step.factor * noise
-    torch.testing.assert_close(mean, process.state(clean, noise, earlier, torch.zeros_like(clean)))
-    slope = process.reverse(mean_t + 1.0, noisy, time, earlier).offset - step.offset  # d x_tau / d x_t
-    variance = slope**2 * process.spread(time) ** 2 + step.variance
-    expected = process.spread(earlier).square().reshape(1, 1, 1).expand_as(variance)
+    torch.testing.assert_close(mean, process.state(clean, noise, t_next, torch.zeros_like(clean)))
+    slope = process.reverse(mean_t + 1.0, noisy, time, t_next).offset - step.offset  # d x_tau / d x_t
+    variance = slope**2 * process.sigma(time) ** 2 + step.variance
+    expected = process.sigma(t_next).square().reshape(1, 1, 1).expand_as(variance)
     torch.testing.assert_close(variance, expected, atol=1e-12, rtol=1e-9)
 
 
@@ -79,7 +79,7 @@ def test_observation_is_the_state_likelihood_as_a_function_of_the_noise(t: float
     a, b = torch.randn_like(noise), torch.randn_like(noise)
 
     def log_likelihood(n: Tensor) -> Tensor:
-        return -0.5 * ((state - noisy + (1 - t) * n) / process.spread(time)) ** 2
+        return -0.5 * ((state - noisy + (1 - t) * n) / process.sigma(time)) ** 2
 
     def log_observation(n: Tensor) -> Tensor:
         return information * n - 0.5 * precision.unsqueeze(1) * n**2

@@ -258,9 +258,9 @@ def test_contradicting_options_are_refused() -> None:
 
 @pytest.mark.parametrize("substeps", [1, 2, 3, 8])
 def test_substeps_are_equally_spaced_in_the_angle(substeps: int) -> None:
-    for time, earlier in ((1.0, 0.0), (0.75, 0.25), (1.0, 0.5), (0.3, 0.1)):
-        times = sub_grid(time, earlier, substeps)
-        assert len(times) == substeps + 1 and (times[0], times[-1]) == (time, earlier)
+    for time, t_next in ((1.0, 0.0), (0.75, 0.25), (1.0, 0.5), (0.3, 0.1)):
+        times = sub_grid(time, t_next, substeps)
+        assert len(times) == substeps + 1 and (times[0], times[-1]) == (time, t_next)
         angles = [math.asin(math.sqrt(1 - t)) for t in times]
         step = (angles[-1] - angles[0]) / substeps
         assert [b - a for a, b in pairwise(angles)] == pytest.approx([step] * substeps)
@@ -296,8 +296,8 @@ def test_the_flow_takes_the_deterministic_step_and_the_expected_noise() -> None:
         return GaussianMixture(torch.zeros(1, 2, 2), means * time, torch.zeros(1, 2, 2))
 
     state, wanted, passed = noisy, list[Tensor](), list[Tensor]()
-    for time, earlier in ((1.0, 0.6), (0.6, 0.3), (0.3, 0.0)):
-        times = torch.tensor([time]), torch.tensor([earlier])
+    for time, t_next in ((1.0, 0.6), (0.6, 0.3), (0.3, 0.0)):
+        times = torch.tensor([time]), torch.tensor([t_next])
         step, backwards = process.flow(state, noisy, *times), process.reverse(state, noisy, *times)
         mean = means.mean(1) * time
         differs = (step.offset + step.factor * mean - backwards.offset - backwards.factor * mean).abs().max()

@@ -221,7 +221,7 @@ def test_a_run_is_stopped_goes_on_and_is_not_done_twice(tmp_path: Path) -> None:
     )
     code, out, err = finish(call(tmp_path))
     assert code == 0 and out == "k1, seed 0: finished already\n"
-    code, out, err = finish(call(tmp_path, "--set", "model.noisy_end=0.3"))
+    code, out, err = finish(call(tmp_path, "--set", "model.p_t1=0.3"))
     assert code == 2 and "holds a run of another configuration" in err
     variants = plan.chosen(plan.read_variants(), ["k1"])
     assert state(plan.runs(variants, tmp_path, seeds=[0])[0]) == "other"

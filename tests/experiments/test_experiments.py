@@ -78,7 +78,7 @@ def test_a_model_with_a_rule_is_saved_and_denoises_by_it(rule: str, tmp_path: Pa
     representation = model.representation
     context = representation.context(noisy)
     y = representation.encode(noisy, context)
-    n = model.answer(y, y, torch.ones(1)).mean()
+    n = model.posterior(y, y, torch.ones(1)).mean()
     taken = {"subtract": n, "wiener": 2 * n.clamp_min(0), "learned": n}[rule]
     expected = representation.decode(y - taken, context)
     assert torch.allclose(model.enhance(noisy).waveform, expected, atol=1e-5)

@@ -42,7 +42,7 @@ def test_a_fine_band_starts_without_effect_and_learns(small: MixtureDenoiser) ->
     optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        larger.train().answer(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
+        larger.train().posterior(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
         optimizer.step()
     fine = larger.network.fine
     assert fine is not None
@@ -59,7 +59,7 @@ def test_recurrences_along_both_axes_start_without_effect_and_learn(small: Mixtu
     optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        larger.train().answer(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
+        larger.train().posterior(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
         optimizer.step()
     grads = [p.grad for p in larger.network.dual.parameters()]
     assert grads and all(g is not None and g.abs().sum() > 0 for g in grads)
@@ -73,7 +73,7 @@ def test_new_parts_learn(small: MixtureDenoiser) -> None:
     optimizer = torch.optim.SGD(larger.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        larger.answer(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
+        larger.posterior(x, x, torch.ones(2)).nll(0.5 * x).mean().backward()
         optimizer.step()
     gru = larger.network.bottleneck.gru  # type: ignore[union-attr]
     for name in ("weight_ih_l0", "weight_ih_l0_reverse"):

@@ -223,7 +223,7 @@ def test_mixture_diagnostics(tmp_path: Path, pair: PairOfSignals) -> None:
             context = model.representation.context(item["noisy"][None])
             noisy = model.representation.encode(item["noisy"][None], context)
             noise = noisy - model.representation.encode(item["clean"][None], context)
-            mixture = model.answer(noisy, noisy, torch.ones(1))
+            mixture = model.posterior(noisy, noisy, torch.ones(1))
         for judge in judges:
             judge.update(mixture, noise)
     for name, judge in zip(("nll", "crps", "coverage_50", "coverage_90"), judges, strict=True):

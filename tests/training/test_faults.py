@@ -109,7 +109,7 @@ def test_auto_takes_the_newest_whole_checkpoint_of_its_own_configuration(
     assert main([*arguments, "--trainer.fast_dev_run=1"]) == 0
     said = capfd.readouterr().err
     assert f"{last}: damaged, not continued" in said and "starting from the beginning" in said
-    assert main([*arguments, "--trainer.fast_dev_run=1", "--model.noisy_end=0.1"]) == 0
+    assert main([*arguments, "--trainer.fast_dev_run=1", "--model.p_t1=0.1"]) == 0
     assert f"{last}: of another configuration, not continued" in capfd.readouterr().err
 
 

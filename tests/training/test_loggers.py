@@ -47,7 +47,7 @@ def test_csv_and_the_record_of_the_run(home: Path) -> None:
     assert all(len(one["sha256"]) == 64 for one in record["data"].values())
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["trainer"]["max_epochs"] == 1
-    assert config["model"]["noisy_end"] == 0.7  # all settings, also those that nobody gave
+    assert config["model"]["p_t1"] == 0.7  # all settings, also those that nobody gave
     assert config["data"]["init_args"]["valid_snrs"] == [0.0, 5.0, 10.0, 15.0]
     if record["git_modified"]:
         assert (folder / record["git_diff"]).read_text().startswith("diff --git")
@@ -56,7 +56,7 @@ def test_csv_and_the_record_of_the_run(home: Path) -> None:
 def test_tensorboard(home: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    fit("tensorboard", "--model.noisy_end=0.375")
+    fit("tensorboard", "--model.p_t1=0.375")
     scalars: set[str] = set()
     settings: dict[str, object] = {}
     for events in (home / "runs" / "tensorboard").rglob("events.out.*"):
@@ -68,7 +68,7 @@ def test_tensorboard(home: Path) -> None:
             for name, value in data.session_start_info.hparams.items():
                 settings[name] = value.number_value or value.string_value
     assert {"val/loss", "train/loss"} <= scalars
-    assert settings["model.noisy_end"] == 0.375 and settings["trainer.max_epochs"] == 1.0
+    assert settings["model.p_t1"] == 0.375 and settings["trainer.max_epochs"] == 1.0
     assert settings["model.optimizer.class_path"] == "torch.optim.AdamW"
 
 
@@ -97,13 +97,13 @@ def test_two_trainings_are_two_runs_of_wandb_and_have_their_settings(home: Path)
     wanted = {"0.25", "0.375"}
     for value in wanted:
         done = subprocess.run(
-            [*command, f"--model.noisy_end={value}"], capture_output=True, text=True, timeout=300, check=False
+            [*command, f"--model.p_t1={value}"], capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stderr[-2000:]
     files = sorted((home / "runs" / "wandb").glob("wandb/offline-run-*/run-*.wandb"))
     assert len({path.stem for path in files}) == 2
     assert len({path.read_text() for path in (home / "runs" / "wandb").rglob("wandb_run_id")}) == 2
-    settings = re.compile(rb"model\.noisy_end\W+(0\.(?:25|375))")
+    settings = re.compile(rb"model\.p_t1\W+(0\.(?:25|375))")
     found = {match[1].decode() for path in files for match in settings.finditer(path.read_bytes())}
     assert found == wanted
 
@@ -111,10 +111,10 @@ def test_two_trainings_are_two_runs_of_wandb_and_have_their_settings(home: Path)
 @pytest.mark.slow
 def test_mlflow(home: Path) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed (extra `mlflow`)")
-    fit("mlflow", "--model.noisy_end=0.375")
+    fit("mlflow", "--model.p_t1=0.375")
     with sqlite3.connect(home / "runs" / "mlflow" / "mlflow.db") as base:
         settings = dict(base.execute("select key, value from params"))
-    assert settings["model.noisy_end"] == "0.375" and settings["trainer.max_epochs"] == "1"
+    assert settings["model.p_t1"] == "0.375" and settings["trainer.max_epochs"] == "1"
     with sqlite3.connect(home / "runs" / "mlflow" / "mlflow.db") as base:
         keys = {row[0] for row in base.execute("select distinct key from metrics")}
     assert {"val/loss", "train/loss"} <= keys

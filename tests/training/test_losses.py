@@ -32,9 +32,9 @@ def inputs(
     representation = Waveform()
     context = representation.context(clean_wave + noise_wave)
     noisy, clean = (representation.encode(w, context) for w in (clean_wave + noise_wave, clean_wave))
-    noise, time, earlier = noisy - clean, torch.full((3,), t), torch.full((3,), tau)
+    noise, time, t_next = noisy - clean, torch.full((3,), t), torch.full((3,), tau)
     state = process.state(clean, noise, time, torch.randn(noisy.shape, generator=g))
-    step = process.reverse(state, noisy, time, earlier)
+    step = process.reverse(state, noisy, time, t_next)
     following = (
         step.offset + step.factor * noise + step.variance.sqrt() * torch.randn(noisy.shape, generator=g)
     )
@@ -42,7 +42,7 @@ def inputs(
     means = torch.randn(3, 2, 1, 16000, generator=g).requires_grad_()
     mixture = GaussianMixture(torch.zeros(shape), means, torch.full(shape, math.log(scale)))
     return LossInputs(
-        mixture, noise, noisy, state, following, time, earlier, process, representation, context, clean_wave
+        mixture, noise, noisy, state, following, time, t_next, process, representation, context, clean_wave
     )
 
 
@@ -151,8 +151,10 @@ def test_elbo_of_a_mixture_equals_quadrature_over_the_noise() -> None:
         mean = clean + tau / t * (x_t - clean)
         step = torch.exp(-0.5 * (x_tau - mean) ** 2 / variance) / math.sqrt(2 * math.pi * variance)
         total.append(-torch.trapezoid(prior * step, axis).log())
-    law = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
-    found = x.mixture.affine(law.factor.squeeze(1), law.offset, law.variance.squeeze(1)).nll(x.next_state)
+    transition = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
+    found = x.mixture.affine(
+        transition.factor.squeeze(1), transition.offset, transition.variance.squeeze(1)
+    ).nll(x.next_state)
     torch.testing.assert_close(found[0, :40].double(), torch.stack(total), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(LOSSES["elbo"]()(x), found.mean())
 

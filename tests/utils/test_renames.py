@@ -22,6 +22,7 @@ from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import describe, load_model, save_model
 from diffgmm.inference import Denoiser
 from diffgmm.networks import BelzUNet, UNet
+from diffgmm.training.module import DiffGMM
 from diffgmm.utils import renames
 
 ROOT = Path(diffgmm.__file__).parents[1]
@@ -108,6 +109,29 @@ def test_an_old_configuration_trains_and_goes_on_from_its_checkpoint(
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     before, after = (torch.load(path, weights_only=True) for path in (OLD / "last.ckpt", checkpoint))
     assert (before["epoch"], after["epoch"]) == (0, 1) and after["global_step"] == 2 * before["global_step"]
+
+
+@pytest.mark.parametrize(("old", "new"), list(renames.ARGUMENTS.items()))
+def test_an_argument_goes_by_its_old_name_in_yaml_on_the_command_line_and_in_checkpoints(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    moved = rf"model\.{old} is now model\.{new}"
+    config = {"seed": 1, "model": {old: 0.25, "grid_steps": 2}}
+    with pytest.warns(FutureWarning, match=moved):
+        assert renames.in_configuration(config) == {"seed": 1, "model": {new: 0.25, "grid_steps": 2}}
+    for word in (f"--model.{old}", f"--model.{old}=0.25"):
+        with pytest.warns(FutureWarning, match=moved):
+            assert renames.in_text(word) == word.replace(old, new)
+    for word in (f"--model.{new}=0.25", f"--model.{old}s=1", f"--data.{old}=1", old):
+        assert renames.in_text(word) == word
+    with pytest.raises(ValueError, match=f"{old} is now {new}: give it once"):
+        renames.module_arguments({old: 0.1, new: 0.2})
+    checkpoint = torch.load(OLD / "last.ckpt", weights_only=True)
+    checkpoint["diffgmm"]["states"] = {old: 0.25}
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    with pytest.warns(FutureWarning, match=moved):
+        module = DiffGMM.from_checkpoint(tmp_path / "old.ckpt")
+    assert getattr(module.noising, new) == 0.25 and module.description()["states"] == {new: 0.25}
 
 
 BOTH = {

@@ -403,7 +403,7 @@ def test_several_configurations_are_laid_over_one_another(
 ) -> None:
     """In the trials, in best.yaml and in what W&B's agents start; the order counts, and a study keeps to it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "layer.yaml").write_text("model: {noisy_end: 0.375}\ntrainer: {default_root_dir: mine}\n")
+    (tmp_path / "layer.yaml").write_text("model: {p_t1: 0.375}\ntrainer: {default_root_dir: mine}\n")
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(altered(trials=1)))
     command = ["sweep", "--space", "space.yaml", "--out", "out"]
     assert main([*command, "--config", "experiments/mini.yaml", "--config", "layer.yaml"]) == 0
@@ -411,7 +411,7 @@ def test_several_configurations_are_laid_over_one_another(
     for path in (trial, tmp_path / "out" / "best.yaml"):
         settings_found = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert (
-            settings_found["model"]["noisy_end"] == 0.375
+            settings_found["model"]["p_t1"] == 0.375
             and settings_found["data"]["init_args"]["corpus"] == "mini"
         )
     assert settings_found["trainer"]["default_root_dir"] == "mine"

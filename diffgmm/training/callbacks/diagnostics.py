@@ -64,7 +64,7 @@ class MixtureDiagnostics(PairCallback):
         self._active = not trainer.sanity_checking
         self._seen, self._sums = Counter(), None
         model = getattr(module, "model", None)
-        if not all(hasattr(model, name) for name in ("answer", "representation", "head")):
+        if not all(hasattr(model, name) for name in ("posterior", "representation", "head")):
             raise ValueError("MixtureDiagnostics: the module's model must be a MixtureDenoiser")
         self._components = int(model.head.components)  # type: ignore[union-attr]
 
@@ -83,7 +83,7 @@ class MixtureDiagnostics(PairCallback):
             return
         model: Any = trainer.lightning_module.model
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
-            sums = tally(*model.judged(batch["noisy"][chosen], batch["clean"][chosen]))
+            sums = tally(*model.posterior_and_target(batch["noisy"][chosen], batch["clean"][chosen]))
         self._sums = sums if self._sums is None else self._sums + sums
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
