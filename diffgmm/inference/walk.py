@@ -71,5 +71,5 @@ def walk(
             states.append(State(float(step["t_next"]), np.ldexp(sound, exponent)))
 
         generator = keyed_generator(denoiser.device, seed, 0, 0)
-        sample(model.answer, encoded, model.process, options, generator=generator, callback=keep)
+        sample(model.posterior, encoded, model.process, options, generator=generator, callback=keep)
     return states
