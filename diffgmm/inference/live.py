@@ -64,7 +64,7 @@ class Live:
         late: times that sound was lost, or silence was played, for the computing took too long.
 
     Raises:
-        UserError: PortAudio is not installed, or has no such device.
+        UserError: PortAudio is not installed, has no such device, or can't start it.
         AudioError: the file can't be written.
     """
 
@@ -154,9 +154,17 @@ class Live:
             self._played.forget(self._played.end - round((SLACK_SECONDS + MOST_SECONDS) * self._rate))
 
     def __enter__(self) -> Self:
-        self._in.start()
-        if self._out is not None:
-            self._out.start()
+        try:
+            self._in.start()
+            if self._out is not None:
+                self._out.start()
+        except _sounddevice().PortAudioError as error:
+            self._resources.close()
+            if self._writer is not None:
+                self._writer.abort()
+            raise UserError(
+                f"a device does not start: {_reason(error)}; try again, or choose another"
+            ) from error
         return self
 
     def __exit__(

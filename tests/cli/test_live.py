@@ -107,6 +107,10 @@ def heard_first(process: subprocess.Popen[str]) -> float:
     """Seconds of latency that it tells when it begins."""
     assert process.stderr is not None
     line = process.stderr.readline()
+    while "Expression" in line:  # PortAudio's own words before the command's
+        line = process.stderr.readline()
+    if line.startswith("diffgmm: error: a device does not start"):
+        raise Busy(line)
     match = re.fullmatch(r"listening, (\d+) ms late \(Ctrl-C ends it\)\n", line)
     assert match, line + process.stderr.read()
     return int(match[1]) / 1000
@@ -229,6 +233,21 @@ def test_devices_are_listed_and_wrong_ones_named(sound_server: dict[str, str]) -
     )
     assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1
     assert "gone" in wrong.stderr and "--list shows the devices" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_a_device_that_does_not_start_leaves_no_file(sound_server: dict[str, str], tmp_path: Path) -> None:
+    """As PortAudio says it where nothing comes from a device in time."""
+    code = (
+        "import sys, sounddevice\n"
+        "def start(self): raise sounddevice.PortAudioError('Wait timed out', -9987)\n"
+        "sounddevice.InputStream.start = start\n"
+        "from diffgmm.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "live", "--input", "virtual_mic", "-o", str(tmp_path / "a.wav")]
+    done = subprocess.run(command, env=sound_server, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "diffgmm: error: a device does not start: Wait timed out" in done.stderr
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_file_is_refused_before_anything(
