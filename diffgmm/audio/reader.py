@@ -26,6 +26,7 @@ FORMATS = {
 BLOCK = 1 << 16  # frames per block when streaming
 _SMALL = 512  # of a damaged file: libsndfile drops a block that breaks off
 LOWEST_RATE = 100  # Hz; one second at 1 Hz would become 16000 samples in a model, the rest is damage
+HIGHEST_RATE = 10_000_000  # Hz, far above any recorder; filters from a damaged header's 1 GHz took 3 GB
 # libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
 _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
@@ -83,7 +84,7 @@ def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tup
             notes.append(placed.missing)
         if len(notes) > bool(placed.note) and not salvage:
             raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
-        if sound.samplerate < LOWEST_RATE:
+        if not LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE:
             raise AudioError(f"{path}: a sample rate of {sound.samplerate} Hz is no audio; repair the header")
         frames = sound.frames
         if salvage or frames > UNKNOWN:

@@ -37,6 +37,8 @@ def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kern
         )
     if len(channels) != len(strides) or not channels:
         raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
+    if min(*channels, *(step for stride in strides for step in stride)) < 1:
+        raise ValueError(f"channels and strides must be at least 1, got {list(channels)} and {strides}")
     if any(k % 2 == 0 for k in kernel):
         raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
     return dims

@@ -161,6 +161,7 @@ BAD = {
     "nan.wav": (lambda p: _spoilt(p, np.nan), "NaN at sample 66000 of channel 2"),
     "inf.wav": (lambda p: _spoilt(p, -np.inf), "Inf at sample 66000 of channel 2"),
     "slow.wav": (lambda p: soundfile.write(p, np.zeros((10, 1)), 1), "sample rate"),
+    "fast.wav": (lambda p: soundfile.write(p, np.zeros((10, 1)), 1_073_749_824), "sample rate"),
 }
 
 

@@ -92,6 +92,10 @@ def test_contradictions_are_refused() -> None:
         MixtureHead(3, means="median")
     with pytest.raises(ValueError, match="at least 1"):
         MixtureHead(0)
+    with pytest.raises(ValueError, match="at least 1"):
+        UNet([8, 16], [[0, 1], [2, 1]])
+    with pytest.raises(ValueError, match="at least 1"):
+        UNet([8, 0], [[4, 1], [2, 1]])
 
 
 def test_complex_masks_are_complex_products() -> None:
