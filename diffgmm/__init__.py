@@ -25,20 +25,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Denoiser", "__version__", "denoise", "denoise_file", "denoise_folder", "load"]
 
-# Looked up when they are used: `import diffgmm` loads nothing heavy.
-_MODULES = {
-    "Denoiser": "denoiser",
-    "denoise": "arrays",
-    "denoise_file": "files",
-    "denoise_folder": "files",
-    "load": "arrays",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    """Names of ``diffgmm.inference``, looked up when they are used: `import diffgmm` loads nothing heavy."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.inference.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.inference"), name)
 
 
 def __dir__() -> list[str]:

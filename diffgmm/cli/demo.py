@@ -6,7 +6,7 @@ import argparse
 from importlib.util import find_spec
 
 from diffgmm.cli.denoise import open_denoiser
-from diffgmm.cli.options import add_model, at_least, model_file
+from diffgmm.cli.options import add_device, add_model, add_threads, at_least, model_file
 from diffgmm.utils.errors import UsageError, warn
 
 HELP = "denoise in the browser: drop or record, compare, download"
@@ -23,18 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="to listen on, at 127.0.0.1 (the first free one from 7860)",
     )
     add("--max-minutes", type=at_least(1), default=10, metavar="N", help="longer recordings are refused (10)")
-    add(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
-    )
-    add(
-        "--threads",
-        type=at_least(1),
-        metavar="N",
-        help="CPU threads (default: OMP_NUM_THREADS, or all cores)",
-    )
+    add_device(parser)
+    add_threads(parser)
     add(
         "--share",
         action="store_true",

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import add_model, at_least, model_file
+from diffgmm.cli.options import add_device, add_model, add_strength, add_threads, at_least, model_file
 from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from diffgmm.inference.file_plan import Job
 
 HELP = "denoise audio files or folders"
-
-
-def fraction(text: str) -> float:
-    """Type of an option that is a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {text!r}")
-    return value
 
 
 def _solver(text: str) -> str:
@@ -83,32 +72,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="whether the process's own noise is added between the steps (the model's)",
     )
-    add(
-        "--strength",
-        type=fraction,
-        default=1.0,
-        metavar="S",
-        help="0 changes nothing, 1 is the model's result (1)",
-    )
+    add_strength(parser)
     add("--seed", type=at_least(0), default=0, metavar="N", help="of the sampling noise (0)")
-    add(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
-    )
+    add_device(parser)
     add(
         "--backend",
         choices=("auto", "torch", "onnxruntime"),
         default="auto",
         help="what computes the default setting: auto takes onnxruntime where it is installed, else torch (auto)",
     )
-    add(
-        "--threads",
-        type=at_least(1),
-        metavar="N",
-        help="CPU threads in all (default: OMP_NUM_THREADS, or all cores)",
-    )
+    add_threads(parser)
     add(
         "--jobs",
         type=at_least(1),

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from diffgmm.cli.denoise import fraction, open_denoiser
-from diffgmm.cli.options import add_model, at_least, check_output_file
+from diffgmm.cli.denoise import open_denoiser
+from diffgmm.cli.options import add_device, add_model, add_strength, add_threads, at_least, check_output_file
 from diffgmm.utils.errors import warn
 
 HELP = "denoise a microphone as it records, to a loudspeaker or into a file"
@@ -32,28 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("-o", "--file", type=Path, metavar="FILE", help="write into this file instead of playing")
     add_model(parser)
-    add(
-        "--strength",
-        type=fraction,
-        default=1.0,
-        metavar="S",
-        help="0 changes nothing, 1 is the model's result (1)",
-    )
+    add_strength(parser)
     add("--seconds", type=at_least(1), metavar="N", help="end after so long (default: at Ctrl-C)")
     add("--rate", type=at_least(1000), metavar="HZ", help="sample rate (what the input likes)")
     add("--channels", type=at_least(1), default=1, metavar="N", help="of the input (1)")
-    add(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
-    )
-    add(
-        "--threads",
-        type=at_least(1),
-        metavar="N",
-        help="CPU threads (default: OMP_NUM_THREADS, or all cores)",
-    )
+    add_device(parser)
+    add_threads(parser)
     add("--overwrite", action="store_true", help="replace an existing file")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,17 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def fraction(text: str) -> float:
+    """Type of an option that is a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {text!r}")
+    return value
 
 
 def add_renamed(parser: argparse.ArgumentParser, names: Mapping[str, str]) -> None:
@@ -67,6 +79,37 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PACKAGE",
         help="import this package if the model or an option names a part of it, which runs its code; may be repeated",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--device``."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        metavar="N",
+        help="CPU threads in all (default: OMP_NUM_THREADS, or all cores)",
+    )
+
+
+def add_strength(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--strength``, a number from 0 to 1."""
+    parser.add_argument(
+        "--strength",
+        type=fraction,
+        default=1.0,
+        metavar="S",
+        help="0 changes nothing, 1 is the model's result (1)",
     )
 
 

@@ -9,18 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffgmm.inference.arrays import denoise, load
     from diffgmm.inference.denoiser import Denoiser
     from diffgmm.inference.files import Denoised, denoise_file, denoise_folder
     from diffgmm.inference.streaming import StreamingDenoiser
 
-__all__ = ["Denoised", "Denoiser", "StreamingDenoiser", "denoise_file", "denoise_folder"]
+__all__ = ["Denoised", "Denoiser", "StreamingDenoiser", "denoise", "denoise_file", "denoise_folder", "load"]
 
 _MODULES = {
     "Denoised": "files",
     "Denoiser": "denoiser",
     "StreamingDenoiser": "streaming",
+    "denoise": "arrays",
     "denoise_file": "files",
     "denoise_folder": "files",
+    "load": "arrays",
 }
 
 
