@@ -312,7 +312,6 @@ HEAVY = {
                 "denoise",
                 "demo",
                 "live",
-                "animate",
                 "benchmark",
                 "report",
                 "prepare",

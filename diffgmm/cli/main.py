@@ -22,7 +22,6 @@ VERBS = {
         "denoise",
         "demo",
         "live",
-        "animate",
         "evaluate",
         "calibrate",
         "benchmark",
