@@ -312,6 +312,7 @@ HEAVY = {
                 "denoise",
                 "demo",
                 "live",
+                "animate",
                 "benchmark",
                 "report",
                 "prepare",

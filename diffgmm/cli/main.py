@@ -22,6 +22,7 @@ VERBS = {
         "denoise",
         "demo",
         "live",
+        "animate",
         "evaluate",
         "calibrate",
         "benchmark",

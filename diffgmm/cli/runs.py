@@ -94,7 +94,7 @@ def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
     from diffgmm.training.run_folders import order
 
     best = {name: order(runs, name, by)[0] for name in names}
-    head = ("run", "started", "steps", "min", *names, "revision")
+    head = ("run", "started", "steps", "min", "kJ", *names, "revision")
     rows = [head]
     for entry in runs:
         cells = []
@@ -108,8 +108,13 @@ def _table(runs: Sequence[Run], names: Sequence[str], by: str) -> str:
         steps = str(record.get("steps", "-")) + ("" if record.get("finished", True) else "...")
         minutes = "-" if seconds is None else f"{seconds / 60:.1f}"
         started = str(record.get("started", "-"))[:16]
-        rows.append((_name(entry.folder), started, steps, minutes, *cells, revision))
+        rows.append((_name(entry.folder), started, steps, minutes, _energy(record), *cells, revision))
     return "\n".join(aligned(rows, left=range(1)))
+
+
+def _energy(record: Any) -> str:
+    parts = [part for part in (record.get("energy_joules") or {}).values() if part is not None]
+    return f"{sum(parts) / 1e3:.1f}" if parts else "-"
 
 
 def _name(folder: Path) -> str:
