@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "diffgmm/networks": set(),
     "diffgmm/audio": {"diffgmm/utils"},
     "diffgmm/diffusion": {"diffgmm/networks", "diffgmm/utils"},
-    "diffgmm/metrics": {"diffgmm/diffusion", "diffgmm/audio"},
+    "diffgmm/metrics": {"diffgmm/diffusion", "diffgmm/audio", "diffgmm/utils"},
     "diffgmm/inference": {"diffgmm/diffusion", "diffgmm/networks", "diffgmm/audio", "diffgmm/utils"},
     "diffgmm/page": {"diffgmm/inference", "diffgmm/diffusion", "diffgmm/audio", "diffgmm/utils"},
     "data_modules": {"diffgmm/audio", "diffgmm/utils"},

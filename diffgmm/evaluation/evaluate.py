@@ -17,6 +17,7 @@ from diffgmm import audio, metrics
 from diffgmm.evaluation.pairing import Pair
 from diffgmm.evaluation.scores import Row
 from diffgmm.metrics import Score
+from diffgmm.utils.cores import one_thread
 from diffgmm.utils.processes import Workers
 
 _LONGEST_DELAY = 1.0  # seconds; more is another recording
@@ -79,6 +80,7 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
     )
 
 
+@one_thread()
 def estimate_delay(x: np.ndarray, clean: np.ndarray, sample_rate: int) -> int:
     """By how many samples a signal lags the clean speech in it, by the peak of their cross-correlation.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from diffgmm.audio import resample as resample_audio
 from diffgmm.diffusion.sampler_options import FOREIGN, foreign_function
+from diffgmm.utils.cores import one_thread
 
 #: Peaks below this are silence: -140 dB of full scale, under one step of 24-bit audio.
 SILENCE = 1e-7
@@ -63,10 +64,11 @@ class Measure:
     function: Callable[[np.ndarray, np.ndarray, int], float]
     needs_reference: bool = True
 
+    @one_thread()
     def explain(
         self, estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, resample: bool = False
     ) -> Score:
-        """Score one signal and keep the reason when that is impossible.
+        """Score one signal and keep the reason when that is impossible; on one thread, whatever is set.
 
         Args:
             estimate: the processed signal, float ``[samples]``.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from diffgmm.metrics.base import NoScore, metric
+from diffgmm.utils.cores import one_thread
 
 
 @metric(unit="MOS", rates=(16000,), seconds=0.25, needs_reference=False)
@@ -36,13 +37,8 @@ def distillmos(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) ->
     network = _network()
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as for DNSMOS: the result must not depend on how many threads add it up
-    try:
-        with torch.inference_mode():
-            return float(network(torch.from_numpy(estimate.astype(np.float32))[None]))
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.inference_mode():  # once more: PyTorch may have been loaded just now
+        return float(network(torch.from_numpy(estimate.astype(np.float32))[None]))
 
 
 def available() -> bool:

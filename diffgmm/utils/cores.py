@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def usable_cores() -> int:
@@ -14,3 +22,26 @@ def thread_count() -> int:
     """Threads to use where nobody says: ``OMP_NUM_THREADS``, else every core this process may use."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else usable_cores()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the numerical libraries compute on one thread: a sum's last bits depend on how many threads add it up."""
+    torch = sys.modules.get("torch")
+    threads = 0 if torch is None else torch.get_num_threads()
+    with _libraries(len(sys.modules)).limit(limits=1):
+        try:
+            if torch is not None:
+                torch.set_num_threads(1)
+            yield
+        finally:
+            if torch is not None:
+                torch.set_num_threads(threads)
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:  # noqa: ARG001 (the key under which it is kept)
+    """BLAS and OpenMP as loaded; looked for again when there are more modules, since it takes 15 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
