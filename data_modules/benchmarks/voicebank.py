@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from data_modules.corpora.manifest import read_manifest
 from data_modules.errors import DataError
+from data_modules.pools.sources import read_manifest
 from diffgmm import audio
 from diffgmm.utils.files import replacing, sha256_of
 
@@ -34,14 +34,14 @@ def write_set_file(
     Raises:
         DataError: the corpus has no such pairs, or a file has no counterpart.
     """
-    clips: dict[str, dict[str, Any]] = {"clean": {}, "noisy": {}}
-    for clip in read_manifest(corpus):
+    clips: dict[str, dict[str, Path]] = {"clean": {}, "noisy": {}}
+    for clip in read_manifest(corpus / "manifest.csv"):
         if clip.split == split and clip.kind in clips:
-            clips[clip.kind][Path(clip.path).stem] = clip
+            clips[clip.kind][Path(clip.path).stem] = Path(clip.path)
     ids = sorted(clips["clean"])
     if not ids or ids != sorted(clips["noisy"]):
         raise DataError(f"{corpus}: no complete {split} pairs; run `diffgmm prepare {CORPUS}` again")
-    pairs = [(id, *(corpus / clips[kind][id].path for kind in clips)) for id in ids]
+    pairs = [(id, clips["clean"][id], clips["noisy"][id]) for id in ids]
     name = name or (CORPUS if split == "test" else f"{CORPUS}-{split}")
     write_described(path, name, description or DESCRIPTIONS[split], pairs)
 

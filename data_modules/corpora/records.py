@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.errors import DataError
-from data_modules.pools.collection import Collection, resolve_corpus
-from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS, Item, corpus_items, manifest_rows
+from data_modules.pools.collection import resolve_corpus
+from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS, Item, corpus_items, read_manifest
 from diffgmm.audio import AudioError, probe
 
 _ORDER = (*KINDS, *PAIR_KINDS)
@@ -59,36 +59,23 @@ def of_corpus(name: str, strict: bool = False) -> Records:
     Raises:
         DataError: there is none, it holds no files, or with `strict` a speaker is in two splits.
     """
-    where = resolve_corpus(name)
-    manifest = where if where.is_file() else where / "manifest.csv"
-    if not manifest.is_file():
-        return _records(corpus_items(where, KINDS + PAIR_KINDS, strict), {})
-    rows = dict(manifest_rows(manifest))
-    return _records(corpus_items(where, KINDS + PAIR_KINDS, strict), rows)
+    place = resolve_corpus(name)
+    manifest = place if place.is_file() else place / "manifest.csv"
+    rows = read_manifest(manifest) if manifest.is_file() else {}
+    return of_items(corpus_items(place, KINDS + PAIR_KINDS, strict), rows)
 
 
-def of_collection(collection: Collection, strict: bool = False) -> Records:
-    """What an experiment's data section or folders of one's own hold, split as training would split them."""
-    rows: dict[Item, dict[str, str]] = {}
-    corpora = [collection.corpus] if isinstance(collection.corpus, str) else collection.corpus or ()
-    for name in corpora:
-        where = resolve_corpus(name)
-        manifest = where if where.is_file() else where / "manifest.csv"
-        if manifest.is_file():
-            rows |= dict(manifest_rows(manifest))
-    return _records(collection.items(strict), rows)
-
-
-def _records(items: Iterable[Item], rows: dict[Item, dict[str, str]]) -> Records:
+def of_items(items: Iterable[Item], rows: Mapping[Item, dict[str, str]] | None = None) -> Records:
+    """Files with their rows of a manifest, as far as they have one."""
     clips: list[Record] = []
     unreadable: list[tuple[str, str]] = []
     for item in sorted(set(items), key=_order):
-        row = rows.get(item, {})
+        row = (rows or {}).get(item, {})
         about = {name: row.get(name) or "" for name in ("language", "licence", "source")}
         try:
             clips.append(Record(item, _seconds(item, row), **about))
         except AudioError as error:
-            unreadable.append((item.name, str(error).removeprefix(f"{item.path}: ")))
+            unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
     if not clips:
         name, reason = unreadable[0] if unreadable else ("the corpus", "no files")
         raise DataError(f"none of the {len(unreadable)} files can be read; the first is {name} ({reason})")
@@ -101,17 +88,15 @@ def _order(item: Item) -> tuple[int, int, Item]:
 
 def _seconds(item: Item, row: dict[str, str]) -> float:
     """What the manifest says if it does, else what the file's header says."""
-    if item.seconds:
-        return item.seconds
     try:
         stated = float(row.get("seconds") or 0.0)
     except ValueError:
         stated = 0.0
-    if not item.start and stated > 0.0:
-        if not Path(item.path).is_file():
-            raise AudioError(f"{item.path}: no such file")
-        return stated
-    return probe(item.path).seconds - item.start
+    if not stated > 0.0:
+        return probe(item.path).seconds
+    if not Path(item.path).is_file():
+        raise AudioError(f"{item.path}: no such file")
+    return stated
 
 
 def sample(clips: Sequence[Record], most: int) -> list[Record]:
@@ -133,4 +118,4 @@ def sample(clips: Sequence[Record], most: int) -> list[Record]:
 def _key(record: Record) -> str:
     """The same wherever the corpus lies."""
     item = record.item
-    return f"{item.group}/{Path(item.path).name}/{item.start!r}/{item.channel}"
+    return f"{item.group}/{Path(item.path).name}"

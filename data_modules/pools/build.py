@@ -87,8 +87,6 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
             what = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             what = "missing"
-        if not item.whole:
-            what += f" {item.start!r} {item.seconds!r} {item.channel!r}"
         digest.update(
             f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n".encode("utf-8", "surrogateescape")
         )
@@ -103,7 +101,7 @@ def build_pool(
     The pool is written under a temporary name and renamed when complete; a lock keeps other processes
     waiting.
     """
-    items = sorted(items, key=lambda item: (item.group, item.path, item.start, item.seconds, item.channel))
+    items = sorted(items, key=lambda item: (item.group, item.path))
     key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
     if folder_is_pool(folder):
@@ -133,14 +131,11 @@ def read_item(item: Item, sample_rate: int | None = None) -> tuple[np.ndarray, i
     """A clip as float32 [samples], mono, and its rate: `sample_rate`, or the file's own if None.
 
     Raises:
-        AudioError: the file can't be read, or has no such stretch or channel.
+        AudioError: the file can't be read.
     """
-    every, info = read(item.path, start=item.start, seconds=item.seconds or None)
-    if item.channel >= info.channels:
-        raise AudioError(f"{item.path}: has {info.channels} channel(s), number {item.channel} is asked for")
-    chosen = to_mono(every) if item.channel < 0 else every[item.channel]
+    x, info = read(item.path)
     rate = sample_rate or info.sample_rate
-    return resample(chosen, info.sample_rate, rate), rate
+    return resample(to_mono(x), info.sample_rate, rate), rate
 
 
 def _decode(item: Item, sample_rate: int, keep_silent: bool) -> np.ndarray | str:
@@ -183,7 +178,7 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
     with (part / AUDIO).open("wb") as audio:
         for item, samples in _decoded(items, sample_rate, title, keep_silent):
             if isinstance(samples, str):
-                skipped.append([item.name, samples])
+                skipped.append([item.path, samples])
                 continue
             peak = max(float(np.max(np.abs(samples))), SILENT_PEAK)
             audio.write(np.rint(samples * (_FULL_SCALE / peak)).astype("<i2").tobytes())

@@ -27,39 +27,19 @@ PAIR_KINDS = ("clean", "noisy")  # of a corpus of pairs: the same file name in b
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One clip of a corpus: an audio file, or a stretch of one.
+    """One audio file of a corpus.
 
     Args:
         split: ``train``, ``valid`` or ``test``.
         kind: ``speech`` or ``noise``; in a corpus of pairs ``clean`` or ``noisy``.
         group: the speaker of a voice, the category of a noise.
         path: where the file is.
-        start: where in the file the clip begins, in seconds.
-        seconds: how long it is; 0: up to the end of the file.
-        channel: the channel that is meant, counted from 0; -1: all of them, mixed down.
     """
 
     split: str
     kind: str
     group: str
     path: str
-    start: float = 0.0
-    seconds: float = 0.0
-    channel: int = -1
-
-    @property
-    def whole(self) -> bool:
-        """Whether the clip is the file, with all its channels."""
-        return self.start == 0.0 and self.seconds == 0.0 and self.channel < 0
-
-    @property
-    def name(self) -> str:
-        """The path, and which stretch and channel of the file if it isn't all of it."""
-        name = self.path
-        if self.start or self.seconds:
-            end = f"{self.start + self.seconds:.6g}" if self.seconds else ""
-            name += f" [{self.start:.6g}-{end} s]"
-        return name if self.channel < 0 else f"{name} [channel {self.channel}]"
 
 
 def audio_files(folder: str | Path) -> list[Path]:
@@ -91,32 +71,25 @@ def folder_items(folders: str | Path | Sequence[str | Path], kind: str, split: s
     return items
 
 
-def read_manifest(path: str | Path) -> list[Item]:
-    """Reads a manifest: a CSV file with at least the columns path, split, kind and group.
+def read_manifest(path: str | Path) -> dict[Item, dict[str, str]]:
+    """The files that a manifest lists, each with its row: all columns by name, "" for what is missing.
 
-    Relative paths start at the manifest's own folder. A row whose column ``start`` isn't empty stands for the
-    stretch of a file from there on, as long as its ``seconds`` says (empty: up to the end); ``channel`` chooses one
-    of several channels. In other rows ``seconds`` is the length of the file, for information only.
+    A manifest is a CSV file with at least the columns path, split, kind and group. Relative paths start at the
+    manifest's own folder.
 
     Raises:
-        DataError: no such file, a column is missing, or a line has an unknown split or kind, or no proper stretch.
+        DataError: no such file, a column is missing, or a line has an unknown split or kind.
     """
-    return [item for item, _ in manifest_rows(path)]
-
-
-def manifest_rows(path: str | Path) -> list[tuple[Item, dict[str, str]]]:
-    """The clips of a manifest, each with its row: all columns by name, "" for what is missing."""
     manifest = Path(path).expanduser()
-    rows: list[tuple[Item, dict[str, str]]] = []
     try:
-        with Path(manifest).open(newline="", encoding="utf-8-sig") as file:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, restval="")
             missing = {"path", "split", "kind", "group"} - set(table.fieldnames or ())
             if missing:
                 raise DataError(
                     f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group"
                 )
-            rows += ((_row_item(row, manifest, table.line_num), row) for row in table)
+            rows = {_row_item(row, manifest, table.line_num): row for row in table}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest}: can't be read as a CSV manifest ({error})") from error
     if not rows:
@@ -125,26 +98,15 @@ def manifest_rows(path: str | Path) -> list[tuple[Item, dict[str, str]]]:
 
 
 def _row_item(row: dict[str, str], manifest: Path, line: int) -> Item:
-    where = f"{manifest}, line {line}"
+    place = f"{manifest}, line {line}"
     for column, allowed in (("split", SPLITS), ("kind", KINDS + PAIR_KINDS)):
         if row[column] not in allowed:
-            raise DataError(f"{where}: {column} is {row[column]!r}, must be one of {', '.join(allowed)}")
+            raise DataError(f"{place}: {column} is {row[column]!r}, must be one of {', '.join(allowed)}")
     if not row["path"]:
-        raise DataError(f"{where}: the path is empty")
-    item = Item(row["split"], row["kind"], row["group"] or "unknown", str(manifest.parent / row["path"]))
-    if not (row.get("start") or row.get("channel")):
-        return item
-    if item.kind in PAIR_KINDS:
-        raise DataError(f"{where}: start and channel are for speech and noise, not for pairs; cut the files")
-    try:
-        start = float(row.get("start") or 0.0)
-        seconds = float(row.get("seconds") or 0.0) if row.get("start") else 0.0
-        channel = int(row.get("channel") or -1)
-    except ValueError as error:
-        raise DataError(f"{where}: start, seconds and channel must be numbers ({error})") from None
-    if not (0.0 <= start < math.inf and 0.0 <= seconds < math.inf and channel >= -1):
-        raise DataError(f"{where}: start, seconds and channel must be at least 0")
-    return replace(item, start=start, seconds=seconds, channel=channel)
+        raise DataError(f"{place}: the path is empty")
+    if row.get("start") or row.get("channel"):
+        raise DataError(f"{place}: stretches and channels of files are not read; cut the files")
+    return Item(row["split"], row["kind"], row["group"] or "unknown", str(manifest.parent / row["path"]))
 
 
 def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool = False) -> list[Item]:
@@ -161,9 +123,9 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
     """
     root = Path(corpus).expanduser()
     if root.is_file():
-        items = read_manifest(root)
+        items = list(read_manifest(root))
     elif (root / "manifest.csv").is_file():
-        items = read_manifest(root / "manifest.csv")
+        items = list(read_manifest(root / "manifest.csv"))
     elif root.is_dir():
         items = []
         for split in SPLITS:

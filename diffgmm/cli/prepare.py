@@ -137,12 +137,12 @@ def _report(corpus: Path) -> None:
     """Say what is in the corpus, what was left out, and where everything is."""
     from data_modules.corpora.fetch.space import human, used
     from data_modules.corpora.records import of_corpus
-    from data_modules.inspect import survey, text
+    from data_modules.inspect.survey import overview, render
 
     about = json.loads((corpus / "corpus.json").read_text(encoding="utf-8"))
     for line in [*about["notes"], *_left_out(about["refused"])]:
         print(line, file=sys.stderr)
-    print(text.render(survey.overview(corpus.name, of_corpus(str(corpus)))), end="\n\n")
+    print(render(overview(corpus.name, of_corpus(str(corpus)))), end="\n\n")
     print(f"corpus: {corpus} ({human(used(corpus))}; details in {corpus / 'corpus.json'})")
     downloads = corpus.parent / "downloads"
     kept = [downloads / name for name in about["sources"] if (downloads / name).is_file()]

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_corpus
+from data_corpus import read_manifest
 from file_server import FileServer, serving
 from filelock import FileLock
 from tiny_corpus import NOISES, RECIPE, VOICES, make_sources
@@ -28,7 +29,6 @@ from tiny_corpus import NOISES, RECIPE, VOICES, make_sources
 from data_modules.corpora import index
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.fetch import space
-from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.errors import DataError
 from data_modules.pools.sources import corpus_items

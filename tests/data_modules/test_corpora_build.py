@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from data_corpus import read_manifest
 from debian_packages import PIN, make_packages, mini
 
 from data_modules.corpora.build.engine import prepare
-from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipe import Recipe
 from data_modules.corpora.recipes import debian_speech_noise
 from data_modules.corpora.recipes.debian.pins import PINS, Pin, packages_of

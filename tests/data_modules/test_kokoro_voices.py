@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 from corpus_miniatures import encoded, sounds, tarred, write, zipped
+from data_corpus import read_manifest
 
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.index import recipe
-from data_modules.corpora.manifest import read_manifest
 from data_modules.corpora.recipes import kokoro_voices
 from data_modules.errors import DataError
 from diffgmm.audio.levels import active_level

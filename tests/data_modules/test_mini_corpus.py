@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from data_corpus import read_manifest
 
-from data_modules.corpora.manifest import Clip, read_manifest
+from data_modules.corpora.manifest import Clip
 from data_modules.mini import mini_corpus
 from data_modules.pools.sources import SPLITS
 

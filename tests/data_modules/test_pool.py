@@ -45,6 +45,7 @@ def test_folder_layout_and_manifest_agree(corpus: Path, tmp_path: Path) -> None:
         ("path,split,kind,group\na.wav,dev,speech,x\n", "line 2: split is 'dev'"),
         ("path,split,kind,group\na.wav,train,music,x\n", "line 2: kind is 'music'"),
         ("path,split,kind,group\n", "lists no files"),
+        ("path,split,kind,group,start\na.wav,train,speech,x,1.5\n", "line 2: stretches and channels"),
     ],
 )
 def test_bad_manifests_are_explained(tmp_path: Path, text: str, part: str) -> None:

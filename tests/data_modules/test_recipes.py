@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 from corpus_miniatures import MINIATURES, PLACES, dns_challenge, encoded, miniature, sounds, write
+from data_corpus import read_manifest
 from file_server import serving
 
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
-from data_modules.corpora.manifest import Clip, read_manifest
+from data_modules.corpora.manifest import Clip
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.corpora.recipes import folders
 from data_modules.corpora.recipes.librispeech_esc50 import CLASSES

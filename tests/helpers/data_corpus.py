@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 
 import data_modules
+from data_modules.corpora.manifest import Clip
 from data_modules.pools.collection import Collection
 from data_modules.pools.pool import Pool
 from diffgmm import audio
@@ -67,3 +69,9 @@ def pools(corpus: Path, split: str, cache: Path) -> tuple[Pool, Pool]:
 def real_or_made(folder: Path) -> Path:
     """The mini corpus, or a made-up one in a folder where there is no mini corpus."""
     return MINI if (MINI / "manifest.csv").is_file() else make_corpus(folder)
+
+
+def read_manifest(corpus: Path) -> list[Clip]:
+    """Rows of a prepared corpus's manifest, in file order."""
+    with (corpus / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        return [Clip(**{**row, "seconds": float(row["seconds"])}) for row in csv.DictReader(file)]

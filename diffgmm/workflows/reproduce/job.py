@@ -234,13 +234,13 @@ def _corpus(folder: Path) -> dict[str, Any]:
 
 def _is_whole(outputs: dict[str, Any]) -> bool:
     """The same manifest, and every file of it there; the pairs' own checksums guard what is in them."""
-    from data_modules.corpora.manifest import read_manifest
+    from data_modules.pools.sources import read_manifest
 
     folder = Path(outputs["folder"])
     manifest = folder / "manifest.csv"
     if not manifest.is_file() or sha256_of(manifest) != outputs["manifest_sha256"]:
         return False
-    return all((folder / clip.path).is_file() for clip in read_manifest(folder))
+    return all(Path(clip.path).is_file() for clip in read_manifest(manifest))
 
 
 def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
