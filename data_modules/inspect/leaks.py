@@ -6,7 +6,7 @@ A copy is found in any format and at any level. One that was cut, filtered, or p
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -58,7 +58,7 @@ def _speakers(items: Sequence[Item]) -> Iterator[Leak]:
         yield from (Leak("speaker", *pair) for pair in combinations(clips, 2))
 
 
-def _across(groups: Iterator[Sequence[Item]] | Sequence[Sequence[Item]]) -> Iterator[tuple[Item, Item]]:
+def _across(groups: Iterable[Sequence[Item]]) -> Iterator[tuple[Item, Item]]:
     """Pairs of clips of a group in two splits, of a split's many only a few."""
     for group in groups:
         splits: dict[str, list[Item]] = defaultdict(list)
