@@ -35,7 +35,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: tuple[np.nd
 
 
 def test_there_are_commands() -> None:
-    assert len(COMMANDS) == 5 and all(mark in TEXT for mark in marks.MARKS)
+    assert len(COMMANDS) == 5 and all(mark in TEXT for mark in marks.marks())
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if "export" not in one])
@@ -59,7 +59,7 @@ def test_exporting_and_live_sound(workspace: Path, pair: tuple[np.ndarray, np.nd
 @pytest.mark.slow
 def test_the_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "speed.md"
-    page.write_text("before\n" + "\n".join(marks.MARKS) + "\nafter\n")
+    page.write_text("before\n" + "\n".join(marks.marks()) + "\nafter\n")
     options = [
         "--seconds",
         "0.1",

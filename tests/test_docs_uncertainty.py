@@ -54,13 +54,14 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from experiments.bench.uncertainty import main
-    from experiments.release.marks import MARKS
+    from experiments.release.marks import marks
 
     page = tmp_path / "page.md"
     page.write_text("before\n")
     assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page)]) == 2
     assert "lacks the marks" in capsys.readouterr().err
-    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    begin, end = marks()
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text

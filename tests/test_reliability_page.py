@@ -8,9 +8,9 @@ from pathlib import Path
 import fuzz
 
 from experiments.bench import reliability
-from experiments.bench.licences import installed
 from experiments.bench.mutation.__main__ import results
 from experiments.bench.mutation.mutants import ARGUED, MUTANTS
+from experiments.release.marks import marks
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,14 +26,11 @@ def test_mutants_are_noticed_or_argued() -> None:
 
 def test_the_page_is_what_was_found() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    tables = {"fuzzed": reliability.fuzzed()}
     if len(results()) == len(MUTANTS):
-        assert page == reliability.page(), "run python -m experiments.bench.reliability"
+        tables["mutated"] = reliability.mutated()
+    for name, table in tables.items():
+        assert f"\n{table}\n".join(marks(name)) in page, "run python -m experiments.bench.reliability"
     found = json.loads(reliability.FUZZED.read_text(encoding="utf-8"))["outcomes"]
     assert {one["kind"]: one["tried"] for one in found} == fuzz.NUMBERS
     assert not any(one["faults"] or one["lost"] for one in found)
-
-
-def test_licences_of_an_installation_are_found() -> None:
-    found = installed("lightning")
-    assert {"torch", "numpy", "torchmetrics"} <= set(found)
-    assert found["lightning"][1] == "Apache Software License" and "BSD" in found["torch"][1]

@@ -1,15 +1,23 @@
-"""Versions of code: a checksum of what modules do, not of their layout or comments."""
+"""Short names for what results depend on: plain data, and what modules do (not their layout or comments)."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import importlib.util
+import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 OURS = ("diffgmm", "data_modules")
+
+
+def key_of(data: Any) -> str:
+    """A short name for plain data: the same data, the same name."""
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache

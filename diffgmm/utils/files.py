@@ -70,3 +70,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file as a whole or not at all; an existing one is replaced."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -5,26 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffgmm.utils.errors import UsageError
-from diffgmm.utils.files import replacing
-
-MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+from diffgmm.utils.files import write_text
 
 
-def check(page: Path | None) -> None:
+def marks(name: str = "measured") -> tuple[str, str]:
+    """The lines before and after a measured part."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def check(page: Path | None, name: str = "measured") -> None:
     """Look before measuring; without a page there is nothing to look at.
 
     Raises:
         UsageError: the page lacks a mark.
     """
-    if page is not None and any(mark not in page.read_text(encoding="utf-8") for mark in MARKS):
-        raise UsageError(f"{page}: lacks the marks {' and '.join(MARKS)}")
+    if page is not None and any(mark not in page.read_text(encoding="utf-8") for mark in marks(name)):
+        raise UsageError(f"{page}: lacks the marks {' and '.join(marks(name))}")
 
 
-def fill(page: Path | None, body: str) -> None:
+def fill(page: Path | None, body: str, name: str = "measured") -> None:
     """Put ``body`` between the marks of a page, where there is one."""
     if page is None:
         return
-    text = page.read_text(encoding="utf-8")
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-    with replacing(page) as part:
-        part.write_text(f"{before}{MARKS[0]}\n{body}\n{MARKS[1]}{after}", encoding="utf-8")
+    text, (begin, end) = page.read_text(encoding="utf-8"), marks(name)
+    before, after = text.split(begin)[0], text.split(end)[1]
+    write_text(page, f"{before}{begin}\n{body}\n{end}{after}")

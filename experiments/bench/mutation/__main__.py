@@ -10,6 +10,7 @@ listed in ``docs/reliability.md``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 from experiments.bench.mutation.mutants import ARGUED, MUTANTS, TESTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,46 +34,42 @@ _SECONDS = 300  # a mutant may make a test run for ever, which is noticed, too
 
 def problems(mutants: Sequence[Mutant] = MUTANTS) -> list[str]:
     """Mutants that aren't changes of the code as it is; empty if all are."""
-    found = []
-    for mutant in mutants:
-        count = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
-        if count != 1:
-            found.append(f"{mutant.name}: {count} places")
-        if mutant.file not in TESTS:
-            found.append(f"{mutant.file}: no tests")
-    return found
+    counts = {
+        mutant: (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old) for mutant in mutants
+    }
+    return [f"{mutant.name}: {count} places" for mutant, count in counts.items() if count != 1]
 
 
 def _copy(folder: Path) -> None:
     """The project's files, with links in the place of what no mutant changes and no test writes."""
-    for name in _COPIED:
-        source = ROOT / name
+
+    def copy_or_link(source: str, target: str) -> None:
+        if Path(source).suffix in (".flac", ".onnx", ".safetensors"):
+            Path(target).symlink_to(source)
+        else:
+            shutil.copy(source, target)
+
+    for source in map(ROOT.joinpath, _COPIED):
         if source.is_file():
-            shutil.copy(source, folder / name)
-            continue
-        skip = shutil.ignore_patterns("__pycache__", "*.flac", "*.onnx", "*.safetensors", "images")
-        shutil.copytree(source, folder / name, ignore=skip)
-        for pattern in ("*.flac", "*.onnx", "*.safetensors"):
-            for path in source.rglob(pattern):
-                target = folder / path.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(path)
+            shutil.copy(source, folder)
+        else:
+            skip = shutil.ignore_patterns("__pycache__", "images")
+            shutil.copytree(source, folder / source.name, ignore=skip, copy_function=copy_or_link)
 
 
 def _preload() -> None:
     """Import the libraries that the tests need, but nothing of the project."""
-    import hypothesis  # noqa: F401
-    import jsonargparse  # noqa: F401
-    import lightning.pytorch.cli  # noqa: F401
-    import numpy  # noqa: F401
-    import pytest  # noqa: F401
-    import scipy.linalg
-    import scipy.signal
-    import scipy.stats  # noqa: F401
-    import soundfile  # noqa: F401
     import torch
-    import torchmetrics  # noqa: F401
 
+    for name in (
+        "hypothesis",
+        "lightning.pytorch.cli",
+        "pytest",
+        "scipy.signal",
+        "scipy.stats",
+        "torchmetrics",
+    ):
+        importlib.import_module(name)
     torch.set_num_threads(1)
 
 
@@ -123,7 +120,7 @@ def run(mutants: Sequence[Mutant]) -> None:
             if _tested(folder, TESTS[file], log):
                 raise RuntimeError(f"{file}: tests fail without a mutant\n{log.read_text()[-3000:]}")
             print(f"{file}: tests pass in {time.monotonic() - began:.0f} s", flush=True)
-            for mutant in (one for one in mutants if one.file == file):
+            for mutant in (mutant for mutant in mutants if mutant.file == file):
                 place = folder / file
                 original = place.read_text(encoding="utf-8")
                 _write(place, original.replace(mutant.old, mutant.new))
@@ -143,15 +140,15 @@ def _write(path: Path, text: str) -> None:
 
 def results() -> dict[str, str]:
     """What became of the mutants so far, by name, in the table's order."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    return {mutant.name: found[mutant.name] for mutant in MUTANTS if mutant.name in found}
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return {mutant.name: kept[mutant.name] for mutant in MUTANTS if mutant.name in kept}
 
 
 def _keep(mutant: Mutant, outcome: str) -> None:
-    with FileLock(f"{RESULTS}.lock"), replacing(RESULTS) as part:  # several may run beside each other
-        found = {**results(), mutant.name: outcome}
-        ordered = {one.name: found[one.name] for one in MUTANTS if one.name in found}
-        part.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with FileLock(f"{RESULTS}.lock"):  # several may run beside each other
+        outcomes = {**results(), mutant.name: outcome}
+        ordered = {mutant.name: outcomes[mutant.name] for mutant in MUTANTS if mutant.name in outcomes}
+        write_text(RESULTS, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
 
 def main() -> int:
@@ -164,7 +161,8 @@ def main() -> int:
         print("\n".join(wrong))
         return 2
     done = {name for name, outcome in results().items() if outcome != "survived"} if given.missing else set()
-    run([one for one in MUTANTS if any(word in one.name for word in given.only) and one.name not in done])
+    named = [mutant for mutant in MUTANTS if any(word in mutant.name for word in given.only)]
+    run([mutant for mutant in named if mutant.name not in done])
     alive = [name for name, outcome in results().items() if outcome == "survived"]
     print(f"{len(results()) - len(alive)} of {len(results())} killed")
     return int(any(name not in ARGUED for name in alive))
