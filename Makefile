@@ -19,7 +19,7 @@ ifneq ($(shell cat '$(STAMP)' 2>/dev/null),$(CURDIR))
 endif
 
 .PHONY: peers
-.PHONY: help install light demo test test-full lint format docs data train baselines reproduce bench-data bench-ddp bench-speed clean
+.PHONY: help install light demo test test-full lint format docs data train baselines reproduce bench-ddp bench-speed clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -93,9 +93,6 @@ peers: baselines
 
 reproduce: install ## reproduce BENCHMARK=dsn from raw data to the table (dsn: 5.3 GB to fetch, then some minutes)
 	@'$(BIN)/diffgmm' reproduce '$(BENCHMARK)'
-
-bench-data: install ## measure mixing, workers' memory and the wait for data against their goals
-	@'$(BIN)/python' -m experiments.bench.data
 
 bench-ddp: install ## measure how training scales: one process against two, a thread each
 	@'$(BIN)/python' -m experiments.bench.ddp

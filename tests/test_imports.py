@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "experiments": {
         "diffgmm/cli", "diffgmm/evaluation", "diffgmm/training", "diffgmm/inference", "diffgmm/metrics",
-        "diffgmm/diffusion", "diffgmm/networks", "diffgmm/audio", "diffgmm/utils", "data_modules",
+        "diffgmm/diffusion", "diffgmm/audio", "diffgmm/utils", "data_modules",
     },
 }  # fmt: skip
 #: Packages that do without the rest of the project, since they also run in other interpreters.
@@ -102,7 +102,7 @@ def module_name(file: Path) -> str:
 
 
 FILES = {module_name(file): file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))}
-TRIAL = Path("diffgmm/workflows/sweep/outcome.py")  # a callback, for the trials of a sweep
+TRIAL = Path("diffgmm/workflows/sweep/trial.py")  # a callback, for the trials of a sweep
 ROOT_INIT = ROOT / "diffgmm" / "__init__.py"
 
 

@@ -125,7 +125,7 @@ def test_make_help_lists_every_target():
 
 @pytest.mark.parametrize(
     "target",
-    ["install", "demo", "test", "test-full", "lint", "format", "data", "train", "reproduce", "bench-data"],
+    ["install", "demo", "test", "test-full", "lint", "format", "data", "train", "reproduce", "bench-ddp"],
 )
 def test_make_targets_parse(target, tmp_path):
     """`make -n` shows what would run: the target exists and its recipe runs in the chosen environment."""

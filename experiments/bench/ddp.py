@@ -8,6 +8,7 @@ and without exchanging them, in turn). Every process has its own batch of the sa
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import socket
@@ -17,8 +18,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.utils.text_table import aligned
+
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
+
+CONFIG = Path(__file__).parents[1] / "base_16k.yaml"
 
 
 def free_port() -> int:
@@ -28,30 +33,49 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def experiment(**changes: Any) -> Any:
+    """Data module and model of ``base_16k.yaml`` as ``data`` and ``model``, with some settings of the data changed."""
+    import lightning as L
+    import yaml
+    from lightning.pytorch.cli import LightningArgumentParser
+
+    from diffgmm.training.lightning_cli import USUAL
+    from diffgmm.training.module import DiffGMM
+    from diffgmm.training.perceptual import NEEDED
+
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    config["data"]["init_args"] |= changes
+    for loss, packages in NEEDED.items():
+        if any(importlib.util.find_spec(name) is None for name in packages):
+            config["model"]["losses"].pop(loss, None)
+    parser = LightningArgumentParser()
+    parser.add_subclass_arguments(L.LightningDataModule, "data")
+    parser.add_lightning_class_args(DiffGMM, "model")
+    parser.set_defaults(USUAL)
+    return parser.instantiate_classes(parser.parse_object({name: config[name] for name in ("data", "model")}))
+
+
 def _process(rank: int, ranks: int, port: int, args: argparse.Namespace, results: Queue[Any]) -> None:
-    """One process of a measurement; rank zero reports medians in seconds."""
+    """One process of a measurement; rank zero reports seconds of steps that exchange gradients and that don't."""
     import torch
     from torch import nn
-
-    from experiments.bench.training import experiment
 
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     torch.set_num_threads(args.threads)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", rank) if cuda else torch.device("cpu")
     torch.distributed.init_process_group("nccl" if cuda else "gloo", rank=rank, world_size=ranks)
-    data, module = experiment(corpus=args.corpus, batch_size=args.batch, epoch_size=args.batch, num_workers=0)
-    data.setup("fit")
-    batch = next(iter(data.train_dataloader()))
+    made = experiment(corpus=args.corpus, batch_size=args.batch, epoch_size=args.batch, num_workers=0)
+    made.data.setup("fit")
+    batch = next(iter(made.data.train_dataloader()))
     batch = {name: batch[name].to(device) for name in ("noisy", "clean")}
-    module.to(device)
 
     class Loss(nn.Module):
         """What DDP wraps: the loss of a batch as a forward pass."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.module = module
+            self.module = made.model.to(device)
 
         def forward(self, place: int) -> torch.Tensor:
             with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
@@ -59,25 +83,24 @@ def _process(rank: int, ranks: int, port: int, args: argparse.Namespace, results
 
     loss = nn.parallel.DistributedDataParallel(Loss(), gradient_as_bucket_view=True)
     optimizer = torch.optim.AdamW(loss.parameters(), lr=1e-4)
-    seconds: dict[bool, list[float]] = {True: [], False: []}
+    seconds: tuple[list[float], list[float]] = ([], [])
     for step in range(2 * (args.steps + args.warmup)):
-        exchange = step % 2 == 0
+        alone = step % 2 == 1
         torch.distributed.barrier()
         start = time.perf_counter()
-        if exchange:
-            loss(step).backward()
-        else:
+        if alone:
             with loss.no_sync():
                 loss(step).backward()
+        else:
+            loss(step).backward()
         optimizer.step()
         optimizer.zero_grad()
         if cuda:
             torch.cuda.synchronize()
         if step >= 2 * args.warmup:
-            seconds[exchange].append(time.perf_counter() - start)
+            seconds[alone].append(time.perf_counter() - start)
     if rank == 0:
-        weights = sum(p.numel() for p in module.parameters())
-        results.put({"exchange": seconds[True], "alone": seconds[False], "parameters": weights})
+        results.put(seconds)
     torch.distributed.destroy_process_group()
 
 
@@ -89,56 +112,46 @@ def measure(ranks: int, args: argparse.Namespace) -> dict[str, float]:
     context = torch.multiprocessing.spawn(
         _process, (ranks, free_port(), args, results), nprocs=ranks, join=False
     )
-    times = results.get(timeout=args.timeout)
+    step, alone = map(statistics.median, results.get(timeout=args.timeout))
     while not context.join(timeout=args.timeout):
         pass
-    step, alone = statistics.median(times["exchange"]), statistics.median(times["alone"])
     return {
         "processes": ranks,
-        "threads": args.threads,
         "step_s": step,
         "windows_per_s": ranks * args.batch / step,
         "communication_percent": 100.0 * max(0.0, step - alone) / step,
-        "parameters": times["parameters"],
     }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns 0."""
     parser = argparse.ArgumentParser(description="Measure how training scales over processes.")
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
-    parser.add_argument("--threads", type=int, default=1, help="of a process (default: 1)")
-    parser.add_argument("--batch", type=int, default=4, help="windows of a process (default: 4)")
-    parser.add_argument("--steps", type=int, default=10, help="measured, of each kind (default: 10)")
-    parser.add_argument("--warmup", type=int, default=2, help="steps before that (default: 2)")
-    parser.add_argument("--corpus", default="mini", help="to mix from (default: mini)")
-    parser.add_argument("--bf16", action="store_true", help="in bfloat16, as the GPU recipe has it")
-    parser.add_argument(
-        "--timeout", type=float, default=600, help="seconds for one measurement (default: 600)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    add = parser.add_argument
+    add("--processes", type=int, nargs="+", default=[1, 2], help="to compare (default: 1 2)")
+    add("--threads", type=int, default=1, help="of a process (default: 1)")
+    add("--batch", type=int, default=4, help="windows of a process (default: 4)")
+    add("--steps", type=int, default=10, help="measured, of each kind (default: 10)")
+    add("--warmup", type=int, default=2, help="steps before that (default: 2)")
+    add("--corpus", default="mini", help="to mix from (default: mini)")
+    add("--bf16", action="store_true", help="in bfloat16, as the GPU recipe has it")
+    add("--timeout", type=float, default=600, help="seconds for one measurement (default: 600)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there")
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    rows = [measure(ranks, args) for ranks in args.processes]
+    lines = [["processes", "s a step", "windows/s", "efficiency", "communication"]]
+    for row in rows:
+        each = [entry["windows_per_s"] / entry["processes"] for entry in (row, rows[0])]
+        row["efficiency_percent"] = 100.0 * each[0] / each[1]
+        percent = [f"{row[f'{name}_percent']:.1f} %" for name in ("efficiency", "communication")]
+        lines.append([f"{row['processes']}", f"{row['step_s']:.3f}", f"{row['windows_per_s']:.2f}", *percent])
     print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; base_16k.yaml, {args.batch} windows a process"
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; base_16k.yaml, {args.batch} windows and "
+        f"{args.threads} threads a process"
     )
-    print(
-        f"{'processes x threads':>20}{'s a step':>12}{'windows/s':>12}{'efficiency':>12}{'communication':>15}"
-    )
-    rows: list[dict[str, float]] = []
-    for ranks in args.processes:
-        row = measure(ranks, args)
-        first = (rows or [row])[0]
-        each = row["windows_per_s"] / ranks
-        row["efficiency_percent"] = 100.0 * each / (first["windows_per_s"] / first["processes"])
-        rows.append(row)
-        print(
-            f"{f'{ranks} x {args.threads}':>20}{row['step_s']:>12.3f}{row['windows_per_s']:>12.2f}"
-            f"{row['efficiency_percent']:>11.0f}%{row['communication_percent']:>14.1f}%",
-            flush=True,
-        )
+    print("\n".join(aligned(lines, left=())))
     if args.json:
-        Path(args.json).write_text(json.dumps({"load": os.getloadavg()[0], "rows": rows}, indent=2) + "\n")
+        args.json.write_text(json.dumps({"load": os.getloadavg()[0], "rows": rows}, indent=2) + "\n")
     return 0
 
 
