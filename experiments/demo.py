@@ -18,11 +18,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from data_modules.errors import DataError
 from data_modules.offline.pair_folder import write_pairs
+from diffgmm.metrics.statistics import mean
+from diffgmm.utils.text_table import aligned
 
 CONFIG = Path(__file__).with_name("mini.yaml")
 MARK = ".written-by-diffgmm-demo"
@@ -62,12 +63,6 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def mean(values: Iterable[float]) -> float:
-    """Mean of the scores that exist; NaN if none does."""
-    there = [value for value in values if not math.isnan(value)]
-    return sum(there) / len(there) if there else math.nan
-
-
 def table(scores: list[dict[str, str]], snr_of: dict[str, float]) -> str:
     """Lay out mean scores before and after, one row per signal-to-noise ratio and one for all pairs.
 
@@ -75,22 +70,19 @@ def table(scores: list[dict[str, str]], snr_of: dict[str, float]) -> str:
         scores: rows of ``diffgmm evaluate``.
         snr_of: ratio in dB of each pair.
     """
-    groups = [(f"{snr:g} dB", [row for row in scores if snr_of[row["name"]] == snr]) for snr in SNRS]
-    lines = ["  SNR    pairs" + "".join(f"{name:>22}" for name in SCORES)]
-    lines.append(" " * 14 + "".join(f"{'noisy -> denoised':>22}" for _ in SCORES))
-    for label, rows in [*groups, ("all", scores)]:
-        cells = []
+    groups = {f"{snr:g} dB": [row for row in scores if snr_of[row["name"]] == snr] for snr in SNRS}
+    lines = [["  SNR", "pairs", *SCORES], ["", "", *["noisy -> denoised"] * len(SCORES)]]
+    for label, rows in {**groups, "all": scores}.items():
+        cells = [f"  {label}", str(len(rows))]
         for name, digits in SCORES.items():
-            before = mean(float(row[f"noisy_{name}"]) for row in rows)
-            after = mean(float(row[name]) for row in rows)
-            cells.append(f"{before:.{digits}f} -> {after:.{digits}f}".rjust(22))
-        lines.append(f"  {label:<6} {len(rows):>5}" + "".join(cells))
-    changes = {row["name"]: float(row["si_sdr"]) - float(row["noisy_si_sdr"]) for row in scores}
-    there = {name: change for name, change in changes.items() if not math.isnan(change)}
-    if there:
-        worst = min(there, key=lambda name: there[name])
-        lines.append(f"  least change of si_sdr in a pair: {there[worst]:+.1f} dB ({worst})")
-    return "\n".join(lines)
+            before, after = (mean(float(row[key]) for row in rows) for key in (f"noisy_{name}", name))
+            cells.append(f"{before:.{digits}f} -> {after:.{digits}f}")
+        lines.append(cells)
+    text = aligned(lines, left={0})
+    changes = [(float(row["si_sdr"]) - float(row["noisy_si_sdr"]), row["name"]) for row in scores]
+    if known := [change for change in changes if math.isfinite(change[0])]:
+        text.append("  least change of si_sdr in a pair: {:+.1f} dB ({})".format(*min(known)))
+    return "\n".join(text)
 
 
 def denoise_and_score(folder: Path, suffix: str, title: str, *options: str | Path) -> None:
@@ -119,13 +111,12 @@ def demo(folder: Path, pairs: int, minutes: float) -> None:
     if minutes > 0:
         seconds = round(60 * minutes)
         limit = f"00:{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        logger = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger")
-        place = ("--trainer.logger.save_dir", folder, "--trainer.logger.name", "run")
-        quiet = (
-            () if sys.stderr.isatty() else ("--trainer.enable_progress_bar", "false")
-        )  # a log needs no bar
-        fit = ("fit", "--config", os.path.relpath(CONFIG), "--trainer.max_time", limit)
-        diffgmm(*fit, *logger, *place, *quiet)
+        bar = str(sys.stderr.isatty()).lower()  # a log needs none
+        diffgmm(
+            "fit", "--config", os.path.relpath(CONFIG), "--trainer.max_time", limit,
+            "--trainer.enable_progress_bar", bar, "--trainer.logger", "lightning.pytorch.loggers.CSVLogger",
+            "--trainer.logger.save_dir", folder, "--trainer.logger.name", "run",
+        )  # fmt: skip
         checkpoint = folder / "run" / "version_0" / "checkpoints" / "last.ckpt"
         denoise_and_score(folder, "-run", f"After {minutes:g} minutes of training", "--model", checkpoint)
 

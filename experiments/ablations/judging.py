@@ -27,7 +27,7 @@ METRICS = ("pesq_wb", "estoi", "si_sdr")
 
 def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
     """The data module of a run, for its validation pairs alone."""
-    wanted = (
+    wanted = {
         "corpus",
         "sample_rate",
         "window",
@@ -36,8 +36,8 @@ def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
         "valid_snrs",
         "pairs_seed",
         "cache",
-    )
-    data = NoisySpeech(**{key: init_args[key] for key in wanted if key in init_args}, valid_batch_size=1)
+    }
+    data = NoisySpeech(**{key: init_args[key] for key in wanted & init_args.keys()}, valid_batch_size=1)
     data.setup("validate")
     return data
 

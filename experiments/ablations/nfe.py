@@ -7,80 +7,56 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from data_modules import benchmarks
 from data_modules.errors import DataError
 from diffgmm import audio
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.sampler_options import SamplerConfig
-from diffgmm.diffusion.samplers import sample
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.results import PairInfo
 from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import METRICS, score
 from diffgmm.metrics.statistics import mean
-from diffgmm.utils.code_version import code_version
-from diffgmm.utils.files import replacing, sha256_of
+from diffgmm.utils.code_version import code_version, key_of
+from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.random import keyed_generator
+from diffgmm.utils.text_table import markdown, number
 
 CALLS = (1, 2, 4, 8, 16)
 _COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A row: how the process is walked back; ``most`` bounds the network calls that are tried."""
 
-    says: str
-    config: SamplerConfig
+    label: str
+    options: dict[str, Any]
     most: int = 16
 
 
-def _setting(says: str, most: int = 16, step_noise: bool = False, **options: Any) -> Setting:
-    return Setting(says, SamplerConfig(step_noise=step_noise, **options), most)
-
-
+_SAMPLE = {"estimate": "sample", "step_noise": True}
 SETTINGS = {
-    "mean": _setting("mean, no noise between steps"),
-    "mean_noise": _setting("mean, with the bridge's noise", step_noise=True),
-    "sample": _setting("sample", estimate="sample", step_noise=True),
-    "mode": _setting("mode", estimate="mode"),
-    "sample_x4": _setting("mean of 4 samples", 8, True, estimate="sample", samples=4),
-    "sample_x8": _setting("mean of 8 samples", 4, True, estimate="sample", samples=8),
-    "flow": _setting("flow", solver="flow"),
-    "transport": _setting("flow, mixture carried over 8 sub-steps", solver="flow", substeps=8),
-    "heun": _setting("flow, second order (Heun)", solver="heun"),
+    "mean": Setting("mean, no noise between steps", {"step_noise": False}),
+    "mean_noise": Setting("mean, with the bridge's noise", {"step_noise": True}),
+    "sample": Setting("sample", _SAMPLE),
+    "mode": Setting("mode", {"estimate": "mode", "step_noise": False}),
+    "sample_x4": Setting("mean of 4 samples", {**_SAMPLE, "samples": 4}, 8),
+    "sample_x8": Setting("mean of 8 samples", {**_SAMPLE, "samples": 8}, 4),
+    "flow": Setting("flow", {"solver": "flow", "step_noise": False}),
+    "transport": Setting(
+        "flow, mixture carried over 8 sub-steps", {"solver": "flow", "substeps": 8, "step_noise": False}
+    ),
+    "heun": Setting("flow, second order (Heun)", {"solver": "heun", "step_noise": False}),
 }
 
 
 @torch.no_grad()
-def denoised(model: MixtureDenoiser, noisy: Tensor, setting: Setting, nfe: int, seed: int) -> Tensor:
-    """Clean speech ``[1, 1, T]`` from ``noisy`` ``[1, 1, T]``; samples are walked as one batch, then averaged."""
-    representation = model.representation
-    context = representation.context(noisy)
-    encoded = representation.encode(noisy, context)
-    config = setting.config.changed(nfe=nfe)
-    runs = sample(
-        model.posterior,
-        encoded.expand(config.samples, *encoded.shape[1:]),
-        model.process,
-        config,
-        generator=keyed_generator(noisy.device, seed),
-    )
-    clean = runs.mean(0, keepdim=True)
-    if representation.rule is not None:
-        clean = representation.remove(encoded, encoded - clean)
-    return representation.decode(clean, context)
-
-
 def score_pair(model: MixtureDenoiser, pair: PairInfo, seed: int, names: Sequence[str]) -> dict[str, Any]:
     """Scores of one pair, ``{"noisy": {...}, "mean": {"1": {...}, ...}, ...}``; equal results are scored once."""
     rate = model.sample_rate
@@ -96,11 +72,13 @@ def score_pair(model: MixtureDenoiser, pair: PairInfo, seed: int, names: Sequenc
 
     scores: dict[str, Any] = {"noisy": scored(noisy[0])}
     for name, setting in SETTINGS.items():
-        scores[name] = {
-            str(nfe): scored(denoised(model, torch.from_numpy(noisy)[None], setting, nfe, seed)[0, 0].numpy())
-            for nfe in CALLS
-            if nfe <= setting.most
-        }
+        scores[name] = {}
+        for nfe in (nfe for nfe in CALLS if nfe <= setting.most):
+            generator = keyed_generator(torch.device("cpu"), seed)
+            enhanced = model.enhance(
+                torch.from_numpy(noisy)[None], generator=generator, nfe=nfe, **setting.options
+            )
+            scores[name][str(nfe)] = scored(enhanced.waveform[0, 0].numpy())
     return scores
 
 
@@ -136,26 +114,15 @@ def measure(
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
-    place = benchmarks.open_set(set_name, corpus) if set_name in benchmarks.NAMES else Path(set_name)
-    info = load_set(place).info
+    info = load_set(
+        benchmarks.open_set(set_name, corpus) if set_name in benchmarks.NAMES else Path(set_name)
+    ).info
     path = model_path(model)
-    loaded, description = load_model(path)
-    weights = path if path.suffix == ".ckpt" else path.with_suffix(".safetensors")
-    facts = {
-        "model": path.stem,
-        "weights": sha256_of(weights),
-        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
-        "set": info.name,
-    }
-    identity = [
-        facts["weights"],
-        info.checksum,
-        list(names),
-        code_version("diffgmm.diffusion.model"),
-        repr(SETTINGS),
-        CALLS,
-    ]
-    folder = home / "nfe" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    loaded, _ = load_model(path)
+    weights = sha256_of(path if path.suffix == ".ckpt" else path.with_suffix(".safetensors"))
+    code = code_version("diffgmm.diffusion.model")
+    identity = [weights, info.checksum, list(names), code, repr(SETTINGS), CALLS]
+    folder = home / "nfe" / key_of(identity)
     folder.mkdir(parents=True, exist_ok=True)
     by_id = {pair.id: pair for pair in info.pairs}
     chosen = info.ids()[:pairs]
@@ -166,11 +133,18 @@ def measure(
             if time.monotonic() - began > seconds:
                 continue
             pair_scores = score_pair(loaded, by_id[id], seed, names)
-            with replacing(file) as part:
-                part.write_text(json.dumps(pair_scores), encoding="utf-8")
+            write_text(file, json.dumps(pair_scores))
             say(f"{id}: scored after {time.monotonic() - began:.0f} s")
         scores.append(json.loads(file.read_text(encoding="utf-8")))
-    return {**facts, "pairs": len(scores), "wanted": len(chosen), "description": description}, scores
+    facts = {
+        "model": path.stem,
+        "weights": weights,
+        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
+        "set": info.name,
+        "pairs": len(scores),
+        "wanted": len(chosen),
+    }
+    return facts, scores
 
 
 def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -184,34 +158,26 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
         f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
         "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best.",
     ]
+
+    def mean_of(name: str, setting: str, *nfe: str) -> float:
+        values = [pair[setting].get(nfe[0], {}) if nfe else pair[setting] for pair in scores]
+        return mean(math.nan if (value := entry.get(name)) is None else value for entry in values)
+
     for name in names:
         digits = {"si_sdr": 1, "estoi": 3, "stoi": 3}.get(name, 2)
-        better = max if METRICS[name].higher_is_better else min
-        cells = {
-            setting: {
-                nfe: mean([_number(pair[setting].get(str(nfe), {}).get(name)) for pair in scores])
-                for nfe in CALLS
-            }
-            for setting in SETTINGS
-        }
-        there = [value for row in cells.values() for value in row.values() if math.isfinite(value)]
-        best = _shown(better(there), digits) if there else ""
-        before = mean([_number(pair["noisy"].get(name)) for pair in scores])
-        text += ["", f"## {name}{' in dB' if name == 'si_sdr' else ''} (noisy: {_shown(before, digits)})", ""]
+        means = {key: [mean_of(name, key, str(nfe)) for nfe in CALLS] for key in SETTINGS}
+        known = [value for row in means.values() for value in row if math.isfinite(value)]
+        best = (max if METRICS[name].higher_is_better else min)(known, default=math.nan)
+        rows = [["", *(f"NFE {nfe}" for nfe in CALLS)]]
+        for key, row in means.items():
+            cells = [number(value, digits) for value in row]
+            bold = [f"**{cell}**" if known and cell == number(best, digits) else cell for cell in cells]
+            rows.append([SETTINGS[key].label, *bold])
+        before = number(mean_of(name, "noisy"), digits)
         text += [
-            "| | " + " | ".join(f"NFE {nfe}" for nfe in CALLS) + " |",
-            "| --- |" + " ---: |" * len(CALLS),
+            "",
+            f"## {name}{' in dB' if name == 'si_sdr' else ''} (noisy: {before})",
+            "",
+            *markdown(rows),
         ]
-        for setting, row in cells.items():
-            shown = [_shown(row[nfe], digits) for nfe in CALLS]
-            shown = [f"**{cell}**" if cell == best else cell for cell in shown]
-            text.append(f"| {SETTINGS[setting].says} | " + " | ".join(shown) + " |")
     return "\n".join(text) + "\n"
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _shown(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"

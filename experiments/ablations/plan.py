@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,10 @@ from typing import Any
 import yaml
 
 from data_modules.errors import DataError
+from diffgmm.utils.code_version import key_of
 
 HERE = Path(__file__).parent
 BASE, VARIANTS = HERE / "base.yaml", HERE / "variants.yaml"
-_KEYS = {"group", "says", "seeds", "changes"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Variant:
     name: str
     group: str
     says: str
-    seeds: tuple[int, ...]
+    seeds: Sequence[int]
     changes: Mapping[str, Any]
 
 
@@ -55,7 +53,7 @@ class Run:
             config["trainer"].pop(where, None)
         corpus = config["data"]["init_args"]["corpus"]
         config["data"]["init_args"]["corpus"] = Path(corpus).name if isinstance(corpus, str) else corpus
-        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(config)
 
     @property
     def checkpoint(self) -> Path:
@@ -105,12 +103,11 @@ def read_variants(path: Path = VARIANTS) -> list[Variant]:
         DataError: an entry that is not like the others.
     """
     variants = []
-    for name, fields in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
-        if not isinstance(fields, dict) or set(fields) != _KEYS:
-            raise DataError(f"{path}: {name} needs exactly {', '.join(sorted(_KEYS))}")
-        variants.append(
-            Variant(name, fields["group"], fields["says"], tuple(fields["seeds"]), fields["changes"] or {})
-        )
+    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        try:
+            variants.append(Variant(name, **entry))
+        except TypeError as error:
+            raise DataError(f"{path}: {name} is not a variant ({error})") from error
     return variants
 
 

@@ -6,33 +6,47 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from data_modules.errors import DataError
-from diffgmm.utils.files import replacing
-from experiments.ablations.judging import METRICS, SETTINGS
+from diffgmm.utils.files import write_text
+from diffgmm.utils.text_table import NONE, markdown, number
 from experiments.ablations.plan import Variant
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+_COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
 
-    pass
 
-_MIXTURE = {
-    "nll": ("NLL", 3),
-    "crps": ("CRPS", 4),
-    "coverage_90": ("coverage of 90 %", 3),
-    "components": ("in use", 2),
+class Figure(NamedTuple):
+    """A column: where a result has it, its heading and its decimals."""
+
+    path: tuple[str, ...]
+    heading: str
+    digits: int
+
+
+_MIXTURE = [
+    Figure(("mixture", "nll"), "NLL", 3),
+    Figure(("mixture", "crps"), "CRPS", 4),
+    Figure(("mixture", "coverage_90"), "coverage of 90 %", 3),
+    Figure(("mixture", "components"), "in use", 2),
+]
+_QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
+#: Heading, mark and colour by setting of the sampler.
+_SETTINGS = {
+    "nfe1": ("NFE 1, mean", "o", "#1f6feb"),
+    "nfe4": ("NFE 4, mean", "s", "#d9822b"),
+    "nfe4_sample": ("NFE 4, sampled", "^", "#4a9a5b"),
 }
 
-_QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
 
-_SAYS = {"nfe1": "NFE 1, mean", "nfe4": "NFE 4, mean", "nfe4_sample": "NFE 4, sampled"}
-
-_COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
+def _quality(setting: str) -> list[Figure]:
+    return [
+        Figure(("quality", setting, name), f"{name} in dB" if name == "si_sdr" else name, digits)
+        for name, digits in _QUALITY.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,7 @@ def gather(variants: Sequence[Variant], home: Path) -> list[Row]:
     rows, budgets = [], {}
     for variant in variants:
         results = []
-        for path in sorted(
-            (home / variant.name).glob("seed-*/result.json"), key=lambda path: path.parent.name
-        ):
+        for path in sorted((home / variant.name).glob("seed-*/result.json")):
             result = json.loads(path.read_text(encoding="utf-8"))
             budgets[path.parent] = (result["steps"], result["pairs"])
             results.append(result)
@@ -92,18 +104,9 @@ def spread(values: Sequence[float], digits: int) -> str:
     ('2.00 ± 1.41', '0.5', '–')
     """
     if not values:
-        return "–"
-    text = _number(statistics.fmean(values), digits)
+        return NONE
+    text = number(statistics.fmean(values), digits)
     return text + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---"] + ["---:"] * (len(head) - 1)
-    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -121,24 +124,33 @@ def verdict(rows: Sequence[Row]) -> str:
     text = (
         f"NLL in nats per real dimension: {single[0].variant.says} {spread(a, 4)} ({len(a)} seeds), "
         f"{best.variant.says} {spread(b, 4)} ({len(b)} seeds), the best of those with {most}. "
+        f"{'Lower' if margin > 0 else 'Higher'} by {abs(margin):.4f} with the mixture"
     )
-    text += f"{'Lower' if margin > 0 else 'Higher'} by {abs(margin):.4f} with the mixture"
     if len(a) > 1 and len(b) > 1:
         pooled = math.sqrt((statistics.variance(a) + statistics.variance(b)) / 2)
+        if pooled:
+            text += f", {abs(margin) / pooled:.1f} times the pooled standard deviation of the seeds"
         apart = max(b) < min(a)
-        text += (
-            f", {abs(margin) / pooled:.1f} times the pooled standard deviation of the seeds; "
-            if pooled
-            else "; "
-        )
-        text += "every seed of the mixture is below every seed of K = 1" if apart else "the seeds overlap"
+        text += "; every seed of the mixture is below every seed of K = 1" if apart else "; the seeds overlap"
     return text + "."
+
+
+def _table(rows: Sequence[Row], figures: Sequence[Figure], before: Sequence[str] = ()) -> list[str]:
+    """A line a variant; without a likelihood nothing is known about the mixture."""
+    lines = [["variant", "seeds", *(figure.heading for figure in figures)]]
+    lines += [["noisy", "", *before]] if before else []
+    for row in rows:
+        cells = [
+            spread(row.values(*path) if row.has_likelihood or path[0] != "mixture" else [], digits)
+            for path, _, digits in figures
+        ]
+        lines.append([row.variant.says, str(len(row.results)), *cells])
+    return markdown(lines)
 
 
 def render(rows: Sequence[Row], plot: str | None = None) -> str:
     """Markdown: what was run, the verdict, mixture and quality of every variant."""
     result = rows[0].results[0]
-    noisy = result["quality"]["noisy"]
     text = [
         "# Ablations",
         "",
@@ -151,38 +163,18 @@ def render(rows: Sequence[Row], plot: str | None = None) -> str:
         "",
         verdict(rows),
         "",
-    ]
-    if plot:
-        text += [f"![NLL and PESQ of every variant]({plot})", ""]
-    text += ["## The mixture, from the noisy signal alone (t = 1)", ""]
-    text += [
+        *([f"![NLL and PESQ of every variant]({plot})", ""] if plot else []),
+        "## The mixture, from the noisy signal alone (t = 1)",
+        "",
         "NLL in nats per real dimension and CRPS (lower is better), share of noise in the central 90 % interval, "
         "components in use (exponential of the entropy of the mean responsibilities).",
         "",
+        *_table(rows, _MIXTURE),
     ]
-    head = ["variant", "seeds", *(label for label, _ in _MIXTURE.values())]
-    text += _lines(head, [_cells(row, lambda row: _mixture(row)) for row in rows])
-    for setting in SETTINGS:
-        text += ["", f"## Quality, {_SAYS[setting]}", ""]
-        names = [f"{name} in dB" if name == "si_sdr" else name for name in METRICS]
-        before = ["noisy", "", *(_number(noisy[name], _QUALITY[name]) for name in METRICS)]
-        after = [_cells(row, lambda row, s=setting: _quality(row, s)) for row in rows]  # type: ignore[misc]
-        text += _lines(["variant", "seeds", *names], [before, *after])
+    noisy = [number(result["quality"]["noisy"][name], digits) for name, digits in _QUALITY.items()]
+    for setting, (heading, _, _) in _SETTINGS.items():
+        text += ["", f"## Quality, {heading}", "", *_table(rows, _quality(setting), noisy)]
     return "\n".join(text) + "\n"
-
-
-def _cells(row: Row, figures: Callable[[Row], list[str]]) -> list[str]:
-    return [row.variant.says, str(len(row.results)), *figures(row)]
-
-
-def _mixture(row: Row) -> list[str]:
-    if not row.has_likelihood:
-        return ["–"] * len(_MIXTURE)
-    return [spread(row.values("mixture", name), digits) for name, (_, digits) in _MIXTURE.items()]
-
-
-def _quality(row: Row, setting: str) -> list[str]:
-    return [spread(row.values("quality", setting, name), _QUALITY[name]) for name in METRICS]
 
 
 def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
@@ -191,19 +183,12 @@ def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     Raises:
         DataError: no such folder.
     """
-    pass
-
     if not path.parent.is_dir():
         raise DataError(f"{path.parent}: no such folder")
     picture = path.with_suffix(".svg")
     draw(rows, picture)
-    with replacing(path) as part:
-        part.write_text(render(rows, picture.name), encoding="utf-8")
+    write_text(path, render(rows, picture.name))
     return path, picture
-
-
-_MARKS = {"nfe1": ("o", "#1f6feb", "NFE 1, mean"), "nfe4": ("s", "#d9822b", "NFE 4, mean"),
-          "nfe4_sample": ("^", "#4a9a5b", "NFE 4, sampled")}  # fmt: skip
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -213,15 +198,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     figure = Figure(figsize=(9.0, 0.9 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
+    style: dict[str, Any] = {"markersize": 5, "alpha": 0.7, "linestyle": "none"}
     for place, row in enumerate(rows):
         if row.has_likelihood:
             values = row.values("mixture", "nll")
-            left.plot(values, [place] * len(values), "o", color="#1f6feb", markersize=5, alpha=0.7)
-        for setting in SETTINGS:
-            mark, tint, label = _MARKS[setting]
+            left.plot(values, [place] * len(values), marker="o", color="#1f6feb", **style)
+        for setting, (heading, mark, tint) in _SETTINGS.items():
             values = row.values("quality", setting, "pesq_wb")
-            first = label if place == 0 else None
-            right.plot(values, [place] * len(values), mark, color=tint, markersize=5, alpha=0.7, label=first)
+            label = None if place else heading
+            right.plot(values, [place] * len(values), marker=mark, color=tint, label=label, **style)
     left.set_yticks(range(len(rows)), [row.variant.says for row in rows])
     left.invert_yaxis()
     left.set_xlabel("NLL in nats per real dimension (lower is better)")
@@ -231,17 +216,11 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     )
     right.legend(fontsize=8, loc="best")
     for axes in (left, right):
-        _quiet(axes)
+        axes.grid(True, color="#dddddd", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ablations"}):
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    with replacing(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _quiet(axes: Axes) -> None:
-    axes.grid(True, color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    write_text(path, text.getvalue())

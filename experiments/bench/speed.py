@@ -15,14 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from diffgmm.utils.errors import UsageError, complain
+from diffgmm.evaluation.benchmark.model import macs
+from diffgmm.utils.errors import UsageError, exit_code
+from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
 GOALS = {"1-s window": 8.0, "5-s recording": 150.0, "whole command, 5-s file": 2500.0}  # ms
@@ -35,19 +37,23 @@ class Times(NamedTuple):
     median: float
     clock: float
 
+    @classmethod
+    def of(cls, runs: Sequence[tuple[float, float]]) -> Times:
+        """Of processor's and clock's seconds of several runs."""
+        busy, wall = ([1e3 * value for value in column] for column in zip(*runs, strict=True))
+        return cls(min(busy), statistics.median(busy), min(wall))
+
 
 def timed(function: Callable[[], object], seconds: float) -> Times:
     """Of calls for about ``seconds``, after two to warm up."""
     function(), function()
-    busy: list[float] = []
-    wall: list[float] = []
+    runs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(busy) < 5:
+    while time.perf_counter() < end or len(runs) < 5:
         start, used = time.perf_counter(), time.process_time()
         function()
-        busy.append(1e3 * (time.process_time() - used))
-        wall.append(1e3 * (time.perf_counter() - start))
-    return Times(min(busy), statistics.median(busy), min(wall))
+        runs.append((time.process_time() - used, time.perf_counter() - start))
+    return Times.of(runs)
 
 
 def peaks(seconds: float) -> dict[str, float]:
@@ -61,19 +67,6 @@ def peaks(seconds: float) -> dict[str, float]:
         product = 2 * 1024**3 / timed(lambda: a @ b, seconds).least
         convolution = 2 * 32 * 32 * 9 * 128**2 / timed(lambda: layer(x), seconds).least
     return {"matrix product": product / 1e6, "convolution": convolution / 1e6}
-
-
-def macs(path: Path, samples: int) -> float:
-    """Multiply-accumulate operations of the network for one window."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from diffgmm.diffusion.saving import load_model
-
-    model, _ = load_model(path)
-    with FlopCounterMode(display=False) as counter:
-        model.enhance(torch.zeros(1, 1, samples))
-    return counter.get_total_flops() / 2
 
 
 def in_process(name: str, backend: str, threads: int, seconds: float) -> dict[str, Times]:
@@ -95,7 +88,7 @@ def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times,
     """``diffgmm denoise`` on a file of 5 s, and its peak memory in MB."""
     from diffgmm.audio import write
 
-    busy, wall, peak = [], [], 0.0
+    runs, peak = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         noisy = Path(folder, "noisy.wav")
         write(noisy, np.random.default_rng(0).standard_normal(80000).astype(np.float32) * 0.1, 16000)
@@ -110,34 +103,26 @@ def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times,
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 raise RuntimeError(f"{' '.join(line)} failed")
-            wall.append(1e3 * (time.perf_counter() - start))
-            busy.append(1e3 * (usage.ru_utime + usage.ru_stime))
+            runs.append((usage.ru_utime + usage.ru_stime, time.perf_counter() - start))
             peak = max(peak, usage.ru_maxrss / 1e3)
-    return Times(min(busy), statistics.median(busy), min(wall)), peak
+    return Times.of(runs), peak
 
 
-def measure(args: argparse.Namespace) -> list[str]:
-    """A table for each model, as lines of Markdown."""
-    missing = [backend for backend in args.backends if backend != "torch" and find_spec(backend) is None]
-    present = [backend for backend in args.backends if backend not in missing]
+def measure(args: argparse.Namespace) -> str:
+    """A table for each model, as Markdown."""
     commands = {
-        (name, backend): command(name, backend, args.threads, args.repeats)
+        name: {
+            backend: command(name, backend, args.threads, args.repeats)
+            for backend in args.backends
+            if backend == "torch" or find_spec(backend)
+        }
         for name in args.model
-        for backend in present
     }
     import torch
 
     torch.set_num_threads(args.threads)
     best = peaks(args.seconds / 4)
-    lines = []
-    for name in args.model:
-        of = {backend: commands[name, backend] for backend in present}
-        lines += [
-            *_table(name, of, best, args),
-            *(f"| {backend} | not installed | | | | | |" for backend in missing),
-            "",
-        ]
-    return lines[:-1]
+    return "\n\n".join(_table(name, commands[name], best, args) for name in args.model)
 
 
 def _table(
@@ -145,53 +130,57 @@ def _table(
     commands: Mapping[str, tuple[Times, float]],
     best: Mapping[str, float],
     args: argparse.Namespace,
-) -> list[str]:
+) -> str:
     """One model's, from whole commands by back end and PyTorch's peaks."""
+    import torch
+
     from diffgmm.diffusion.pretrained import model_path
+    from diffgmm.diffusion.saving import load_model
     from diffgmm.utils.provenance import processor
 
-    work, top = macs(model_path(name), 16000), max(best.values())
-    lines = [
+    model, _ = load_model(model_path(name))
+    second = torch.zeros(1, 1, model.sample_rate)
+    work = macs(lambda: model.enhance(second))
+    rows = [
+        ["back end", "what", "processor time, least", "median", "clock, least", "goal", "share of the peak"]
+    ]
+    for backend in args.backends:
+        if backend not in commands:
+            rows.append([backend, "not installed", *[""] * 5])
+            continue
+        command_times, memory = commands[backend]
+        times = in_process(name, backend, args.threads, args.seconds)
+        for what, figures in {**times, f"whole command, 5-s file ({memory:.0f} MB)": command_times}.items():
+            goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
+            share = (
+                2e-4 * work * float(what[0]) / figures.least / max(best.values()) if what in times else None
+            )
+            shown = [f"{value:.1f} ms" for value in figures]
+            rows.append([backend, what, *shown, goal, "" if share is None else f"{share:.0f} %"])
+    head = (
         f"`{name}`, {work / 1e6:.0f} million multiply-adds per second of sound, on {args.threads} of "
         f"{os.cpu_count()} threads of {processor()}; load {os.getloadavg()[0]:.1f} with other work. "
-        "PyTorch's peak here: " + ", ".join(f"{what} {value:.0f} GFLOP/s" for what, value in best.items()) + ".",
-        "",
-        "| back end | what | processor time, least | median | clock, least | goal | share of the peak |",
-        "|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for backend, (command_times, memory) in commands.items():
-        rows = [
-            (what, times, f"{2e-4 * work * float(what[0]) / times.least / top:.0f} %")
-            for what, times in in_process(name, backend, args.threads, args.seconds).items()
-        ]
-        rows.append((f"whole command, 5-s file ({memory:.0f} MB)", command_times, ""))
-        for what, times, share in rows:
-            goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
-            figures = " | ".join(f"{value:.1f} ms" for value in times)
-            lines.append(f"| {backend} | {what} | {figures} | {goal} | {share} |")
-    return lines
+        "PyTorch's peak here: " + ", ".join(f"{what} {value:.0f} GFLOP/s" for what, value in best.items())
+    )
+    return "\n".join([f"{head}.", "", *markdown(rows, left=range(7))])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write between the marks; returns 0, or 2 for a file without marks."""
     parser = argparse.ArgumentParser(description="Measure the default setting's speed per back end.")
-    parser.add_argument(
-        "--model", nargs="+", default=["base"], help="shipped models or files (default: base)"
-    )
-    parser.add_argument("--threads", type=int, default=1, help="of everything (default: 1)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
-    parser.add_argument("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="put the table between this file's marks"
-    )
-    parser.add_argument("--backends", nargs="+", default=["torch", "onnxruntime"], help="(default: both)")
-    args: Any = parser.parse_args(argv)
+    add = parser.add_argument
+    add("--model", nargs="+", default=["base"], help="shipped models or files (default: base)")
+    add("--threads", type=int, default=1, help="of everything (default: 1)")
+    add("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
+    add("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")
+    add("--markdown", type=Path, metavar="FILE", help="put the table between this file's marks")
+    add("--backends", nargs="+", default=["torch", "onnxruntime"], help="(default: both)")
+    args = parser.parse_args(argv)
     try:
         marks.check(args.markdown)
     except UsageError as error:
-        complain(error)
-        return 2
-    lines = "\n".join(measure(args))
+        return exit_code(error)
+    lines = measure(args)
     print(lines)
     marks.fill(args.markdown, lines)
     return 0

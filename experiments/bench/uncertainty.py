@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from data_modules.errors import DataError
 from diffgmm.cli.calibrate import corpus_batches, corpus_posteriors
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.representation import Complex
@@ -23,7 +22,8 @@ from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.calibration import CRITERIA, fit, score
 from diffgmm.inference import Denoiser
 from diffgmm.inference.denoiser import model_path
-from diffgmm.utils.errors import UsageError, complain
+from diffgmm.utils.errors import UserError, exit_code
+from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
 PIECE = 0.2  # seconds
@@ -47,18 +47,14 @@ def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
     """A table: by each criterion, the temperature that validation pairs ask for and what it does on test pairs."""
     model, _ = load_model(model_path(name))
     posteriors = {split: corpus_posteriors(model, corpus, split, pairs) for split in ("valid", "test")}
-    lines = [
-        "| fitted on validation | temperature | validation: in 90 % | test: in 50 % | in 90 % | in 99 % | test CRPS |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = "fitted on validation,temperature,validation: in 90 %,test: in 50 %,in 90 %,in 99 %,test CRPS"
+    rows = [head.split(",")]
     fitted = [(_CRITERION[criterion], fit(posteriors["valid"], criterion)) for criterion in CRITERIA]
     for says, value in [("nothing", 1.0), *fitted]:
         valid, test = (score(posteriors[split], value) for split in ("valid", "test"))
-        shares = " | ".join(f"{100 * test.coverage[level]:.1f}" for level in ("50", "90", "99"))
-        lines.append(
-            f"| {says} | {value:.3f} | {100 * valid.coverage['90']:.1f} | {shares} | {test.crps:.5f} |"
-        )
-    return lines
+        shares = [valid.coverage["90"], *(test.coverage[level] for level in ("50", "90", "99"))]
+        rows.append([says, f"{value:.3f}", *(f"{100 * share:.1f}" for share in shares), f"{test.crps:.5f}"])
+    return markdown(rows)
 
 
 def _pairs(corpus: str, split: str, rate: int, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -122,33 +118,33 @@ def rankings(name: str, corpus: str, pairs: int) -> list[str]:
     """A table of :func:`ranking` for both splits."""
     denoiser = Denoiser.from_pretrained(name)
     results = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
-    lines = ["| | valid | test |", "|---|---|---|"]
+    rows = [["", "valid", "test"]]
     for key, says in _RANKS.items():
         percent, decibels = key in ("left", "least", "loud"), key == "decibels"
         cells = [
             f"{100 * value:.0f} %" if percent else f"{value:.1f} dB" if decibels else f"{value:.2f}"
             for value in (figures[key] for figures in results)
         ]
-        lines.append(f"| {says} | {' | '.join(cells)} |")
-    return lines
+        rows.append([says, *cells])
+    return markdown(rows)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write between the marks; 0 done, 1 model or corpus can't be used, 2 wrong usage."""
     parser = argparse.ArgumentParser(description="Measure how honest a model's uncertainty is.")
-    parser.add_argument("--model", default="base", help="shipped model or file (default: base)")
-    parser.add_argument("--data", required=True, help="mini, a prepared corpus' name, its folder or manifest")
-    parser.add_argument("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
+    add = parser.add_argument
+    add("--model", default="base", help="shipped model or file (default: base)")
+    add("--data", required=True, help="mini, a prepared corpus' name, its folder or manifest")
+    add("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
+    add("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
     args = parser.parse_args(argv)
     try:
         marks.check(args.markdown)
         says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
         lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
         lines += rankings(args.model, args.data, max(args.pairs // 2, 1))
-    except (DataError, ModelError, UsageError) as error:
-        complain(error)
-        return 2 if isinstance(error, UsageError) else 1
+    except UserError as error:
+        return exit_code(error)
     body = "\n".join(lines)
     print(body)
     marks.fill(args.markdown, body)

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.diffusion.one_step import UnsupportedModel
-from diffgmm.diffusion.pretrained import PRETRAINED, ModelError
+from diffgmm.diffusion.pretrained import PRETRAINED
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.results import Results, ResultsError, System, read_results
-from diffgmm.inference.export import ExportError
 from diffgmm.inference.export.onnx import write_light
 from diffgmm.metrics.statistics import mean
-from diffgmm.utils.errors import UsageError, exit_code
-from diffgmm.utils.files import replacing
+from diffgmm.utils.errors import UsageError, UserError, exit_code
+from diffgmm.utils.files import write_text
 
 LIMITS = (
     "Speech with additive noise. Not made for music, for other voices to be taken out, or for reverberation.",
@@ -41,19 +40,15 @@ def scores(results: Results, name: str | None = None) -> dict[str, Any]:
     Raises:
         ResultsError: no such system, or more than one model and no name.
     """
-    models = [entry for entry in results.systems if entry.kind in ("model", "files")]
+    models = [system.name for system in results.systems if system.kind in ("model", "files")]
     if name is None and len(models) != 1:
-        raise ResultsError(
-            f"{len(models)} models in these results; choose one: {[entry.name for entry in models]}"
-        )
-    system = models[0] if name is None else results.system(name)
-    noisy = next((entry for entry in results.systems if entry.kind == "noisy"), None)
-    ids = results.set.ids()
+        raise ResultsError(f"{len(models)} models in these results; choose one: {models}")
+    system, ids = results.system(name or models[0]), results.set.ids()
+    noisy = [("noisy", other) for other in results.systems if other.kind == "noisy"]
+    sides = dict([*noisy, ("denoised", system)])
     table = {}
     for metric in results.metrics:
-        row = {"denoised": _mean(system, metric.name, ids)}
-        if noisy is not None:
-            row = {"noisy": _mean(noisy, metric.name, ids), **row}
+        row = {side: _mean(of, metric.name, ids) for side, of in sides.items()}
         if row["denoised"] is not None:
             table[metric.name] = row
     return {
@@ -100,10 +95,9 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"no shipped model {args.name!r}")
         description = json.loads(path.read_text(encoding="utf-8"))
         description["card"] = with_quality(description["card"], args.results, args.system)
-        with replacing(path) as part:
-            part.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
         print(path, write_graph(stem) or "(no graph)")
-    except (UsageError, ModelError, ResultsError, ExportError) as error:
+    except UserError as error:
         return exit_code(error)
     return 0
 

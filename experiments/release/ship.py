@@ -12,12 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.evaluation.results import ResultsError
 from diffgmm.inference.denoiser import PRETRAINED
-from diffgmm.inference.export import ExportError
-from diffgmm.utils.errors import UsageError, exit_code
+from diffgmm.utils.errors import UsageError, UserError, exit_code
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.version import __version__
 from experiments.release.card import with_quality, write_graph
@@ -31,10 +28,7 @@ def _trained_on(corpus: Path) -> dict[str, Any]:
     manifest = corpus / "manifest.csv"
     if not manifest.is_file():
         raise UsageError(f"{corpus}: no manifest.csv there; --corpus is the folder of the corpus trained on")
-    facts: dict[str, Any] = {
-        "corpus": corpus.name,
-        "manifest_sha256": sha256_of(manifest),
-    }
+    facts: dict[str, Any] = {"corpus": corpus.name, "manifest_sha256": sha256_of(manifest)}
     description = corpus / "corpus.json"
     if description.is_file():
         corpus_facts = json.loads(description.read_text(encoding="utf-8"))
@@ -92,24 +86,17 @@ def ship(
 def main() -> int:
     """Command line; 0 done, 1 not a model, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--name", required=True, help="name for `diffgmm denoise --model`")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus it was trained on")
-    parser.add_argument("--notes", default="", help="a sentence for the card")
-    parser.add_argument(
-        "--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model"
-    )
-    parser.add_argument("--system", help="its name in the results (default: the only model)")
-    parser.add_argument("--overwrite", action="store_true")
-    arguments = parser.parse_args()
+    add = parser.add_argument
+    add("checkpoint", type=Path)
+    add("--name", required=True, help="name for `diffgmm denoise --model`")
+    add("--corpus", type=Path, required=True, help="folder of the corpus it was trained on")
+    add("--notes", default="", help="a sentence for the card")
+    add("--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model")
+    add("--system", help="its name in the results (default: the only model)")
+    add("--overwrite", action="store_true")
     try:
-        print(
-            ship(
-                arguments.checkpoint, arguments.name, arguments.corpus, arguments.notes, arguments.overwrite,
-                arguments.results, arguments.system,
-            )
-        )  # fmt: skip
-    except (UsageError, ModelError, ResultsError, ExportError) as error:
+        print(ship(**vars(parser.parse_args())))
+    except UserError as error:
         return exit_code(error)
     return 0
 

@@ -128,8 +128,8 @@ def test_runs_of_different_budgets_share_no_table(tmp_path: Path) -> None:
     [
         (["table"], "no finished run there"),
         (["run", "--only", "nope"], "no variant 'nope'"),
-        (["run", "--jobs", "0"], "--jobs and --threads must be at least 1"),
-        (["run", "--set", "trainer"], "--set takes PATH=VALUE"),
+        (["run", "--jobs", "0"], "must be a whole number from 1"),
+        (["run", "--set", "trainer"], "must look like KEY=VALUE"),
         (["nfe", "--metrics", "nope"], "unknown metric 'nope'"),
         (["nfe", "--set", "nowhere"], "nowhere"),
     ],
