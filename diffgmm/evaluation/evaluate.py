@@ -7,7 +7,8 @@ reason (:mod:`diffgmm.evaluation.pairing` lists files without counterpart).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from scipy import signal
 
 from diffgmm import audio, metrics
 from diffgmm.evaluation.pairing import Pair
-from diffgmm.evaluation.scores import Row
 from diffgmm.metrics import Score
 from diffgmm.utils.cores import one_thread
 from diffgmm.utils.processes import Workers
@@ -24,6 +24,34 @@ _LONGEST_DELAY = 1.0  # seconds; more is another recording
 _HEARD = 60.0  # seconds that a delay is estimated from
 _LEAST_CORRELATION = 0.3  # of an estimate with the clean speech, below which its delay cannot be told
 _LEAST_GAIN_DB = 1.0  # of SI-SDR by shifting, below which nothing is called a delay
+
+
+@dataclass(frozen=True)
+class Row:
+    """Result of one pair.
+
+    Attributes:
+        name: of the pair.
+        sample_rate: at which it was judged (the clean file's), in Hz; 0 if it could not be read.
+        seconds: length that was judged.
+        length_difference: samples by which the enhanced file is longer than the clean one; the common part
+            was judged.
+        delay: samples by which the enhanced file lags the clean one, as estimated; 0 if it does not.
+        noisy_delay: the same of the noisy file.
+        scores: of the enhanced file by metric.
+        noisy: of the noisy file by metric, empty without one.
+        errors: why the pair or a part of it could not be judged; empty if all went well.
+    """
+
+    name: str
+    sample_rate: int = 0
+    seconds: float = 0.0
+    length_difference: int = 0
+    delay: int = 0
+    noisy_delay: int = 0
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    noisy: Mapping[str, Score] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
 
 
 def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, align: bool = False) -> Row:
@@ -56,27 +84,20 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
     start = max(0, *(-shift for shift in shifts.values()))
     ends = (x.shape[1] - shifts[kind] for kind, x in signals.items())
     stop = max(start, min(clean.shape[1], *ends))
-    scores = {
-        kind: _scores(
-            x[:, start + shifts[kind] : stop + shifts[kind]],
-            clean[:, start:stop],
-            rate,
-            names,
-            resample,
-            errors,
-        )
-        for kind, x in signals.items()
-    }
+    scores = {}
+    for kind, x in signals.items():
+        shifted = x[:, start + shifts[kind] : stop + shifts[kind]]
+        scores[kind] = _scores(shifted, clean[:, start:stop], rate, names, resample, errors)
     return Row(
-        pair.name,
-        rate,
-        (stop - start) / rate,
-        enhanced.shape[1] - clean.shape[1],
-        delays["enhanced"],
-        delays.get("noisy", 0),
-        scores["enhanced"],
-        scores.get("noisy", {}),
-        tuple(dict.fromkeys(errors)),
+        name=pair.name,
+        sample_rate=rate,
+        seconds=(stop - start) / rate,
+        length_difference=enhanced.shape[1] - clean.shape[1],
+        delay=delays["enhanced"],
+        noisy_delay=delays.get("noisy", 0),
+        scores=scores["enhanced"],
+        noisy=scores.get("noisy", {}),
+        errors=tuple(dict.fromkeys(errors)),
     )
 
 
@@ -138,10 +159,8 @@ def _scores(
     scores = {}
     for name in names:
         try:
-            channels = [
-                metrics.get_metric(name).explain(a, b, rate, resample=resample)
-                for a, b in zip(x, clean, strict=True)
-            ]
+            explain = metrics.get_metric(name).explain
+            channels = [explain(a, b, rate, resample=resample) for a, b in zip(x, clean, strict=True)]
         except ValueError as error:  # not defined at this rate
             errors.append(f"{error} (--resample)" if "resample" in str(error) else str(error))
             scores[name] = Score(math.nan, str(error))
@@ -181,9 +200,8 @@ def evaluate(
             workers.submit(pair, tuple(names), resample, align)
         for pair, row in zip(pairs, workers.results(), strict=True):
             if not isinstance(row, Row):
-                row = Row(
-                    pair.name, errors=(f"{pair.enhanced}: the process that scored it died (out of memory?)",)
-                )
+                error = f"{pair.enhanced}: the process that scored it died (out of memory?)"
+                row = Row(pair.name, errors=(error,))
             rows.append(row)
             if on_row is not None:
                 on_row(row)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffgmm import audio
@@ -43,23 +44,6 @@ class Pairing:
     unmatched: tuple[str, ...] = ()
 
 
-@dataclass
-class _Folder:
-    """Audio files of a folder by name, and which of them were asked for."""
-
-    root: Path
-    problems: list[str]
-    files: dict[str, Path] = field(init=False)
-    used: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.files = _files(self.root, self.problems)
-
-    def find(self, name: str) -> Path | None:
-        self.used.add(name)
-        return self.files.get(name)
-
-
 def pair_folders(
     clean: str | os.PathLike[str],
     enhanced: str | os.PathLike[str],
@@ -72,9 +56,9 @@ def pair_folders(
     Raises:
         AudioError: a folder is missing or has no audio files.
     """
-    roots = {"clean": Path(clean), "enhanced": Path(enhanced)} | (
-        {} if noisy is None else {"noisy": Path(noisy)}
-    )
+    roots = {"clean": Path(clean), "enhanced": Path(enhanced)}
+    if noisy is not None:
+        roots["noisy"] = Path(noisy)
     if all(root.is_file() for root in roots.values()):
         pair = Pair(roots["enhanced"].stem, roots["clean"], roots["enhanced"], roots.get("noisy"))
         return Pairing((pair,))
@@ -124,25 +108,16 @@ def pair_manifest(
         if column not in columns:
             hint = ", or give a folder with --enhanced" if column == "enhanced" else ""
             raise audio.AudioError(f"{path}: has no column {column!r}{hint}")
-    unmatched: list[str] = []
-    folder = None if enhanced is None else _Folder(Path(enhanced), unmatched)
     pairs: dict[str, Pair] = {}
     for number, line in enumerate(lines, start=2):
-        where = f"{path}, line {number}"
-        pair = _listed(line, path.parent, where)
+        pair = _listed(line, path.parent, f"{path}, line {number}")
         if pair.name in pairs:
-            raise audio.AudioError(f"{where}: the name {pair.name} is used twice")
-        if folder is not None:
-            file_of_it = folder.find(pair.name)
-            if file_of_it is None:
-                unmatched.append(f"{where}: no file named {pair.name} in {folder.root}")
-                continue
-            pair = replace(pair, enhanced=file_of_it)
+            raise audio.AudioError(f"{path}, line {number}: the name {pair.name} is used twice")
         pairs[pair.name] = pair
-    if folder is not None:
-        left = sorted(set(folder.files) - folder.used)
-        unmatched += [f"{folder.files[name]}: no pair of this name in {path}" for name in left]
-    return Pairing(tuple(pairs.values()), tuple(unmatched))
+    if enhanced is None:
+        return Pairing(tuple(pairs.values()))
+    missing = [f"{path}, line {number}: no file named {name}" for number, name in enumerate(pairs, start=2)]
+    return _with_files(pairs.values(), Path(enhanced), missing, f"no pair of this name in {path}")
 
 
 def _listed(line: dict[str, str | None], folder: Path, where: str) -> Pair:
@@ -175,34 +150,33 @@ def beside(pairing: Pairing, other: str | os.PathLike[str]) -> Pairing:
     Raises:
         AudioError: the folder is missing or has no audio files.
     """
+    pairs = [replace(pair, noisy=None) for pair in pairing.pairs]
+    if Path(other).is_file() and len(pairs) == 1:
+        return Pairing((replace(pairs[0], enhanced=Path(other)),))
+    missing = [f"{pair.enhanced}: no file of this name" for pair in pairs]
+    return _with_files(pairs, Path(other), missing, "belongs to no pair")
+
+
+def _with_files(pairs: Iterable[Pair], folder: Path, missing: Iterable[str], left: str) -> Pairing:
+    """Pairs with the files of a folder as enhanced ones; what is said of pairs without a file, and of files left."""
     unmatched: list[str] = []
-    if Path(other).is_file() and len(pairing.pairs) == 1:
-        return Pairing((replace(pairing.pairs[0], enhanced=Path(other), noisy=None),))
-    folder = _Folder(Path(other), unmatched)
-    pairs = []
-    for pair in pairing.pairs:
-        path = folder.find(pair.name)
-        if path is None:
-            unmatched.append(f"{pair.enhanced}: no file of this name in {other}")
+    files = _files(folder, unmatched)
+    kept = []
+    for pair, complaint in zip(pairs, missing, strict=True):
+        if path := files.pop(pair.name, None):
+            kept.append(replace(pair, enhanced=path))
         else:
-            pairs.append(replace(pair, enhanced=path, noisy=None))
-    left = sorted(set(folder.files) - folder.used)
-    unmatched += [f"{folder.files[name]}: belongs to no pair" for name in left]
-    return Pairing(tuple(pairs), tuple(unmatched))
-
-
-def _walk(root: Path) -> list[Path]:
-    """Audio files below a folder, also behind links to folders, but not those that lead back to one above."""
-    return sorted(path for path in walk(root) if audio.is_audio(path) and path.is_file())
+            unmatched.append(f"{complaint} in {folder}")
+    unmatched += [f"{files[name]}: {left}" for name in sorted(files)]
+    return Pairing(tuple(kept), tuple(unmatched))
 
 
 def _files(root: Path, problems: list[str]) -> dict[str, Path]:
+    """Audio files below a folder by name, also behind links to folders, but not those that lead back to one above."""
     if not root.is_dir():
-        raise audio.AudioError(
-            f"{root}: " + ("is a file, give a folder" if root.exists() else "no such folder")
-        )
+        raise audio.AudioError(f"{root}: {'is a file, give a folder' if root.exists() else 'no such folder'}")
     files: dict[str, Path] = {}
-    for path in _walk(root):
+    for path in sorted(path for path in walk(root) if audio.is_audio(path) and path.is_file()):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in files:
             problems.append(f"{path}: same name as {files[name].name}, which is used")

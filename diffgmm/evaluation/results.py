@@ -13,20 +13,25 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from diffgmm.metrics import Score, get_metric
 from diffgmm.utils.errors import UserError
-from diffgmm.utils.files import replacing
-
-if TYPE_CHECKING:
-    from diffgmm.metrics import Measure
+from diffgmm.utils.files import write_text
 
 VERSION = 1
 """Of the layout."""
 FILE = "results.json"
 KINDS = ("evaluate", "benchmark")
 _FORMER_KINDS = {"peer": "baseline"}
-SYSTEM_KINDS = ("noisy", "model", "baseline", "command", "files")
+#: Kinds of systems, and what readers are told they are.
+SYSTEM_KINDS = {
+    "noisy": "unprocessed input",
+    "model": "diffgmm model",
+    "baseline": "other denoiser",
+    "command": "command",
+    "files": "enhanced files",
+}
 
 
 class ResultsError(UserError):
@@ -133,6 +138,20 @@ class FileScores:
     reasons: Mapping[str, str] = field(default_factory=dict)
     audio: str | None = None
 
+    @classmethod
+    def of(cls, id: str, scores: Mapping[str, Score], audio: str | None = None) -> FileScores:
+        """As the file keeps them: a score that is not finite becomes None with its reason."""
+        values = {name: float(score.value) if score.valid else None for name, score in scores.items()}
+        missing = {name: score for name, score in scores.items() if not score.valid}
+        reasons = {name: score.reason or "undefined for these signals" for name, score in missing.items()}
+        return cls(id, values, reasons, audio)
+
+    @classmethod
+    def failed(cls, id: str, names: Iterable[str], reason: str) -> FileScores:
+        """Of a pair that a system could not do."""
+        names = list(names)
+        return cls(id, dict.fromkeys(names), dict.fromkeys(names, reason))
+
 
 @dataclass(frozen=True)
 class System:
@@ -190,23 +209,10 @@ class Results:
         Raises:
             ResultsError: there is none; the message lists the names.
         """
-        for system in self.systems:
-            if system.name == name:
-                return system
-        raise ResultsError(
-            f"no system {name!r}; there are {', '.join(system.name for system in self.systems)}"
-        )
-
-
-def score_or_none(value: float, reason: str = "") -> tuple[float | None, str]:
-    """A score as the file keeps it: not finite becomes None with its reason.
-
-    >>> score_or_none(float("inf"), "no error left")
-    (None, 'no error left')
-    """
-    if math.isfinite(value):
-        return float(value), ""
-    return None, reason or "undefined for these signals"
+        by_name = {system.name: system for system in self.systems}
+        if name not in by_name:
+            raise ResultsError(f"no system {name!r}; there are {', '.join(by_name)}")
+        return by_name[name]
 
 
 def write_results(path: str | os.PathLike[str], results: Results) -> None:
@@ -214,8 +220,7 @@ def write_results(path: str | os.PathLike[str], results: Results) -> None:
     data = {"version": VERSION, **asdict(results)}
     data["set"]["n"] = len(results.set.pairs)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
@@ -274,10 +279,12 @@ def _results(data: Mapping[str, Any]) -> Results:
     )
 
 
-def metric_infos(measures: Iterable[Measure]) -> tuple[MetricInfo, ...]:
+def metric_infos(names: Iterable[str]) -> tuple[MetricInfo, ...]:
     """Columns for metrics; what explains one is the first line of its docstring."""
-    infos = []
-    for measure in measures:
-        explanation = (measure.function.__doc__ or "").strip().split("\n", 1)[0]
-        infos.append(MetricInfo(measure.name, measure.unit, measure.higher_is_better, explanation))
-    return tuple(infos)
+    return tuple(
+        MetricInfo(
+            measure.name, measure.unit, measure.higher_is_better,
+            (measure.function.__doc__ or "").strip().split("\n", 1)[0],
+        )
+        for measure in map(get_metric, names)
+    )  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from diffgmm import metrics
 from diffgmm.evaluation import scores
-from diffgmm.evaluation.scores import Row
+from diffgmm.evaluation.evaluate import Row
 from diffgmm.metrics import statistics
 from diffgmm.metrics.statistics import Comparison
 from diffgmm.utils import text_table
@@ -22,44 +22,52 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
         names: of metrics.
         aligned: whether delays were taken out before scoring.
     """
-    kinds = ["enhanced"]
-    if any(row.noisy for row in rows):
-        kinds = ["noisy", "enhanced", "improvement"]
+    kinds = ["noisy", "enhanced", "improvement"] if any(row.noisy for row in rows) else ["enhanced"]
     lines = [["metric", "", *kinds, "95 % interval", "scored"]]
     left_out = []
     for name in names:
-        unit = metrics.get_metric(name).unit
-        digits = 2 if unit else 3
+        measure = metrics.get_metric(name)
+        digits = 2 if measure.unit else 3
         estimates = {kind: statistics.estimate(v) for kind, v in scores.compared(rows, name).items()}
         cells = []
         for kind in kinds:
             estimate, sign = estimates[kind], "+" if kind == "improvement" else ""
-            plus_minus = f" ± {estimate.sd:.{digits}f}" if estimate.n_valid > 1 else ""
-            cells.append(f"{estimate.mean:{sign}.{digits}f}{plus_minus}" if estimate.n_valid else "-")
+            deviation = f" ± {estimate.sd:.{digits}f}" if estimate.n_valid > 1 else ""
+            cells.append(f"{estimate.mean:{sign}.{digits}f}{deviation}" if estimate.n_valid else "-")
         enhanced = estimates["enhanced"]
-        cells.append(
-            f"{enhanced.low:.{digits}f} to {enhanced.high:.{digits}f}" if enhanced.n_valid > 1 else ""
+        several = enhanced.n_valid > 1
+        cells.append(f"{enhanced.low:.{digits}f} to {enhanced.high:.{digits}f}" if several else "")
+        counts = f"{enhanced.n_valid}/{enhanced.n_total}"
+        if alone := list(_alone(rows, name, enhanced.n_valid) if len(kinds) > 1 else ()):
+            counts += " *"
+            left_out.append(f"{name} without {' and '.join(alone)}")
+        lines.append(
+            [name, measure.unit + ("" if measure.higher_is_better else " (lower is better)"), *cells, counts]
         )
-        arrow = "" if metrics.get_metric(name).higher_is_better else " (lower is better)"
-        counts = f"{estimates['enhanced'].n_valid}/{estimates['enhanced'].n_total}"
-        if len(kinds) > 1:
-            own = {k: statistics.estimate(v).n_valid for k, v in scores.columns(rows, name).items()}
-            alone = {kind: own[kind] - enhanced.n_valid for kind in ("noisy", "enhanced")}
-            if any(alone.values()):
-                counts += " *"
-                left_out.append(
-                    f"{name} without {' and '.join(f'{count} {kind}' for kind, count in alone.items() if count)}"
-                )
-        lines.append([name, unit + arrow, *cells, counts])
     text = text_table.aligned(lines, left=range(2), rule=True)
     if left_out:
-        text.append(
-            f"* the means are over the files that have both a noisy and an enhanced score: {', '.join(left_out)}"
-        )
-    differing = [row for row in rows if row.length_difference]
-    if differing:
+        both = "* the means are over the files that have both a noisy and an enhanced score"
+        text.append(f"{both}: {', '.join(left_out)}")
+    text += _remarks(rows, aligned)
+    failed = sum(bool(row.errors) for row in rows)
+    text.append(
+        f"{len(rows) - failed} of {len(rows)} pairs scored" + (f", {failed} with errors" if failed else "")
+    )
+    return "\n".join(text)
+
+
+def _alone(rows: Sequence[Row], name: str, both: int) -> Iterator[str]:
+    """How many noisy and enhanced files have a score that their counterpart lacks."""
+    for kind in ("noisy", "enhanced"):
+        if more := statistics.estimate(scores.columns(rows, name)[kind]).n_valid - both:
+            yield f"{more} {kind}"
+
+
+def _remarks(rows: Sequence[Row], aligned: bool) -> Iterator[str]:
+    """Sentences about lengths, delays and missing scores."""
+    if differing := [row for row in rows if row.length_difference]:
         most = max(differing, key=lambda row: abs(row.length_difference))
-        text.append(
+        yield (
             f"{len(differing)} of {len(rows)} pairs differ in length (most: {most.name}, "
             f"{most.length_difference:+d} samples); the common part was scored"
         )
@@ -69,29 +77,26 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
     ):
         if delays:
             delay, row = max(delays, key=lambda entry: abs(entry[0]))
-            what = (
+            shifted = (
                 "shifted back before scoring" if aligned else "scored as they are; --align shifts them back"
             )
-            text.append(
+            yield (
                 f"{len(delays)} of {len(rows)} {kind} files lag their clean ones (most: {row.name}, "
-                f"{delay:+d} samples, {1000 * delay / row.sample_rate:+.1f} ms): {what}"
+                f"{delay:+d} samples, {1000 * delay / row.sample_rate:+.1f} ms): {shifted}"
             )
     missing = [f"  {row.name}: {note}" for row in rows if not row.errors for note in scores.notes(row)]
     if missing:
-        text += ["no score, not in the means:", *missing[:LINES]]
-        text += [f"  ... and {len(missing) - LINES} more"] if len(missing) > LINES else []
-    failed = sum(bool(row.errors) for row in rows)
-    text.append(
-        f"{len(rows) - failed} of {len(rows)} pairs scored" + (f", {failed} with errors" if failed else "")
-    )
-    return "\n".join(line.rstrip() for line in text)
+        yield "no score, not in the means:"
+        yield from missing[:LINES]
+        if len(missing) > LINES:
+            yield f"  ... and {len(missing) - LINES} more"
 
 
 def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
     """The table of paired differences, as text.
 
     Args:
-        found: comparison by metric.
+        comparisons: by metric.
         other: name of the system compared with.
     """
     lines = [["metric", "", "difference", "95 % interval", "effect", "p (Holm)", "pairs", "verdict"]]
@@ -100,17 +105,12 @@ def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
         digits = 2 if unit else 3
         numbers = ["-", "", "-", "-"]
         if comparison.n_pairs:
-            plus_minus = (
-                f"{comparison.low:+.{digits}f} to {comparison.high:+.{digits}f}"
-                if comparison.n_pairs > 1
-                else ""
-            )
+            interval = f"{comparison.low:+.{digits}f} to {comparison.high:+.{digits}f}"
+            p = comparison.p_adjusted
             numbers = [
-                f"{comparison.difference:+.{digits}f}",
-                plus_minus,
-                f"{comparison.effect:+.2f}",
-                _p(comparison.p_adjusted),
-            ]
+                f"{comparison.difference:+.{digits}f}", interval if comparison.n_pairs > 1 else "",
+                f"{comparison.effect:+.2f}", f"{p:.3f}" if p >= 0.001 else "< 0.001",
+            ]  # fmt: skip
         lines.append([name, unit, *numbers, f"{comparison.n_pairs}/{comparison.n_total}", comparison.verdict])
     return "\n".join(
         [
@@ -119,7 +119,3 @@ def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:
             *text_table.aligned(lines, left=range(2), rule=True),
         ]
     )
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -17,20 +17,19 @@ import pytest
 
 from data_modules.offline.pair_folder import write_pairs
 from diffgmm import audio, metrics
+from diffgmm.cli import benchmark as benchmark_verb
 from diffgmm.cli.main import main
 from diffgmm.evaluation import baselines, results
-from diffgmm.evaluation.benchmark import costs, running, systems
+from diffgmm.evaluation.benchmark import BenchmarkError, running, stages, systems
 from diffgmm.evaluation.benchmark.cache import Lines, SystemCache, metric_version, slug
-from diffgmm.evaluation.benchmark.enhancing import enhance_set
-from diffgmm.evaluation.benchmark.errors import BenchmarkError
 from diffgmm.evaluation.benchmark.model import macs
 from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.benchmark.running import Runner, SystemFailed
-from diffgmm.evaluation.benchmark.scoring import score_file
+from diffgmm.evaluation.benchmark.stages import enhance_set, score_file
 from diffgmm.evaluation.benchmark.systems import Candidate, command_system
 from diffgmm.evaluation.results import FileScores, MetricInfo, PairInfo, Results, SetInfo, System
 from diffgmm.metrics import Score
-from diffgmm.report.text import render
+from diffgmm.report.tables import as_text
 
 COPY = "import shutil, sys; shutil.copy(*sys.argv[1:3])"
 # Writes down every call; fails where a file named STOP says so.
@@ -97,8 +96,8 @@ def test_a_benchmark_from_start_to_end(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(costs, "SECONDS", 2)
-    monkeypatch.setattr(costs, "REPEATS", 1)
+    monkeypatch.setattr(stages, "SECONDS", 2)
+    monkeypatch.setattr(stages, "REPEATS", 1)
     arguments = ("--command", f"copy={script(tmp_path, COPY)}", "--metrics", "stoi,si_sdr,lsd")
     assert benchmark(pair_folder, tmp_path / "out", *arguments) == 0
     printed = capsys.readouterr().out
@@ -271,7 +270,7 @@ def test_a_file_that_kills_the_process_costs_only_itself(pair_folder: Path, tmp_
 """.replace("DEADLY", str([float(value) for value in deadly]))
     (tmp_path / "fake.py").write_text(FAKE.replace("    MORE\n", code))
     candidate = Candidate("fake", "baseline", {}, {"x": 1}, (sys.executable, str(tmp_path / "fake.py")))
-    cache = SystemCache.of(tmp_path / "cache", candidate)
+    cache = SystemCache(tmp_path / "cache", candidate.name, candidate.key, candidate.identity)
     done: list[int] = []
     failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: done.append(1))
     assert failures == {pairs.info.pairs[1].id: "its process ended with code 9"} and len(done) == 5
@@ -285,7 +284,7 @@ def test_a_system_that_always_dies_is_given_up(pair_folder: Path, tmp_path: Path
     pairs = load_set(pair_folder)
     (tmp_path / "fake.py").write_text(FAKE.replace("MORE", "os._exit(5)"))
     candidate = Candidate("fake", "baseline", {}, {"x": 2}, (sys.executable, str(tmp_path / "fake.py")))
-    cache = SystemCache.of(tmp_path / "cache", candidate)
+    cache = SystemCache(tmp_path / "cache", candidate.name, candidate.key, candidate.identity)
     failures = enhance_set(candidate, pairs, cache, jobs=1, on_pair=lambda: None)
     assert set(failures) == {pair.id for pair in pairs.info.pairs}
 
@@ -312,14 +311,14 @@ def test_threads_reach_the_libraries() -> None:
         (["--set", "dsn-test"], "run `diffgmm prepare debian-speech-noise`"),
         (["--baselines", "nobody"], "unknown baseline 'nobody'; choose from noisereduce-stationary"),
         (["--models", "nobody"], "unknown model 'nobody'; shipped: base"),
-        (["--nfe", "0"], "must be at least 1"),
-        (["--nfe", "one"], "--nfe takes whole numbers"),
+        (["--nfe", "0"], "must be a whole number from 1"),
+        (["--nfe", "one"], "must be a whole number from 1"),
         (["--estimate", "median"], "estimate must be one of"),
         (["--command", "x=program {in}"], "must look like NAME="),
         (["--command", "a=p {in} {out}", "--command", "a=q {in} {out}"], "two systems are called a"),
         (["--metrics", "beauty"], "unknown metric 'beauty'"),
         (["--subset", "loud"], "no subset 'loud'"),
-        (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--jobs", "0"], "must be a whole number from 1"),
         (["--baselines-python", "/nonexistent", "--baselines", "installed"], "cannot be started"),
     ],
 )
@@ -425,12 +424,11 @@ def test_operations_are_counted() -> None:
     torch = pytest.importorskip("torch")
     weight = torch.zeros(3, 2, 5)
 
-    def layer(x: np.ndarray, rate: int) -> np.ndarray:
+    def layer() -> None:
         with torch.inference_mode():
             torch.nn.functional.conv1d(torch.zeros(1, 2, 104), weight)
-        return x
 
-    assert macs(layer, np.zeros(4, np.float32), 16000) == 3 * 2 * 5 * 100
+    assert macs(layer) == 3 * 2 * 5 * 100
 
 
 def test_the_table_marks_the_best_but_never_the_input() -> None:
@@ -441,11 +439,11 @@ def test_the_table_marks_the_best_but_never_the_input() -> None:
         files = tuple(FileScores(id, {"si_sdr": x}) for id, x in zip("ab", scores, strict=True))
         rows.append(System(name, "noisy" if name == "noisy" else "baseline", files=files))
     info = SetInfo("s", "", "", pairs, {"main": ("a", "b"), "x": ("a",)})
-    text = render(Results("benchmark", "", (), info, tuple(rows), (MetricInfo("si_sdr", "dB"),)))
+    text = as_text(Results("benchmark", "", (), info, tuple(rows), (MetricInfo("si_sdr", "dB"),)))
     first, second = text.split("si_sdr in dB by subset")
     assert "3.50* (1/2)" in first and "3.00" in first and "9.00*" not in first
     assert "2.00*" in second and first.startswith("s, subset main: 2 pairs")
-    assert "\033[1m" in render(
+    assert "\033[1m" in as_text(
         Results("benchmark", "", (), info, tuple(rows), (MetricInfo("si_sdr", "dB"),)), bold=True
     )
 
@@ -460,13 +458,9 @@ def test_baselines_need_nothing_of_diffgmm() -> None:
             assert not [
                 name for name in names if name.split(".")[0] in ("diffgmm", "data_modules", "torch")
             ], path
-    assert {path.stem for path in folder.glob("*.py")} == {
-        *baselines.MODULES.values(),
-        "__init__",
-        "base",
-        "worker",
-    }
-    assert all(baselines.baseline(name).name == name for name in baselines.MODULES)
+    wrappers = {baseline.module for baseline in baselines.BASELINES.values()}
+    assert {path.stem for path in folder.glob("*.py")} == {*wrappers, "__init__", "base", "worker"}
+    assert list(baselines.BASELINES) == benchmark_verb._BASELINES.partition(",")[0].split()
 
 
 def baselines_python() -> str:
@@ -474,7 +468,7 @@ def baselines_python() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", baselines.MODULES)
+@pytest.mark.parametrize("name", baselines.BASELINES)
 def test_baselines_are_aligned(name: str, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """The stated lag is what cross-correlation finds, to within two samples."""
     told = systems.known_baselines(baselines_python())[name]

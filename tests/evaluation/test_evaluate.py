@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import re
@@ -115,12 +114,6 @@ def test_exact_counts_with_every_kind_of_bad_file(
         assert len(found) == 1 and why in found[0], path
     assert len(errors) == 7
 
-    summary = json.loads((folders / "scores.json").read_text())
-    assert (summary["pairs"], summary["pairs_with_errors"], len(summary["unmatched"])) == (10, 4, 3)
-    pesq = summary["metrics"]["pesq_wb"]["enhanced"]
-    assert (pesq["n_valid"], pesq["n_total"]) == (2, 10) and pesq["low"] <= pesq["mean"] <= pesq["high"]
-    assert summary["metrics"]["si_sdr"]["improvement"]["n_valid"] == 3
-
     rows = table(folders / "scores.csv")
     assert len(rows) == 10 and rows["longer"]["length_difference"] == "100"
     clean, noisy = pair
@@ -137,11 +130,8 @@ def test_serial_and_parallel_agree_bit_for_bit(folders: Path, capsys: pytest.Cap
     with threadpool_limits(4):
         assert run(folders, "--jobs", "1", "--metrics", "pesq_wb", "estoi,sdr", "lsd") == 1
     serial, shown = (folders / "scores.csv").read_bytes(), capsys.readouterr()
-    figures = json.loads((folders / "scores.json").read_text())
     assert run(folders, "--jobs", "2", "--overwrite", "--metrics", "pesq_wb,estoi,sdr,lsd") == 1
     assert (folders / "scores.csv").read_bytes() == serial
-    again = json.loads((folders / "scores.json").read_text())
-    assert again.pop("record") != figures.pop("record") and again == figures  # but for the time it was made
     assert capsys.readouterr() == shown
 
 
@@ -192,8 +182,6 @@ def test_a_system_is_compared_with_its_input_on_the_same_files(
         rf"^si_sdr +dB +{easy:.2f} ± 0.00 +{easy:.2f} ± 0.00 +\+0.00 .* 2/4 \*$", out, re.MULTILINE
     )
     assert "both a noisy and an enhanced score: si_sdr without 2 noisy" in out
-    found = json.loads((tmp_path / "scores.json").read_text())["metrics"]["si_sdr"]
-    assert found["noisy"]["mean"] == found["enhanced"]["mean"] and found["improvement"]["mean"] == 0.0
 
 
 def test_an_improvement_is_over_the_time_that_all_three_files_have(
@@ -345,35 +333,16 @@ def test_comparison_with_another_system(
     out, err = capsys.readouterr()
     assert f"{tmp_path}/enhanced/0.wav: no file of this name in {tmp_path}/other" in err
     assert f"{tmp_path}/other/odd.wav: belongs to no pair" in err and err.count("\n") == 2
-    found = json.loads((tmp_path / "scores.json").read_text())["compared_with"][str(tmp_path / "other")]
     gains = [20 * math.log10(0.5 / (0.3 + 0.01 * i)) for i in range(2, 8)]  # 0 is missing, 1 silent
-    snr, lsd = found["snr"], found["lsd"]
-    assert (snr["n_pairs"], snr["n_total"], snr["effect"]) == (6, 8, 1.0)
-    assert snr["difference"] == pytest.approx(np.mean(gains), abs=1e-3)
     # Six gains: p = 2 / 2^6 alone, twice that for two metrics; a distance that fell is a gain too.
-    assert snr["p"] == pytest.approx(2 / 64) and snr["p_adjusted"] == pytest.approx(4 / 64)
-    assert snr["verdict"] == "undecided" and lsd["difference"] > 0
-    assert re.search(r"^snr +dB +\+3\.\d\d .* 0\.062 +6/8 +undecided$", out, re.MULTILINE)
+    wanted = rf"^snr +dB +\+{np.mean(gains):.2f} .* \+1\.00 +0\.062 +6/8 +undecided$"
+    assert re.search(wanted, out, re.MULTILINE) and re.search(r"^lsd +dB +\+", out, re.MULTILINE)
     assert [one.name for one in results.read_results(tmp_path).systems] == ["enhanced", "other"]
 
     put(tmp_path / "other" / "1.wav", (clean + 0.5 * (noisy - clean))[4000:20000])
     assert run(tmp_path, *arguments, "--overwrite", noisy=False) == 1
     out = capsys.readouterr().out
     assert re.search(r"^snr .* 0\.031 +7/8 +better$", out, re.MULTILINE)
-
-
-def test_parquet_holds_what_the_csv_holds(tmp_path: Path, pair: PairOfSignals) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    for folder, x in (("clean", pair[0]), ("enhanced", pair[1])):
-        put(tmp_path / folder / "a.wav", x)
-        put(tmp_path / folder / "b.wav", 0 * x)
-    assert run(tmp_path, "--metrics", "snr", noisy=False) == 0
-    assert run(tmp_path, "--metrics", "snr", "-o", str(tmp_path / "p.parquet"), noisy=False) == 0
-    columns = parquet.read_table(tmp_path / "p.parquet").to_pydict()
-    lines = list(table(tmp_path / "scores.csv").values())
-    assert list(columns) == list(lines[0]) and columns["name"] == ["a", "b"]
-    assert columns["snr"][0] == float(lines[0]["snr"]) and math.isnan(columns["snr"][1])
-    assert columns["note"] == [line["note"] for line in lines]
 
 
 def test_narrow_band_files_get_narrow_band_pesq(tmp_path: Path, pair: PairOfSignals) -> None:
@@ -410,13 +379,11 @@ def test_usage_errors(tmp_path: Path, pair: PairOfSignals, capsys: pytest.Captur
     assert "is a file, give a folder" in says(clean, f"--enhanced={tmp_path}/enhanced/a.wav")
     assert "has the name of one in" in says(clean, f"--enhanced={tmp_path}/else")
     assert "unknown metric 'mos'; choose from" in says(clean, enhanced, "--metrics", "snr", "mos")
-    assert "--jobs must be at least 1" in says(clean, enhanced, "--jobs", "0")
+    assert "must be a whole number from 1" in says(clean, enhanced, "--jobs", "0")
     assert "no such folder to write into" in says(clean, enhanced, "-o", f"{tmp_path}/no/scores.csv")
     assert "is a directory" in says(clean, enhanced, "-o", str(tmp_path))
     assert "give --clean and --enhanced, or --manifest" in says(enhanced)
-    assert "must end in .csv or .parquet" in says(clean, enhanced, "-o", f"{tmp_path}/scores.txt")
-    both = ["-o", f"{tmp_path}/x.csv", "--results", f"{tmp_path}/x.json"]
-    assert "both the summary and the results" in says(clean, enhanced, *both)
+    assert "must end in .csv" in says(clean, enhanced, "-o", f"{tmp_path}/scores.txt")
     assert "has the name of a pair" in says(clean, enhanced, f"--vs={tmp_path}/else")
     assert "leave out --clean" in says(clean, enhanced, "--manifest", "x.csv")
     (tmp_path / "scores.csv").write_text("mine")
@@ -436,7 +403,7 @@ def test_one_name_twice_is_told(
 
 
 def test_lower_is_better_makes_the_improvement_positive() -> None:
-    row = scores.Row("a", scores={"lsd": metrics.Score(2.0)}, noisy={"lsd": metrics.Score(5.0)})
+    row = evaluate.Row("a", scores={"lsd": metrics.Score(2.0)}, noisy={"lsd": metrics.Score(5.0)})
     assert scores.columns([row], "lsd")["improvement"] == [
         3.0
     ]  # lower is better: the improvement is positive

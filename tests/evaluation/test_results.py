@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from diffgmm import metrics
 from diffgmm.evaluation import results
 from diffgmm.evaluation.results import Cost, FileScores, PairInfo, Results, ResultsError, SetInfo, System
+from diffgmm.metrics import Score
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def example() -> Results:
         command=("diffgmm", "benchmark"),
         set=SetInfo("tiny", "three pairs", "ab12", pairs, subsets),
         systems=(System("base", "model", {"nfe": 1}, Cost(rtf_1=0.1, parameters=5), files, "audio"),),
-        metrics=results.metric_infos(map(metrics.get_metric, ("stoi", "si_sdr"))),
+        metrics=results.metric_infos(("stoi", "si_sdr")),
         config={"set": "tiny"},
         record={"python": "3"},
     )
@@ -70,8 +70,8 @@ def test_not_a_number_is_never_written(example: Results, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="JSON"):
         results.write_results(tmp_path / "results.json", replace(example, systems=(bad,)))
     assert list(tmp_path.iterdir()) == []
-    assert results.score_or_none(math.inf, "no error left") == (None, "no error left")
-    assert results.score_or_none(1.5) == (1.5, "")
+    kept = FileScores.of("p0", {"sdr": Score(math.inf, "no error left"), "stoi": Score(0.5)})
+    assert kept.scores == {"sdr": None, "stoi": 0.5} and kept.reasons == {"sdr": "no error left"}
 
 
 @pytest.mark.parametrize(

@@ -27,19 +27,25 @@ class Baseline:
 
     Args:
         name: in tables and on the command line.
+        module: beside this one, with a function ``load(name, threads)`` that returns the denoiser.
         packages: distributions it needs, its own one first.
         sample_rate: that it works at, in Hz.
         lag: samples at that rate by which its output comes late.
-        load: ``load(threads)`` returns the denoiser; takes no state from one recording to the next.
         about: one line with the source.
     """
 
     name: str
+    module: str
     packages: tuple[str, ...]
     sample_rate: int
     lag: int
-    load: Callable[[int], Denoise]
     about: str
+
+    def load(self, threads: int) -> Denoise:
+        """The denoiser, which takes no state from one recording to the next."""
+        module = importlib.import_module(f".{self.module}", __package__)
+        denoise: Denoise = module.load(self.name, threads)
+        return denoise
 
     def versions(self) -> dict[str, str] | None:
         """Versions of its packages, None if one is not installed."""

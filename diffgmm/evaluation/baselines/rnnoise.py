@@ -7,14 +7,15 @@ import sys
 
 import numpy as np
 
-from .base import Baseline, Denoise, folder_of, in_frames
+from .base import Denoise, folder_of, in_frames
 
 _SCALE = np.float32(32768.0)  # the library wants floats in the range of 16-bit samples
 
 
-def _load(threads: int) -> Denoise:
-    name = {"darwin": "librnnoise.dylib", "win32": "rnnoise.dll"}.get(sys.platform, "librnnoise.so")
-    library = ctypes.CDLL(str(folder_of("pyrnnoise", "pyrnnoise") / name))
+def load(name: str, threads: int) -> Denoise:
+    """The denoiser."""
+    file = {"darwin": "librnnoise.dylib", "win32": "rnnoise.dll"}.get(sys.platform, "librnnoise.so")
+    library = ctypes.CDLL(str(folder_of("pyrnnoise", "pyrnnoise") / file))
     floats = ctypes.POINTER(ctypes.c_float)
     library.rnnoise_create.argtypes, library.rnnoise_create.restype = [ctypes.c_void_p], ctypes.c_void_p
     library.rnnoise_destroy.argtypes, library.rnnoise_destroy.restype = [ctypes.c_void_p], None
@@ -29,9 +30,7 @@ def _load(threads: int) -> Denoise:
         def step(frame: np.ndarray) -> np.ndarray:
             given = np.ascontiguousarray(frame * _SCALE)
             out = np.empty_like(given)
-            library.rnnoise_process_frame(
-                state, out.ctypes.data_as(floats), given.ctypes.data_as(floats)
-            )  # fmt: skip
+            library.rnnoise_process_frame(state, out.ctypes.data_as(floats), given.ctypes.data_as(floats))
             return out / _SCALE
 
         try:
@@ -40,10 +39,3 @@ def _load(threads: int) -> Denoise:
             library.rnnoise_destroy(state)
 
     return denoise
-
-
-BASELINES = (
-    Baseline(
-        "rnnoise", ("pyrnnoise",), 48000, 960, _load, "recurrent band gains; Valin 2018, arXiv 1709.08243"
-    ),
-)

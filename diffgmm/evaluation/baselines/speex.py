@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Baseline, Denoise, from_pcm, in_frames, to_pcm
+from .base import Denoise, from_pcm, in_frames, to_pcm
 
 RATE, _FRAME = 16000, 256
 
 
-def _load(threads: int) -> Denoise:
+def load(name: str, threads: int) -> Denoise:
+    """The denoiser."""
     from speexdsp_ns import NoiseSuppression
 
     def denoise(x: np.ndarray) -> np.ndarray:
@@ -17,8 +18,3 @@ def _load(threads: int) -> Denoise:
         return in_frames(lambda frame: from_pcm(suppressor.process(to_pcm(frame))), x, _FRAME)
 
     return denoise
-
-
-BASELINES = (
-    Baseline("speex", ("speexdsp-ns",), RATE, 256, _load, "preprocessor of the Speex codec; J.-M. Valin"),
-)

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -56,14 +57,14 @@ def serve(load: Load, replies: TextIO) -> int:
             x, rate = np.load(request["in"]), request["rate"]
             if request["do"] == "enhance":
                 np.save(request["out"], denoise(x, rate))
-                answer: dict[str, Any] = {}
+                reply: dict[str, Any] = {}
             elif request["do"] == "count":
-                answer = count(x, rate)
+                reply = count(x, rate)
             else:
-                answer = _timed(denoise, x, rate, request["repeats"])
+                reply = _timed(denoise, x, rate, request["repeats"])
         except Exception as error:  # as above: one file that fails is no end
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps({**answer, "before_mb": before}), file=replies)
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({**reply, "before_mb": before}), file=replies)
     return 0
 
 
@@ -93,21 +94,12 @@ def _package() -> ModuleType:
 
 
 def _list() -> dict[str, Any]:
-    """By baseline: rate, lag, one line about it, and versions and fingerprint if it is installed."""
-    package = _package()
+    """By baseline: all that is known about it, with versions and fingerprint if it is installed."""
     descriptions = {}
-    for name in package.MODULES:
-        baseline = package.baseline(name)
+    for name, baseline in _package().BASELINES.items():
         versions = baseline.versions()
         fingerprint = baseline.fingerprint() if versions else None
-        descriptions[name] = {
-            "sample_rate": baseline.sample_rate,
-            "lag": baseline.lag,
-            "about": baseline.about,
-            "packages": list(baseline.packages),
-            "versions": versions,
-            "fingerprint": fingerprint,
-        }
+        descriptions[name] = {**asdict(baseline), "versions": versions, "fingerprint": fingerprint}
     return descriptions
 
 
@@ -121,7 +113,7 @@ def main(argv: list[str]) -> int:
     name, threads = argv[0], int(argv[1])
 
     def load() -> tuple[Denoise, Callable[[np.ndarray, int], dict[str, Any]]]:
-        baseline = _package().baseline(name)
+        baseline = _package().BASELINES[name]
         denoise = baseline.load(threads)
         return lambda x, rate: baseline.aligned(denoise, x), lambda x, rate: {}
 

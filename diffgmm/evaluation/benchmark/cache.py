@@ -10,14 +10,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from diffgmm.evaluation.benchmark.identity import key_of
-from diffgmm.evaluation.benchmark.systems import Candidate
 from diffgmm.metrics import Score, get_metric
-from diffgmm.utils.code_version import OURS, code_version
-from diffgmm.utils.files import replacing
+from diffgmm.utils.code_version import OURS, code_version, key_of
+from diffgmm.utils.files import write_text
 from diffgmm.utils.provenance import installed
 
 _TOOLS = ("pesq", "pystoi", "speechmos", "distillmos", "onnxruntime", "numpy", "scipy", "soxr")
@@ -42,17 +41,11 @@ class Lines:
         self.path = path
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")
-        except OSError:
-            return
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                yield entry
+        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+        for line in text.split("\n"):
+            with suppress(ValueError):
+                if isinstance(entry := json.loads(line), dict):
+                    yield entry
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Append one entry, in one write."""
@@ -83,20 +76,13 @@ class SystemCache:
         self._costs = Lines(self.folder / "costs.jsonl")
         self._known: dict[tuple[str, str, str], Score] | None = None
 
-    @classmethod
-    def of(cls, root: Path, candidate: Candidate) -> SystemCache:
-        """The cache of a candidate."""
-        return cls(root, candidate.name, candidate.key, candidate.identity)
-
     def open(self) -> None:
         """Create the folder, with what it is the cache of."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "identity.json"
         if not path.is_file():
-            with replacing(path) as part:
-                part.write_text(
-                    json.dumps(self.identity, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-                )
+            text = json.dumps(self.identity, indent=1, ensure_ascii=False)
+            write_text(path, text + "\n")
 
     def audio(self, id: str, noisy_sha256: str) -> Path:
         """Where the enhanced file for an input lies, or will lie."""
@@ -116,6 +102,7 @@ class SystemCache:
         """Keep a score; one that does not exist is kept with its reason."""
         value = score.value if score.valid else None
         entry = {"id": id, "metric": metric, "value": value, "reason": score.reason}
+        self.open()
         self._scores.add({**entry, "enhanced": enhanced, "clean": clean, "version": version})
         if self._known is not None:
             self._known[enhanced, clean, version] = Score(score.value, score.reason)
@@ -127,4 +114,5 @@ class SystemCache:
 
     def keep_cost(self, key: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Keep a measurement and its conditions."""
+        self.open()
         self._costs.add({"key": dict(key), "result": dict(result)})

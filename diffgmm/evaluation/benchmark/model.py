@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,33 +29,21 @@ def main(argv: list[str]) -> int:
             return denoiser.denoise(x, rate, **settings)
 
         def count(x: np.ndarray, rate: int) -> dict[str, Any]:
-            plain = Denoiser(*load_model(path, trust))  # PyTorch counts what it computes itself
-
-            def by_torch(x: np.ndarray, rate: int) -> np.ndarray:
-                return plain.denoise(x, rate, **settings)
-
-            return {
-                "parameters": parameters(path, trust),
-                "macs_per_s": macs(by_torch, x, rate) * rate / len(x),
-            }
+            model, description = load_model(path, trust)
+            plain = Denoiser(model, description)  # PyTorch counts what it computes itself
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            counted = macs(lambda: plain.denoise(x, rate, **settings))
+            return {"parameters": parameters, "macs_per_s": counted * rate / len(x)}
 
         return denoise, count
 
     return serve(load, replies)
 
 
-def parameters(path: str, trust: Sequence[str] = ()) -> int:
-    """Numbers that were trained, as the file has them."""
-    from diffgmm.diffusion.saving import load_model
-
-    return sum(parameter.numel() for parameter in load_model(path, trust)[0].parameters())
-
-
-def macs(denoise: Denoise, x: np.ndarray, rate: int) -> float:
+def macs(compute: Callable[[], object]) -> float:
     """Multiply-accumulate operations of matrix products and convolutions (not of Fourier transforms)."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    counter = FlopCounterMode(display=False)
-    with counter:
-        denoise(x, rate)
+    with FlopCounterMode(display=False) as counter:
+        compute()
     return counter.get_total_flops() / 2

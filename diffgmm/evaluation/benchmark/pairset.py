@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from diffgmm import audio
-from diffgmm.evaluation.benchmark.errors import BenchmarkError
+from diffgmm.evaluation.benchmark import BenchmarkError
 from diffgmm.evaluation.pairing import pair_folders
 from diffgmm.evaluation.results import PairInfo, SetInfo
 from diffgmm.utils.files import sha256_of
@@ -34,9 +35,8 @@ class PairSet:
             return self
         pairs = tuple(pair for pair in self.info.pairs if pair.id in wanted)
         kept = {name: tuple(id for id in ids if id in wanted) for name, ids in self.info.subsets.items()}
-        return replace(
-            self, info=replace(self.info, pairs=pairs, subsets={k: ids for k, ids in kept.items() if ids})
-        )
+        subsets = {name: ids for name, ids in kept.items() if ids}
+        return replace(self, info=replace(self.info, pairs=pairs, subsets=subsets))
 
 
 def load_set(path: Path) -> PairSet:
@@ -61,16 +61,8 @@ def load_set(path: Path) -> PairSet:
         layout = [(side.sample_rate, side.channels, side.frames) for side in (clean, noisy)]
         if layout[0] != layout[1] or clean.channels != 1:
             raise BenchmarkError(f"{pair.enhanced}: must be mono and of rate and length of {pair.clean}")
-        seconds = clean.frames / clean.sample_rate
-        pairs.append(
-            PairInfo(
-                pair.name,
-                clean.sample_rate,
-                seconds,
-                clean=str(pair.clean.resolve()),
-                noisy=str(pair.enhanced.resolve()),
-            )
-        )
+        paths: Any = {"clean": str(pair.clean.resolve()), "noisy": str(pair.enhanced.resolve())}
+        pairs.append(PairInfo(pair.name, clean.sample_rate, clean.frames / clean.sample_rate, **paths))
     return _with_checksums(SetInfo(path.resolve().name, f"pairs of {path.name}", "", tuple(pairs)))
 
 
@@ -78,19 +70,12 @@ def _described(path: Path) -> PairSet:
     folder = path.resolve().parent
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        pairs = tuple(
-            PairInfo(
-                **{
-                    **pair,
-                    "noise": tuple(pair["noise"]),
-                    "clean": str(folder / pair["clean"]),
-                    "noisy": str(folder / pair["noisy"]),
-                }
-            )
-            for pair in data["pairs"]
-        )
+        pairs = []
+        for pair in data["pairs"]:
+            paths = {kind: str(folder / pair[kind]) for kind in ("clean", "noisy")}
+            pairs.append(PairInfo(**{**pair, **paths, "noise": tuple(pair["noise"])}))
         subsets = {name: tuple(ids) for name, ids in data["subsets"].items()}
-        info = SetInfo(data["name"], data["description"], data["checksum"], pairs, subsets)
+        info = SetInfo(data["name"], data["description"], data["checksum"], tuple(pairs), subsets)
     except (ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{path}: not the description of a benchmark set ({error})") from error
     return _with_checksums(info)

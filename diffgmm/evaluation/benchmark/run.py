@@ -5,241 +5,187 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from tqdm import tqdm
 
 from diffgmm import metrics
-from diffgmm.evaluation.benchmark import costs
+from diffgmm.evaluation.benchmark import BenchmarkError
 from diffgmm.evaluation.benchmark.cache import SystemCache, slug
-from diffgmm.evaluation.benchmark.enhancing import enhance_set
-from diffgmm.evaluation.benchmark.errors import BenchmarkError
 from diffgmm.evaluation.benchmark.pairset import PairSet
-from diffgmm.evaluation.benchmark.running import SystemFailed, timestamp
-from diffgmm.evaluation.benchmark.scoring import default_metrics, score_set
+from diffgmm.evaluation.benchmark.running import SystemFailed
+from diffgmm.evaluation.benchmark.stages import default_metrics, enhance_set, excerpt, measure, score_set
 from diffgmm.evaluation.benchmark.systems import Candidate
-from diffgmm.evaluation.results import FILE, Cost, FileScores, Results, System, metric_infos, write_results
+from diffgmm.evaluation.results import FILE, Results, System, metric_infos, write_results
+from diffgmm.utils.cores import usable_cores
+from diffgmm.utils.errors import complain
 from diffgmm.utils.files import replacing
 from diffgmm.utils.provenance import facts
 
 NOISY = "noisy"
 
 
-class Progress(Protocol):
-    """What is told while a benchmark runs."""
-
-    def __call__(self, step: str, system: str, total: int) -> Callable[[], object]:
-        """A system's step of so many parts begins; the result is called after each part."""
-
-
 @dataclass(frozen=True)
-class Options:
-    """How a benchmark runs.
+class Outcome:
+    """Systems with the paths of their audio, names of the metrics, and in one line each what did not work."""
 
-    Args:
-        metrics: names; empty for the usual ones.
-        jobs: processes for enhancing and scoring.
-        timing: ``auto`` measures what is not known yet, ``again`` everything, ``skip`` nothing.
-        trust: packages that metrics may come from.
-    """
-
-    metrics: tuple[str, ...] = ()
-    jobs: int = 1
-    timing: str = "auto"
-    trust: tuple[str, ...] = ()
+    systems: tuple[System, ...]
+    metrics: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def run(
     pairs: PairSet,
     candidates: Sequence[Candidate],
     cache: Path,
-    options: Options,
-    progress: Progress,
-    complain: Callable[[str], object],
-) -> tuple[list[System], tuple[str, ...]]:
-    """Measure all systems; the first row is the unprocessed input.
+    names: Sequence[str] = (),
+    jobs: int | None = None,
+    timing: str = "auto",
+    trust: Sequence[str] = (),
+) -> Outcome:
+    """Measure all systems; the first row is the unprocessed input. What does not work is named, the run goes on.
 
     Args:
         pairs: the set.
         candidates: the systems.
         cache: folder where everything is kept.
-        options: see there.
-        progress: see there.
-        complain: told in one line what did not work; the run goes on.
-
-    Returns:
-        The systems with the paths of their audio, and the names of the metrics.
+        names: of metrics; empty for the usual ones.
+        jobs: processes for enhancing and scoring; None for all cores.
+        timing: ``auto`` measures what is not known yet, ``again`` everything, ``skip`` nothing.
+        trust: packages that metrics may come from.
 
     Raises:
         BenchmarkError: two systems of one name, unknown metric, or one of a package that is not trusted.
     """
-    names = options.metrics or default_metrics([pair.sample_rate for pair in pairs.info.pairs])
+    shown = tuple(names) or default_metrics([pair.sample_rate for pair in pairs.info.pairs])
     try:
-        for name in names:
-            metrics.get_metric(name, options.trust)
+        for name in shown:
+            metrics.get_metric(name, trust)
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     labels = [NOISY, *(candidate.name for candidate in candidates)]
-    double = [label for label in labels if labels.count(label) > 1]
-    if double:
+    if double := [label for label in labels if labels.count(label) > 1]:
         raise BenchmarkError(f"two systems are called {double[0]}; name them NAME=...")
-    caches = {candidate.name: SystemCache.of(cache, candidate) for candidate in candidates}
-    files = {NOISY: {pair.id: Path(str(pair.noisy)) for pair in pairs.info.pairs}}
-    failures: dict[str, dict[str, str]] = {NOISY: {}}
-    count = len(pairs.info.pairs)
+    processes, problems = jobs or usable_cores(), list[str]()
+
+    def bar(step: str, system: str, total: int) -> Any:
+        return tqdm(total=total, desc=f"{step} {system}", unit="file", disable=None, leave=False)
+
+    def note(line: str) -> None:
+        problems.append(line)
+        complain(line)
+
+    def scored(
+        system: System, kept: SystemCache, files: Mapping[str, Path], failures: Mapping[str, str]
+    ) -> System:
+        with bar("score", system.name, len(pairs.info.pairs)) as progress:
+            rows = score_set(
+                pairs, files, kept, shown, failures=failures, asked=bool(names),
+                jobs=processes if processes > 1 else 0, on_pair=progress.update,
+            )  # fmt: skip
+        return replace(system, files=rows)
+
+    noisy = {pair.id: Path(str(pair.noisy)) for pair in pairs.info.pairs}
+    systems = [scored(System(NOISY, NOISY), SystemCache(cache, NOISY, "input", {"kind": NOISY}), noisy, {})]
+    sound = excerpt(pairs)
     for candidate in candidates:
-        done = progress("enhance", candidate.name, count)
-        failures[candidate.name] = enhance_set(
-            candidate, pairs, caches[candidate.name], jobs=options.jobs, on_pair=done
-        )
-        paths = {id: caches[candidate.name].audio(id, digest) for id, digest in pairs.noisy_sha256.items()}
-        files[candidate.name] = {id: path for id, path in paths.items() if path.is_file()}
-        for line in _summary(candidate.name, failures[candidate.name]):
-            complain(line)
-    rows: dict[str, tuple[FileScores, ...]] = {}
-    for label in labels:
-        kept = caches.get(label) or SystemCache(cache, NOISY, "input", {"kind": NOISY})
-        rows[label] = score_set(
-            pairs, files[label], kept, names,
-            asked=bool(options.metrics), jobs=options.jobs if options.jobs > 1 else 0,
-            on_pair=progress("score", label, count),
-        )  # fmt: skip
-    systems = [System(NOISY, NOISY, files=_located(rows[NOISY], files[NOISY], {}, names))]
-    sound = costs.excerpt(pairs)
-    for candidate in candidates:
-        done = progress("time", candidate.name, 1)
+        name = candidate.name
+        kept = SystemCache(cache, name, candidate.key, candidate.identity)
+        with bar("enhance", name, len(pairs.info.pairs)) as progress:
+            failures = enhance_set(candidate, pairs, kept, jobs=processes, on_pair=progress.update)
+        for reason in dict.fromkeys(failures.values()):
+            ids = [id for id, other in failures.items() if other == reason]
+            note(f"{name}: {len(ids)} files failed ({ids[0]} ...): {reason}")
+        paths = {id: kept.audio(id, digest) for id, digest in pairs.noisy_sha256.items()}
+        files = {id: path for id, path in paths.items() if path.is_file()}
+        system = scored(System(name, candidate.kind, candidate.settings), kept, files, failures)
         try:
-            cost = costs.measure(
-                candidate,
-                caches[candidate.name],
-                sound,
-                again=options.timing == "again",
-                fresh=options.timing != "skip",
-            )
+            with bar("time", name, 1):
+                system = replace(system, cost=measure(candidate, kept, sound, timing))
         except SystemFailed as failed:
-            complain(f"{candidate.name}: could not be timed: {failed}")
-            cost = Cost()
-        done()
-        located = _located(rows[candidate.name], files[candidate.name], failures[candidate.name], names)
-        systems.append(System(candidate.name, candidate.kind, candidate.settings, cost, located))
-    return systems, tuple(names)
-
-
-def _summary(name: str, failures: Mapping[str, str]) -> list[str]:
-    """One line for every kind of failure."""
-    reasons: dict[str, list[str]] = {}
-    for id, reason in failures.items():
-        reasons.setdefault(reason, []).append(id)
-    return [f"{name}: {len(ids)} files failed ({ids[0]} ...): {reason}" for reason, ids in reasons.items()]
-
-
-def _located(
-    rows: Sequence[FileScores], files: Mapping[str, Path], failures: Mapping[str, str], names: Sequence[str]
-) -> tuple[FileScores, ...]:
-    """With the audio's path; a pair that a system could not do has no score, and says why."""
-    located = []
-    for row in rows:
-        if row.id in files:
-            located.append(replace(row, audio=str(files[row.id])))
-        else:
-            why = failures.get(row.id, "not enhanced")
-            located.append(FileScores(row.id, dict.fromkeys(names), dict.fromkeys(names, why)))
-    return tuple(located)
+            note(f"{name}: could not be timed: {failed}")
+        systems.append(system)
+    return Outcome(tuple(systems), shown, tuple(problems))
 
 
 def write(
-    out: Path,
-    pairs: PairSet,
-    systems: Sequence[System],
-    names: Sequence[str],
-    *,
-    command: Sequence[str],
-    config: Mapping[str, Any],
+    out: Path, pairs: PairSet, outcome: Outcome, *, command: Sequence[str], config: Mapping[str, Any]
 ) -> Results:
     """Write ``results.json``, ``scores.csv`` and ``audio/SYSTEM/ID.wav`` (links where the file system has them).
 
     Args:
         out: folder.
         pairs: the set.
-        systems: from :func:`run`.
-        names: of metrics.
+        outcome: from :func:`run`.
         command: as typed.
         config: the settings.
     """
     out.mkdir(parents=True, exist_ok=True)
-    moved = [_with_audio(out, system) for system in systems]
-    info = replace(
-        pairs.info,
-        pairs=tuple(
-            replace(
-                pair,
-                clean=_linked(out, "clean", pair.id, pair.clean),
-                noisy=_linked(out, NOISY, pair.id, pair.noisy),
-            )
-            for pair in pairs.info.pairs
-        ),
+    moved = []
+    for system in outcome.systems:
+        files = tuple(
+            replace(file, audio=_linked(out, system.name, file.id, file.audio)) if file.audio else file
+            for file in system.files
+        )
+        moved.append(replace(system, files=files, audio_dir=f"audio/{slug(system.name)}"))
+    described = tuple(
+        replace(
+            pair,
+            clean=_linked(out, "clean", pair.id, str(pair.clean)),
+            noisy=_linked(out, NOISY, pair.id, str(pair.noisy)),
+        )
+        for pair in pairs.info.pairs
     )
     results = Results(
-        "benchmark", timestamp(), tuple(command), info, tuple(moved), metric_infos(map(metrics.get_metric, names)),
-        config, facts(),
-    )  # fmt: skip
+        kind="benchmark",
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        command=tuple(command),
+        set=replace(pairs.info, pairs=described),
+        systems=tuple(moved),
+        metrics=metric_infos(outcome.metrics),
+        config=config,
+        record=facts(),
+    )
     write_results(out / FILE, results)
     _write_csv(out / "scores.csv", results)
     return results
 
 
-def _with_audio(out: Path, system: System) -> System:
-    files = tuple(
-        replace(file, audio=_linked(out, system.name, file.id, file.audio)) if file.audio else file
-        for file in system.files
-    )
-    return replace(system, files=files, audio_dir=f"audio/{slug(system.name)}")
-
-
-def _linked(out: Path, system: str, id: str, source: str | None) -> str:
+def _linked(out: Path, system: str, id: str, source: str) -> str:
     """Make ``audio/SYSTEM/ID.ext`` below ``out`` the same as a file, and return that path."""
-    assert source is not None
     place = Path("audio", slug(system), slug(id) + Path(source).suffix)
     target = out / place
-    if target.is_file() and Path(target).samefile(source):
-        return place.as_posix()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as part:
-        linked = False
-        with suppress(OSError):  # another file system, or one without links
-            os.link(source, part)
-            linked = True
-        if not linked:
-            shutil.copyfile(source, part)
+    if not (target.is_file() and target.samefile(source)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part:
+            try:
+                os.link(source, part)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, part)
     return place.as_posix()
 
 
 def _write_csv(path: Path, results: Results) -> None:
     """One line a system and pair, all scores in full; nothing where there is none, with the reason."""
     names = [metric.name for metric in results.metrics]
-    subsets = {
-        pair.id: " ".join(name for name, ids in results.set.subsets.items() if pair.id in set(ids))
-        for pair in results.set.pairs
-    }
+    about = ("sample_rate", "snr", "speaker", "noise", "subsets")
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(
-            ["system", "id", "sample_rate", "snr", "speaker", "noise", "subsets", *names, "reasons", "audio"]
+        table = csv.DictWriter(
+            file, ["system", "id", *about, *names, "reasons", "audio"], lineterminator="\n"
         )
+        table.writeheader()
         for system in results.systems:
-            by_id = {file.id: file for file in system.files}
-            for pair in results.set.pairs:
-                file_scores = by_id[pair.id]
-                values = ["" if (x := file_scores.scores.get(name)) is None else repr(x) for name in names]
-                about = [
-                    pair.sample_rate,
-                    "" if pair.snr is None else pair.snr,
-                    pair.speaker,
-                    " ".join(pair.noise),
-                ]
-                why = "; ".join(f"{name}: {reason}" for name, reason in file_scores.reasons.items())
+            for pair, row in zip(results.set.pairs, system.files, strict=True):
+                subsets = [name for name, ids in results.set.subsets.items() if pair.id in ids]
                 table.writerow(
-                    [system.name, pair.id, *about, subsets[pair.id], *values, why, file_scores.audio or ""]
-                )
+                    {
+                        "system": system.name, "id": pair.id, "sample_rate": pair.sample_rate, "snr": pair.snr,
+                        "speaker": pair.speaker, "noise": " ".join(pair.noise), "subsets": " ".join(subsets),
+                        **row.scores, "audio": row.audio,
+                        "reasons": "; ".join(f"{name}: {reason}" for name, reason in row.reasons.items()),
+                    }
+                )  # fmt: skip

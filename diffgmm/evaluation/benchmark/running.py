@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,7 @@ import numpy as np
 from diffgmm import audio
 from diffgmm.evaluation.benchmark.systems import Candidate
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+_LIBRARIES = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "RAYON_NUM", "VECLIB_MAXIMUM")
 _COMMAND_SECONDS = 3600  # longest that a command may take for one file
 # Runs a command and tells seconds and the most memory it held (KiB on Linux); its own few megabytes are the floor.
 _MEASURE = """
@@ -45,7 +38,8 @@ class SystemFailed(Exception):
 
 def thread_environment(threads: int) -> dict[str, str]:
     """The environment with every library held to so many threads."""
-    return {**os.environ, **dict.fromkeys(_THREADS, str(threads)), "PYTHONWARNINGS": "ignore"}
+    limits = {f"{library}_THREADS": str(threads) for library in _LIBRARIES}
+    return {**os.environ, **limits, "PYTHONWARNINGS": "ignore"}
 
 
 class Runner:
@@ -78,17 +72,8 @@ class Runner:
     def __enter__(self) -> Runner:
         if self.candidate.kind != "command":
             try:
-                with self._log.open("wb") as log:
-                    self._process = subprocess.Popen(
-                        [*self.candidate.argv, str(self.threads)],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=log,
-                        text=True,
-                        env=thread_environment(self.threads),
-                        start_new_session=True,  # Ctrl-C is dealt with here
-                    )
-                self._answer()
+                self._process = self._start([*self.candidate.argv, str(self.threads)], subprocess.PIPE)
+                self._reply()
             except BaseException:
                 self.__exit__()
                 raise
@@ -109,11 +94,24 @@ class Runner:
             self._process = None
         self._folder.cleanup()
 
+    def _start(self, words: list[str], stdin: int) -> subprocess.Popen[str]:
+        """A process with a group of its own, since Ctrl-C is dealt with here."""
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                words, stdin=stdin, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=thread_environment(self.threads), start_new_session=True,
+            )  # fmt: skip
+
+    def _last_words(self) -> str:
+        """The end of what a process wrote to stderr."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
     def enhance(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
         """The enhanced signal, aligned, in the length of ``x``: float32 ``[samples]``.
 
         Raises:
-            SystemFailed: no usable answer.
+            SystemFailed: no usable reply.
         """
         rate = self.candidate.sample_rate or sample_rate
         given = audio.resample(x, sample_rate, rate)
@@ -131,12 +129,8 @@ class Runner:
         if self.candidate.kind != "command":
             np.save(self._in, given)
             return self._ask(do="time", rate=rate, repeats=repeats)
-        runs = [self._run_command(given, rate) for _ in range(repeats + 1)][1:]
-        return {
-            "seconds": [run[0] for run in runs],
-            "peak_mb": max(run[1] for run in runs),
-            "before_mb": 0.0,
-        }
+        seconds, megabytes = zip(*(self._run_command(given, rate) for _ in range(repeats + 1)), strict=True)
+        return {"seconds": seconds[1:], "peak_mb": max(megabytes[1:]), "before_mb": 0.0}
 
     def count(self, x: np.ndarray, sample_rate: int) -> dict[str, Any]:
         """``parameters`` and ``macs_per_s``, as far as the system tells."""
@@ -152,24 +146,20 @@ class Runner:
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         assert self._process and self._process.stdin
-        try:
+        with suppress(OSError):  # it died: said by the reply that does not come
             self._process.stdin.write(json.dumps({"in": str(self._in), **request}) + "\n")
             self._process.stdin.flush()
-        except OSError:
-            pass  # it died: said by the answer that does not come
-        return self._answer()
+        return self._reply()
 
-    def _answer(self) -> dict[str, Any]:
+    def _reply(self) -> dict[str, Any]:
         assert self._process and self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            code = self._process.wait()
-            last = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise SystemFailed(f"its process ended with code {code}" + (f": {last[-1]}" if last else ""))
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise SystemFailed(" ".join(str(answer["error"]).split()))
-        return answer
+            raise SystemFailed(f"its process ended with code {self._process.wait()}{self._last_words()}")
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise SystemFailed(" ".join(str(reply["error"]).split()))
+        return reply
 
     def _command(self, x: np.ndarray, rate: int) -> np.ndarray:
         self._run_command(np.pad(x, (0, self.candidate.lag)), rate)
@@ -189,16 +179,8 @@ class Runner:
         program = shutil.which(words[0])
         if program is None:
             raise SystemFailed(f"{words[0]}: no such program")
-        with self._log.open("wb") as log:
-            process = self._running = subprocess.Popen(
-                [sys.executable, "-S", "-E", "-c", _MEASURE, program, *words[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=thread_environment(self.threads),
-                start_new_session=True,
-            )
+        measured = [sys.executable, "-S", "-E", "-c", _MEASURE, program, *words[1:]]
+        process = self._running = self._start(measured, subprocess.DEVNULL)
         try:
             usage, _ = process.communicate(timeout=_COMMAND_SECONDS)
         except BaseException as error:
@@ -213,11 +195,5 @@ class Runner:
             raise SystemFailed(f"{words[0]}: could not be run")
         code, spent, kilobytes = json.loads(usage)
         if code:
-            last = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise SystemFailed(f"exit code {code}" + (f": {last[-1]}" if last else ""))
+            raise SystemFailed(f"exit code {code}{self._last_words()}")
         return spent, kilobytes / 1024
-
-
-def timestamp() -> str:
-    """Local time, ISO 8601 with the zone."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,9 @@ from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.sampler_options import ESTIMATES
 from diffgmm.evaluation import baselines
 from diffgmm.evaluation.baselines.base import __file__ as _WRAPPERS_BASE
-from diffgmm.evaluation.benchmark.errors import BenchmarkError
-from diffgmm.evaluation.benchmark.identity import files_sha256, key_of
+from diffgmm.evaluation.benchmark import BenchmarkError
 from diffgmm.inference.denoiser import model_path
-from diffgmm.utils.code_version import OURS, code_version
+from diffgmm.utils.code_version import OURS, code_version, key_of
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.provenance import installed
 
@@ -53,10 +54,11 @@ class Candidate:
     argv: tuple[str, ...]
     sample_rate: int | None = None
     lag: int = 0
-    key: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", key_of({"kind": self.kind, **self.identity}))
+    @property
+    def key(self) -> str:
+        """A short name of the identity."""
+        return key_of({"kind": self.kind, **self.identity})
 
     def is_current(self) -> bool:
         """Whether the code that a process of this system loads now is the code of its identity."""
@@ -84,11 +86,8 @@ def models(
     Raises:
         BenchmarkError: no such model, bad setting.
     """
-    if any(nfe < 1 for nfe in nfes) or samples < 1:
-        raise BenchmarkError(f"nfe and samples must be at least 1, got {list(nfes)} and {samples}")
-    for estimate in estimates:
-        if estimate not in ESTIMATES:
-            raise BenchmarkError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
+    if unknown := set(estimates) - set(ESTIMATES):
+        raise BenchmarkError(f"estimate must be one of {', '.join(ESTIMATES)}, got {', '.join(unknown)!r}")
     candidates = []
     for entry in names:
         label, _, given = entry.rpartition("=")
@@ -102,29 +101,16 @@ def models(
             if not file.is_file():
                 raise BenchmarkError(f"{file}: no such file (a model is NAME.safetensors with NAME.json)")
         weights = [sha256_of(file) for file in files]
-        for estimate in estimates:
-            for nfe in nfes:
-                sampler = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
-                name = f"{label or stem.name}-nfe{nfe}-{estimate}" + (f"-x{samples}" if samples > 1 else "")
-                identity = {
-                    "weights": weights,
-                    **sampler,
-                    "code": code_version(_ENTRY),
-                    "versions": installed(("torch", "numpy", "soxr")),
-                }
-                if trust:  # not of every model, or what is cached of others would be void
-                    identity["trusted"] = code_version(*sorted(trust), ours=(*OURS, *sorted(trust)))
-                argv = (
-                    sys.executable,
-                    "-c",
-                    _MODEL,
-                    str(path.resolve()),
-                    json.dumps(sampler),
-                    json.dumps(list(trust)),
-                )
-                candidates.append(
-                    Candidate(name, "model", {**sampler, "weights": weights[0]}, identity, argv)
-                )
+        code = {"code": code_version(_ENTRY), "versions": installed(("torch", "numpy", "soxr"))}
+        if trust:  # not of every model, or what is cached of others would be void
+            code["trusted"] = code_version(*sorted(trust), ours=(*OURS, *sorted(trust)))
+        start = (sys.executable, "-c", _MODEL, str(path.resolve()))
+        for estimate, nfe in itertools.product(estimates, nfes):
+            sampler = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
+            name = f"{label or stem.name}-nfe{nfe}-{estimate}" + (f"-x{samples}" if samples > 1 else "")
+            identity = {"weights": weights, **sampler, **code}
+            argv = (*start, json.dumps(sampler), json.dumps(list(trust)))
+            candidates.append(Candidate(name, "model", {**sampler, "weights": weights[0]}, identity, argv))
     return candidates
 
 
@@ -158,16 +144,12 @@ def baseline_systems(asked: Sequence[str], python: str | None = None) -> list[Ca
     """
     if not asked:
         return []
-    unknown = [name for name in asked if name not in (*baselines.MODULES, "all", "installed")]
-    if unknown:
-        raise BenchmarkError(
-            f"unknown baseline {unknown[0]!r}; choose from {' '.join(baselines.MODULES)} all installed"
-        )
+    choices = (*baselines.BASELINES, "all", "installed")
+    if unknown := [name for name in asked if name not in choices]:
+        raise BenchmarkError(f"unknown baseline {unknown[0]!r}; choose from {' '.join(choices)}")
     known = known_baselines(python)
-    names = [name for name in baselines.MODULES if name in asked or "all" in asked or "installed" in asked]
-    missing = [name for name in names if not known[name]["versions"]]
-    demanded = [name for name in missing if name in asked or "all" in asked]
-    if demanded:
+    missing = [name for name in known if not known[name]["versions"]]
+    if demanded := [name for name in missing if name in asked or "all" in asked]:
         packages = " ".join(dict.fromkeys(known[name]["packages"][0] for name in demanded))
         raise BenchmarkError(
             f"not installed{f' in {python}' if python else ''}: {' '.join(demanded)}; install {packages} "
@@ -175,27 +157,21 @@ def baseline_systems(asked: Sequence[str], python: str | None = None) -> list[Ca
             "or use --baselines installed"
         )
     candidates = []
-    for name in names:
-        if name in missing:
+    for name, about in known.items():
+        if name in missing or not {name, "all", "installed"} & set(asked):
             continue
-        description = known[name]
-        wrapper = WORKER.with_name(f"{baselines.MODULES[name]}.py")
+        wrapper = WORKER.with_name(f"{about['module']}.py")
         identity = {
             "baseline": name,
-            "versions": description["versions"],
-            "files": description["fingerprint"],
+            "versions": about["versions"],
+            "files": about["fingerprint"],
             "wrapper": [sha256_of(Path(file)) for file in (wrapper, _WRAPPERS_BASE)],
-            "lag": description["lag"],
+            "lag": about["lag"],
             "resampler": installed(("soxr",)),
         }
-        settings = {
-            "versions": description["versions"],
-            "sample_rate": description["sample_rate"],
-            "lag": description["lag"],
-            "about": description["about"],
-        }
+        settings = {key: about[key] for key in ("versions", "sample_rate", "lag", "about")}
         argv = (python or sys.executable, str(WORKER), name)
-        candidates.append(Candidate(name, "baseline", settings, identity, argv, description["sample_rate"]))
+        candidates.append(Candidate(name, "baseline", settings, identity, argv, about["sample_rate"]))
     return candidates
 
 
@@ -219,6 +195,9 @@ def command_system(text: str) -> Candidate:
     if not match or "{in}" not in joined or "{out}" not in joined:
         raise BenchmarkError(f"command {text!r}: must look like NAME='program {{in}} {{out}}'")
     rate, lag = int(match[2] or 0) or None, int(match[3] or 0)
-    identity = {"argv": argv, "files": files_sha256(argv), "sample_rate": rate, "lag": lag}
+    program = shutil.which(argv[0]) or argv[0]
+    named = {word: Path(place) for word, place in zip(argv, [program, *argv[1:]], strict=True)}
+    checksums = {word: sha256_of(path) for word, path in named.items() if path.is_file()}
+    identity = {"argv": argv, "files": checksums, "sample_rate": rate, "lag": lag}
     settings = {"command": match[4], "sample_rate": rate, "lag": lag}
     return Candidate(match[1], "command", settings, identity, tuple(argv), rate, lag)
