@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,7 +22,7 @@ SECONDS = 10.0
 """Longer files are cut to this."""
 _QUALITY = 0.3  # libsndfile's compression level for Vorbis: PESQ of the decoded sound is 4.5 or more
 _BLOCK = 16384
-_COLUMNS, _ROWS = 560, 256
+_SHAPE = (257, 560)  # of pictures, at most
 
 
 @dataclass(frozen=True)
@@ -72,37 +73,29 @@ def sound_uri(sound: Sound, codec: str) -> str:
     return data_uri(encode(sound, codec), CODECS[codec][2])
 
 
-def spectrogram_uris(sounds: Mapping[str, Sound]) -> dict[str, str]:
+def spectrogram_uris(sounds: Sequence[Sound]) -> list[str]:
     """Spectrograms as addresses for ``<img>``, all on one scale: 75 dB from black to the loudest, 0 Hz below."""
-    scales = [plots.scale({name: sound.x}, sound.sample_rate) for name, sound in sounds.items()]
-    low, high = max(scales, key=lambda scale: scale[1]) if scales else (0.0, 1.0)
-    return {
-        name: picture_uri(plots.spectrogram_db(sound.x, sound.sample_rate), "magma", low, high)
-        for name, sound in sounds.items()
-    }
+    scales = [plots.scale({"": sound.x}, sound.sample_rate) for sound in sounds]
+    low, high = max(scales, key=lambda scale: scale[1], default=(0.0, 1.0))
+    return [
+        picture_uri(plots.spectrogram_db(sound.x, sound.sample_rate), "magma", low, high) for sound in sounds
+    ]
 
 
 def picture_uri(values: np.ndarray, cmap: str, low: float, high: float) -> str:
-    """A map ``[rows, columns]`` as a picture, row 0 at the bottom, made smaller if it is large."""
+    """A map ``[rows, columns]`` as a picture, row 0 at the bottom, made smaller if it is large: means of neighbours."""
+    import torch
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    small = _smaller(np.asarray(values, np.float32), _ROWS, _COLUMNS)
-    options = {"quality": 50, "method": 4}
-    imsave(
-        buffer, small, vmin=low, vmax=max(high, low + 1e-9), cmap=cmap, origin="lower", format="webp",
-        pil_kwargs=options,
-    )  # fmt: skip
+    size = [min(length, most) for length, most in zip(values.shape, _SHAPE, strict=True)]
+    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
+    small = torch.nn.functional.adaptive_avg_pool2d(tensor, size)[0].numpy()
+    style: dict[str, Any] = {
+        "cmap": cmap,
+        "origin": "lower",
+        "format": "webp",
+        "pil_kwargs": {"quality": 50, "method": 4},
+    }
+    imsave(buffer, small, vmin=low, vmax=max(high, low + 1e-9), **style)
     return data_uri(buffer.getvalue(), "image/webp")
-
-
-def _smaller(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Means of neighbours, so that there are at most that many rows and columns."""
-    for axis, most in ((0, rows + 1), (1, columns)):
-        size = values.shape[axis]
-        if size > most:
-            edges = np.linspace(0, size, most, endpoint=False).astype(int)
-            counts = np.diff(np.append(edges, size))
-            shape = [-1, 1] if axis == 0 else [1, -1]
-            values = np.add.reduceat(values, edges, axis=axis) / counts.reshape(shape)
-    return values

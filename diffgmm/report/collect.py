@@ -38,10 +38,9 @@ class ResultsRun:
     sha256: str
     results: Results
 
-    def find(self, name: str | None) -> Path | None:
-        """An audio file named in the results, if it is there."""
-        path = None if not name else self.path.parent / name
-        return path if path is not None and path.is_file() else None
+    def place(self, name: str | None) -> Path | None:
+        """Where an audio file that is named in the results lies."""
+        return self.path.parent / name if name else None
 
 
 @dataclass(frozen=True)
@@ -103,22 +102,18 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], 
 
 def _hint(folder: Path) -> str:
     """Where the runs are, if they lie one folder below."""
-    inner = [
-        path for path in sorted(folder.iterdir()) if (path / FILE).is_file() or (path / CURVES).is_file()
-    ]
+    inner = sorted(path.parent for name in (FILE, CURVES) for path in folder.glob(f"*/{name}"))
     return f"; did you mean {inner[-1]}?" if inner else ""
 
 
 def _training(folder: Path, key: str) -> TrainingRun:
     config, record = folder / CONFIG, folder / RECORD
-    facts: Any = {}
-    if record.is_file():
-        try:
-            facts = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ReportError(f"{record}: not a record of a run ({error})") from error
-        if not isinstance(facts, dict):
-            raise ReportError(f"{record}: not a record of a run")
+    try:
+        facts = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    except ValueError as error:
+        raise ReportError(f"{record}: not a record of a run ({error})") from error
+    if not isinstance(facts, dict):
+        raise ReportError(f"{record}: not a record of a run")
     name = "/".join(folder.resolve().parts[-2:])
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
     return TrainingRun(key, name, folder, read_curves(folder / CURVES), text, facts)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from diffgmm.audio import AudioError
 from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
 from diffgmm.report.collect import ResultsRun, TrainingRun
-from diffgmm.report.groups import digits_of, main_metrics, number
+from diffgmm.report.groups import digits_of, main_metrics
+from diffgmm.utils.text_table import number
 
 CLEAN = "clean"
+BUDGET = 6_000_000
+"""Bytes of all sounds in a report up to which they stay lossless."""
 Maps = Callable[[Sound], Mapping[str, tuple[str, float]]]
 """Gives for a noisy sound pictures of uncertainty by name of the model, and up to what kHz they go."""
+Wanted = tuple[str, str, str, Path | None]
+"""Kind, label, scores and file of a track."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Track:
     """One sound of an example; ``kind`` is that of the system, ``clean``, or ``map`` for a picture alone."""
 
-    name: str
     kind: str
     label: str
     scores: str
@@ -41,8 +46,8 @@ class Example:
     about: str
     seconds: float
     cut: bool
-    tracks: tuple[Track, ...]
-    problems: tuple[str, ...] = ()
+    tracks: Sequence[Track]
+    problems: Sequence[str] = ()
 
 
 def judged_by(results: Results) -> tuple[System, System | None, MetricInfo] | None:
@@ -65,21 +70,17 @@ def choose(results: Results, count: int) -> list[tuple[str, str]]:
     before = noisy.values(metric.name, ids) if noisy else [0.0] * len(ids)
     gains = [sign * (b - a) for a, b in zip(before, system.values(metric.name, ids), strict=True)]
     ranked = sorted((gain, id) for gain, id in zip(gains, ids, strict=True) if math.isfinite(gain))
-    count = min(count, len(ranked))
-    last = len(ranked) - 1
+    count, last = min(count, len(ranked)), len(ranked) - 1
     places = [last // 2] if count == 1 else [round(k * last / (count - 1)) for k in range(count)]
-    what = "improvement" if noisy else "value"
+    names = {last // 2: "median", last: "greatest", 0: "least"}
+    unit = f" {metric.unit}" if metric.unit and metric.unit != "MOS" else ""
     chosen = []
     for place in dict.fromkeys(places):
         gain, id = ranked[place]
-        share = place / last if last else 0.5
-        rank = {0.0: "least", 1.0: "greatest"}.get(
-            share, "median" if place == last // 2 else f"{share:.0%} rank"
-        )
-        text = number(gain, digits_of(metric))
+        rank = "median" if not last else names.get(place, f"{place / max(last, 1):.0%} rank")
         plus = "+" if gain > 0 and noisy else ""
-        unit = f" {metric.unit}" if metric.unit and metric.unit != "MOS" else ""
-        chosen.append((id, f"{rank} {what} by {system.name}: {plus}{text}{unit} {metric.name}"))
+        text = f"{plus}{number(gain, digits_of(metric))}{unit} {metric.name}"
+        chosen.append((id, f"{rank} {'improvement' if noisy else 'value'} by {system.name}: {text}"))
     return chosen
 
 
@@ -91,132 +92,81 @@ def examples(run: ResultsRun, count: int, maps: Maps | None = None) -> list[Exam
         count: how many.
         maps: see :data:`Maps`.
     """
-    results, shown = run.results, []
-    metrics = main_metrics(results, 3)
-    by_id = {pair.id: pair for pair in results.set.pairs}
+    results, metrics = run.results, main_metrics(run.results, 3)
+    pairs = {pair.id: pair for pair in results.set.pairs}
+    shown = []
     for id, why in choose(results, count):
-        pair, problems = by_id[id], list[str]()
-        wanted: list[tuple[str, str, str, str, str | None]] = []
-        for i, system in enumerate(results.systems):
+        pair = pairs[id]
+        wanted: list[Wanted] = []
+        for system in sorted(results.systems, key=lambda system: system.kind != "noisy"):
             file = next((file for file in system.files if file.id == id), None)
             name = file.audio if file else None
-            if name is None:
-                name = (
-                    pair.noisy
-                    if system.kind == "noisy"
-                    else f"{system.audio_dir}/{id}.wav"
-                    if system.audio_dir
-                    else None
-                )
+            if name is None and system.kind == "noisy":
+                name = pair.noisy
+            elif name is None and system.audio_dir:
+                name = f"{system.audio_dir}/{id}.wav"
             scores = [
                 f"{metric.name} {number(file.scores.get(metric.name) if file else None, digits_of(metric))}"
                 for metric in metrics
             ]
-            wanted.append((f"s{i}", system.kind, system.name, ", ".join(scores), name))
-        wanted.sort(key=lambda track: track[1] != "noisy")
-        wanted.append((CLEAN, CLEAN, "clean", "reference", pair.clean))
-        sounds: dict[str, Sound] = {}
-        for name, _, label, _, file_name in wanted:
-            path = run.find(file_name)
-            if path is None:
-                problems.append(
-                    f"{label}: no audio was kept" if not file_name else f"{label}: {file_name} is missing"
-                )
-                continue
-            try:
-                sounds[name] = audio.load(path)
-            except AudioError as error:
-                problems.append(str(error))
-        about = [] if pair.snr is None else [f"{number(pair.snr, 1)} dB SNR"]
-        about += [pair.speaker] * bool(pair.speaker) + [", ".join(pair.noise)] * bool(pair.noise)
-        tracks = _tracks([track[:4] for track in wanted], sounds)
-        noisy = next((sounds[name] for name, kind, *_ in wanted if kind == "noisy" and name in sounds), None)
-        if maps is not None and noisy is not None:
-            tracks += [
-                Track("map", "map", name, "", uri, khz, None) for name, (uri, khz) in maps(noisy).items()
-            ]
-        if sounds:
-            shown.append(_example(id, why, " · ".join(about), sounds, tracks, problems))
-    return shown
+            wanted.append((system.kind, system.name, ", ".join(scores), run.place(name)))
+        wanted.append((CLEAN, CLEAN, "reference", run.place(pair.clean)))
+        snr = "" if pair.snr is None else f"{number(pair.snr, 1)} dB SNR"
+        about = " · ".join(filter(None, (snr, pair.speaker, ", ".join(pair.noise))))
+        shown.append(_example(id, why, about, wanted, maps))
+    return [example for example in shown if example.tracks]
 
 
 def training_examples(run: TrainingRun, count: int) -> list[Example]:
     """The first examples of the last epoch that the callback has written."""
     root = run.folder / "examples"
-    epochs = sorted(path for path in root.glob("epoch_*") if path.is_dir()) if root.is_dir() else []
+    epochs = sorted(path for path in root.glob("epoch_*") if path.is_dir())
     shown = []
     for file in sorted(epochs[-1].glob("*.wav"))[:count] if epochs else []:
-        wanted = [
-            ("noisy", "noisy", "noisy", "", root / "reference" / f"{file.stem}.noisy.wav"),
-            ("denoised", "model", "denoised", "", file),
-            (CLEAN, CLEAN, "clean", "reference", root / "reference" / f"{file.stem}.clean.wav"),
+        reference = root / "reference"
+        wanted: list[Wanted] = [
+            ("noisy", "noisy", "", reference / f"{file.stem}.noisy.wav"),
+            ("model", "denoised", "", file),
+            (CLEAN, CLEAN, "reference", reference / f"{file.stem}.clean.wav"),
         ]
-        sounds, problems = {}, []
-        for name, _, _, _, path in wanted:
-            try:
-                sounds[name] = audio.load(path)
-            except (OSError, AudioError) as error:
-                problems.append(str(error))
-        tracks = _tracks([track[:4] for track in wanted], sounds)
-        if sounds:
-            shown.append(_example(file.stem, f"validation, {epochs[-1].name}", "", sounds, tracks, problems))
-    return shown
+        shown.append(_example(file.stem, f"validation, {epochs[-1].name}", "", wanted))
+    return [example for example in shown if example.tracks]
 
 
-def _tracks(wanted: Sequence[tuple[str, str, str, str]], sounds: Mapping[str, Sound]) -> list[Track]:
-    pictures = audio.spectrogram_uris(sounds)
-    return [
-        Track(name, kind, label, scores, pictures[name], sounds[name].sample_rate / 2000, sounds[name])
-        for name, kind, label, scores in wanted
-        if name in sounds
+def _example(id: str, why: str, about: str, wanted: Iterable[Wanted], maps: Maps | None = None) -> Example:
+    sounds: list[tuple[str, str, str, Sound]] = []
+    problems = []
+    for kind, label, scores, path in wanted:
+        if path is None or not path.is_file():
+            problems.append(f"{label}: {f'{path.name} is missing' if path else 'no audio was kept'}")
+            continue
+        try:
+            sounds.append((kind, label, scores, audio.load(path)))
+        except AudioError as error:
+            problems.append(str(error))
+    pictures = audio.spectrogram_uris([sound for *_, sound in sounds])
+    tracks = [
+        Track(kind, label, scores, picture, sound.sample_rate / 2000, sound)
+        for (kind, label, scores, sound), picture in zip(sounds, pictures, strict=True)
     ]
+    noisy = next((sound for kind, _, _, sound in sounds if kind == "noisy"), None)
+    if maps is not None and noisy is not None:
+        tracks += [Track("map", name, "", uri, khz, None) for name, (uri, khz) in maps(noisy).items()]
+    seconds = max((sound.seconds for *_, sound in sounds), default=0.0)
+    return Example(id, why, about, seconds, any(sound.cut for *_, sound in sounds), tracks, problems)
 
 
-def _example(
-    id: str,
-    why: str,
-    about: str,
-    sounds: Mapping[str, Sound],
-    tracks: Sequence[Track],
-    problems: Sequence[str],
-) -> Example:
-    seconds = max(sound.seconds for sound in sounds.values())
-    cut = any(sound.cut for sound in sounds.values())
-    return Example(id, why, about, seconds, cut, tuple(tracks), tuple(problems))
-
-
-BUDGET = 6_000_000
-"""Bytes of all sounds in a report up to which they stay lossless."""
-
-
-def encoded(
-    examples_by_run: Sequence[Sequence[Example]], codec: str = "auto"
-) -> tuple[list[list[Example]], str]:
-    """The examples with their sounds as addresses, and the codec.
+def encode(shown: Iterable[Example], codec: str = "auto") -> str:
+    """Give the sounds of examples their addresses; returns the codec.
 
     Args:
-        found: lists of examples.
+        shown: the examples of a page.
         codec: of :data:`diffgmm.report.audio.CODECS`, or ``auto``: lossless if all sounds stay within the budget.
     """
-    kind = "flac" if codec == "auto" else codec
-
-    def all_in(kind: str) -> list[list[Example]]:
-        return [
-            [
-                replace(
-                    example,
-                    tracks=tuple(
-                        replace(t, uri=audio.sound_uri(t.sound, kind)) if t.sound else t
-                        for t in example.tracks
-                    ),
-                )
-                for example in examples
-            ]
-            for examples in examples_by_run
-        ]
-
-    done = all_in(kind)
-    if codec == "auto" and sum(len(t.uri) for es in done for e in es for t in e.tracks) > BUDGET:
-        kind = "ogg"
-        done = all_in(kind)
-    return done, kind
+    tracks = [track for example in shown for track in example.tracks]
+    for kind in ("flac", "ogg") if codec == "auto" else (codec,):
+        for track in tracks:
+            track.uri = audio.sound_uri(track.sound, kind) if track.sound else ""
+        if sum(len(track.uri) for track in tracks) <= BUDGET:
+            break
+    return kind

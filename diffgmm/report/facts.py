@@ -11,17 +11,8 @@ from diffgmm.evaluation.results import System
 from diffgmm.report.collect import ResultsRun, TrainingRun
 
 
-def command_line(command: Any) -> str:
-    """A command as one would type it."""
-    return (
-        shlex.join(str(word) for word in command)
-        if isinstance(command, (list, tuple))
-        else str(command or "")
-    )
-
-
 def words(command: Any) -> list[str]:
-    """A command's words, quoted where they have to be; a line breaks between them."""
+    """A command's words as one would type them; a line breaks between them."""
     if isinstance(command, (list, tuple)):
         return [shlex.quote(str(word)) for word in command]
     return str(command or "").split()
@@ -31,50 +22,38 @@ def of_results(run: ResultsRun) -> list[tuple[str, str]]:
     """Name and value of what identifies a benchmark or an evaluation."""
     results = run.results
     lines = [("made", results.created), ("set", f"{results.set.name}, {len(results.set.pairs)} pairs")]
-    if results.set.checksum:
-        lines.append(("checksum of the set", results.set.checksum))
-    lines.append((f"checksum of {run.path.name}", run.sha256))
-    for system in results.systems:
-        weights = system.settings.get("weights")
-        if weights:
-            lines.append((f"weights of {system.name}", str(weights)))
-    return lines + of_record(results.record)
+    lines += [("checksum of the set", results.set.checksum), (f"checksum of {run.path.name}", run.sha256)]
+    weights = {system.name: str(system.settings.get("weights") or "") for system in results.systems}
+    lines += [(f"weights of {name}", checksum) for name, checksum in weights.items()]
+    return [(name, value) for name, value in lines if value] + of_record(results.record)
 
 
 def of_training(run: TrainingRun) -> list[tuple[str, str]]:
     """Name and value of what identifies a training run."""
-    record = run.record
-    lines = [("started", str(record["started"]))] if record.get("started") else []
-    lines += [
-        (name, str(record[name]))
-        for name in ("steps", "epochs", "seconds", "parameters", "accelerator", "precision", "resumed_from")
-        if record.get(name) is not None
-    ]
-    data = record.get("data")
-    if isinstance(data, Mapping):
-        lines += [(f"data {name}", flat(value)) for name, value in data.items()]
-    return lines + of_record(record)
+    names = "started steps epochs seconds parameters accelerator precision resumed_from"
+    lines = [(name, str(run.record[name])) for name in names.split() if run.record.get(name) is not None]
+    lines += [(f"data {name}", flat(value)) for name, value in _mapping(run.record.get("data")).items()]
+    return lines + of_record(run.record)
 
 
 def of_record(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Revision, versions and machine."""
-    lines = []
-    revision = record.get("git_revision")
-    if revision:
-        changed = " with changes that were not committed" if record.get("git_modified") else ""
-        lines.append(("revision", f"{revision}{changed}"))
-    versions = record.get("versions")
-    known = {k: v for k, v in versions.items() if v} if isinstance(versions, Mapping) else {}
-    if record.get("python"):
-        known = {"python": record["python"], **known}
-    if known:
-        lines.append(("versions", ", ".join(f"{name} {version}" for name, version in known.items())))
-    machine = record.get("machine")
-    if isinstance(machine, Mapping):
-        cores = f"{machine['cores']} cores" if machine.get("cores") else ""
-        parts = [str(machine.get("processor") or ""), cores, str(machine.get("system") or "")]
-        lines.append(("machine", ", ".join(part for part in parts if part)))
-    return lines
+    revision, machine = record.get("git_revision"), _mapping(record.get("machine"))
+    changed = " with changes that were not committed" if record.get("git_modified") else ""
+    versions = {"python": record.get("python"), **_mapping(record.get("versions"))}
+    cores = f"{machine['cores']} cores" if machine.get("cores") else None
+    parts = (machine.get("processor"), cores, machine.get("system"))
+    lines = {
+        "revision": f"{revision}{changed}" if revision else "",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+        "machine": ", ".join(str(part) for part in parts if part),
+    }
+    return [(name, value) for name, value in lines.items() if value]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Of a record that may have anything there."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def settings(system: System) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.metrics.statistics import mean
+from diffgmm.utils.text_table import NONE, number
 
 FIRST = ("pesq_wb", "pesq_nb", "estoi", "si_sdr", "dnsmos_ovrl", "distillmos", "stoi")
 """What plots and breakdowns show first, where it was measured."""
@@ -57,6 +58,12 @@ def by_subset(results: Results) -> dict[str, list[str]]:
     }
 
 
+def ways(results: Results, ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """All of them by what tells the parts from one another."""
+    by_level = {number(snr, 1).removesuffix(".0"): part for snr, part in by_snr(results, ids).items()}
+    return {"subset": by_subset(results), "noise": by_noise(results, ids), "SNR in dB": by_level}
+
+
 @dataclass(frozen=True)
 class Group:
     """A row of a breakdown: a mean a system as text, which are best, and how good from 0 to 1 within the row."""
@@ -79,43 +86,23 @@ def breakdown(
         if not known:
             continue
         low, high = min(known), max(known)
-        texts = tuple(number(x, digits) for x in means)
         rivals = [
-            x for x, system in zip(means, systems, strict=True) if math.isfinite(x) and system.kind != "noisy"
+            number(x, digits) if s.kind != "noisy" else NONE for x, s in zip(means, systems, strict=True)
         ]
-        best = number((max if metric.higher_is_better else min)(rivals, default=math.nan), digits)
+        compete = [x for x, text in zip(means, rivals, strict=True) if text != NONE]
+        best = number((max if metric.higher_is_better else min)(compete, default=math.nan), digits)
         shades = []
         for x in means:
             share = (x - low) / (high - low) if high > low and math.isfinite(x) else 0.0
             shades.append(round(share if metric.higher_is_better or high == low else 1 - share, 2))
-        marks = tuple(
-            text == best and best != NONE and system.kind != "noisy"
-            for text, system in zip(texts, systems, strict=True)
-        )
+        texts, marks = tuple(number(x, digits) for x in means), tuple(text == best != NONE for text in rivals)
         rows.append(Group(name, len(ids), texts, marks, tuple(shades)))
     return rows
-
-
-NONE = "–"
 
 
 def digits_of(metric: MetricInfo) -> int:
     """Decimals to show: two where there is a unit, three for shares."""
     return 2 if metric.unit else 3
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number for readers, with a true minus.
-
-    >>> number(-1.234, 2), number(None, 2)
-    ('−1.23', '–')
-    """
-    if value is None or not math.isfinite(value):
-        return NONE
-    text = f"{value:.{digits}f}"
-    if not float(text):
-        text = text.removeprefix("-")
-    return text.replace("-", "−")
 
 
 def large(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,14 @@ from markupsafe import Markup
 from diffgmm.evaluation.results import SYSTEM_KINDS, Results
 from diffgmm.metrics import statistics
 from diffgmm.report import examples as listening
-from diffgmm.report import facts, groups, plots, svg, tables
+from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.training import training
 from diffgmm.report.uncertainty import maps_for
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 from diffgmm.utils.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
-KINDS = {
-    "noisy": "unprocessed input",
-    "model": "diffgmm model",
-    "baseline": "other denoiser",
-    "command": "command",
-    "files": "enhanced files",
-}
-assert set(KINDS) == set(SYSTEM_KINDS)
 
 
 def render(
@@ -66,22 +58,7 @@ def render(
     out = Path(out)
     if out.exists() and not overwrite:
         raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
-    text = page(*collect(runs), examples=examples, title=title, codec=codec, model=model)
-    with replacing(out) as part:
-        part.write_text(text, encoding="utf-8")
-    return out
-
-
-def page(
-    results_runs: list[ResultsRun],
-    trained: list[TrainingRun],
-    *,
-    examples: int = 3,
-    title: str | None = None,
-    codec: str = "auto",
-    model: str | None = None,
-) -> str:
-    """The page's text; arguments as in :func:`render`."""
+    results_runs, trained = collect(runs)
     heard = [
         *(
             listening.examples(run, examples, maps_for(run.results, model) if examples else None)
@@ -89,23 +66,27 @@ def page(
         ),
         *(listening.training_examples(run, examples) for run in trained),
     ]
-    done, codec = listening.encoded(heard, codec)
-    sections = [_section(run, done[i]) for i, run in enumerate(results_runs)]
-    runs = [_run(run, done[len(results_runs) + i]) for i, run in enumerate(trained)]
-    names = [section["name"] for section in sections] + [run["name"] for run in runs]
+    codec = listening.encode([example for shown in heard for example in shown], codec)
+    sections = [_section(run) for run in results_runs]
+    trainings = [_run(run) for run in trained]
+    for part, shown in zip((*sections, *trainings), heard, strict=True):
+        part["examples"] = shown
+    names = dict.fromkeys(part["name"] for part in (*sections, *trainings))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return fill(
+    text = fill(
         "report.html",
-        title=title or f"diffgmm: {', '.join(dict.fromkeys(names))}",
+        title=title or f"diffgmm: {', '.join(names)}",
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         sections=sections,
-        runs=runs,
+        runs=trainings,
         training=training(trained) if trained else None,
         codec=codec,
-        kinds=KINDS,
+        kinds=SYSTEM_KINDS,
         level=f"{100 * statistics.LEVEL:g} %",
     )
+    write_text(out, text)
+    return out
 
 
 def fill(name: str, **values: Any) -> str:
@@ -121,29 +102,16 @@ def fill(name: str, **values: Any) -> str:
     return environment.get_template(name).render(style=style, version=__version__, **values)
 
 
-def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, Any]:
-    """Everything that the template shows of a file of results."""
+def _section(run: ResultsRun) -> dict[str, Any]:
+    """Everything that the template shows of a file of results, but for the sounds."""
     results, table = run.results, tables.summary(run.results)
     order = sorted(range(len(results.systems)), key=lambda i: results.systems[i].kind != "noisy")
     systems = [results.systems[i] for i in order]
-    parts: list[dict[str, Any]] = []
-    ways: list[tuple[str, Mapping[str, list[str]]]] = [
-        ("subset", groups.by_subset(results)),
-        ("noise", groups.by_noise(results, table.ids)),
-        (
-            "SNR in dB",
-            {groups.number(x, 1).removesuffix(".0"): y for x, y in groups.by_snr(results, table.ids).items()},
-        ),
-    ]
-    for name, way in ways:
-        breakdowns = [
-            (plots.name_of(metric), groups.breakdown(metric, way, systems))
-            for metric in groups.main_metrics(results)
-        ]
-        shown = [
-            (metric, rows) for metric, rows in breakdowns if rows and (len(rows) > 1 or name == "subset")
-        ]
-        if shown:
+    parts = []
+    for name, way in groups.ways(results, table.ids).items():
+        metrics = groups.main_metrics(results)
+        rows = [(plots.name_of(metric), groups.breakdown(metric, way, systems)) for metric in metrics]
+        if shown := [entry for entry in rows if len(entry[1]) > (name != "subset")]:
             parts.append({"name": name, "metrics": shown})
     return {
         "key": run.key,
@@ -156,7 +124,6 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
         "snr_plots": plots.snr_plots(results, table.ids),
         "nfe_plots": plots.nfe_plots(results, table.ids),
         "parts": parts,
-        "examples": examples,
         "missing": tables.missing(results),
         "command": facts.words(results.command),
         "facts": facts.of_results(run),
@@ -168,15 +135,14 @@ def _section(run: ResultsRun, examples: list[listening.Example]) -> dict[str, An
 def _tint(results: Results, i: int) -> str:
     """Colour of a system in the style sheet."""
     rank = plots.rank(results.systems, i)
-    return "faint" if rank is None else f"c{rank % len(svg.COLORS)}"
+    return "faint" if rank is None else f"c{rank % len(plots.COLORS)}"
 
 
-def _run(run: TrainingRun, examples: list[listening.Example]) -> dict[str, Any]:
+def _run(run: TrainingRun) -> dict[str, Any]:
     return {
         "key": run.key,
         "name": run.name,
         "logged": bool(run.curves),
-        "examples": examples,
         "command": facts.words(run.record.get("command")),
         "facts": facts.of_training(run),
         "config": run.config,

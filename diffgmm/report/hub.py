@@ -79,27 +79,15 @@ class HubModel(
                 shutil.copyfile(source, save_directory / source.name)
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        **model_kwargs: Any,  # noqa: ARG003 - the mixin hands over what config.json tells
-    ) -> Self:
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
         folder = Path(model_id)
         if not folder.is_dir():
-            folder = Path(
-                snapshot_download(
-                    model_id, revision=revision, cache_dir=cache_dir, force_download=force_download,
-                    local_files_only=local_files_only, token=token,
-                    allow_patterns=[f"*{ending}" for ending in _ENDINGS],
-                )
-            )  # fmt: skip
-        found = sorted(folder.glob("*.safetensors"))
-        if len(found) != 1:
-            raise ModelError(f"{model_id}: holds {len(found)} .safetensors files, a diffgmm model is one")
-        return cls(found[0])
+            # What else the mixin hands over is what config.json tells.
+            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+            asked = {name: value for name, value in options.items() if name in known}
+            patterns = [f"*{ending}" for ending in _ENDINGS]
+            folder = Path(snapshot_download(model_id, allow_patterns=patterns, **asked))
+        files = list(folder.glob("*.safetensors"))
+        if len(files) != 1:
+            raise ModelError(f"{model_id}: holds {len(files)} .safetensors files, a diffgmm model is one")
+        return cls(files[0])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from diffgmm.metrics import statistics
 from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.tables import Cell, Table
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
+from diffgmm.utils.text_table import markdown, number
 
 # Shares of a score by ratio, counts, and what the noisy input alone determines.
 _DETAIL = re.compile(r"_(valid|noisy|improvement|percent)$|/pairs$|_snr_|/mixture_(?!nll|coverage_90)")
@@ -40,65 +42,50 @@ def render_markdown(
         *(_results(run) for run in results_runs),
         *(_training(run) for run in trained),
     ]
-    with replacing(out) as part:
-        part.write_text("\n\n".join(part_ for part_ in parts if part_) + "\n", encoding="utf-8")
+    write_text(out, "\n\n".join(parts) + "\n")
     return out
 
 
 def _results(run: ResultsRun) -> str:
     results, table = run.results, tables.summary(run.results)
-    intro = f"{results.set.description.rstrip('.')}. " if results.set.description else ""
-    level = f"{100 * statistics.LEVEL:g} %"
+    description = f"{results.set.description.rstrip('.')}. " if results.set.description else ""
     parts = [
         f"## {escape(results.set.name)}",
-        escape(intro)
-        + f"Means over {len(table.ids)} pairs (subset {table.subset}) with {level} bootstrap intervals; "
-        "**bold**: the best, ≈: not told apart from it by the paired test."
+        escape(description)
+        + f"Means over {len(table.ids)} pairs (subset {table.subset}) with {100 * statistics.LEVEL:g} % bootstrap "
+        "intervals; **bold**: the best, ≈: not told apart from it by the paired test."
         + (" Counts: scores that exist / pairs." if table.incomplete else ""),
         _summary(table),
     ]
-    systems = results.systems
-    ways = (
-        ("subset", groups.by_subset(results)),
-        (
-            "SNR in dB",
-            {groups.number(x, 1).removesuffix(".0"): y for x, y in groups.by_snr(results, table.ids).items()},
-        ),
-        ("noise", {k: ids for k, ids in groups.by_noise(results, table.ids).items() if len(ids) >= _FEWEST}),
-    )
-    for name, way in ways:
-        metrics = groups.main_metrics(results)[:1] if len(way) > 1 else []
+    ways = groups.ways(results, table.ids)
+    ways["noise"] = {name: ids for name, ids in ways["noise"].items() if len(ids) >= _FEWEST}
+    for name in ("subset", "SNR in dB", "noise"):
+        metrics = groups.main_metrics(results)[:1] if len(ways[name]) > 1 else []
         if name == "subset":  # wide-band PESQ says nothing of pairs at 8 kHz
-            metrics += [
-                metric for metric in results.metrics if metric.name == "pesq_nb" and metric not in metrics
-            ]
+            metrics += [m for m in results.metrics if m.name == "pesq_nb" and m not in metrics]
         for metric in metrics:
-            rows = groups.breakdown(metric, way, systems)
-            head = [name, "pairs", *(system.name for system in systems)]
-            body = [
-                [
-                    row.name,
-                    str(row.n),
-                    *(f"**{t}**" if b else t for t, b in zip(row.texts, row.best, strict=True)),
+            rows = [[name, "pairs", *(escape(system.name) for system in results.systems)]]
+            for row in groups.breakdown(metric, ways[name], results.systems):
+                means = [
+                    f"**{text}**" if best else text for text, best in zip(row.texts, row.best, strict=True)
                 ]
-                for row in rows
-            ]
-            parts.append(f"### {plots.name_of(metric)} by {name}\n\n{_table(head, body, raw=2)}")
-    lines = [("command", f"`{public(facts.command_line(results.command))}`"), *facts.of_results(run)]
-    parts.append(
-        "### How it was made\n\n" + "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines)
-    )
+                rows.append([escape(row.name), str(row.n), *means])
+            parts.append("\n".join([f"### {plots.name_of(metric)} by {name}", "", *markdown(rows)]))
+    parts += ["### How it was made", _made(results.command, facts.of_results(run))]
     return "\n\n".join(parts)
 
 
+def _made(command: Any, lines: Iterable[tuple[str, str]]) -> str:
+    """A list of the command and what else tells how figures came about."""
+    typed = ("command", f"`{public(' '.join(facts.words(command)))}`")
+    return "\n".join(f"- {escape(name)}: {public(value)}" for name, value in (typed, *lines))
+
+
 def _summary(table: Table) -> str:
-    head = [
-        "system",
-        *(plots.name_of(metric) for metric in table.metrics),
-        *(name for name, _ in table.cost_names),
-    ]
-    body = [[row.system.name, *(_cell(cell) for cell in row.cells), *row.costs] for row in table.rows]
-    return _table(head, body, raw=1)
+    costs = [name for name, _ in table.cost_names]
+    rows = [["system", *(plots.name_of(metric) for metric in table.metrics), *costs]]
+    rows += [[escape(row.system.name), *map(_cell, row.cells), *row.costs] for row in table.rows]
+    return "\n".join(markdown(rows))
 
 
 def _cell(cell: Cell) -> str:
@@ -109,17 +96,8 @@ def _cell(cell: Cell) -> str:
 
 
 def _training(run: TrainingRun) -> str:
-    lines = [
-        ("command", f"`{public(facts.command_line(run.record.get('command')))}`"),
-        *facts.of_training(run),
-    ]
-    return "\n\n".join(
-        [
-            f"## Training {escape(run.name)}",
-            _validation(run) or _last_values(run),
-            "\n".join(f"- {escape(name)}: {public(value)}" for name, value in lines),
-        ]
-    )
+    made = _made(run.record.get("command"), facts.of_training(run))
+    return "\n\n".join([f"## Training {escape(run.name)}", _validation(run) or _last_values(run), made])
 
 
 def _validation(run: TrainingRun) -> str:
@@ -139,28 +117,19 @@ def _validation(run: TrainingRun) -> str:
         if times and step - times[-1][0] <= 1 and not here.keys() & times[-1][1].keys():
             here |= times.pop()[1]
         times.append((step, here))
-    rows = [
-        [f"{step:g}", *(groups.number(here[name], 3) if name in here else "–" for name in curves)]
-        for step, here in times
-    ]
-    return _table(["step", *curves], rows) if rows else ""
+    rows = [["step", *map(escape, curves)]]
+    rows += [[f"{step:g}", *(number(here.get(name), 3) for name in curves)] for step, here in times]
+    return "\n".join(markdown(rows)) if times else ""
 
 
 def _last_values(run: TrainingRun) -> str:
-    rows = [
-        [name, f"{curve.steps[-1]:g}", groups.number(curve.values[-1], 4)]
+    rows = [["logged", "step", "last value"]]
+    rows += [
+        [escape(name), f"{curve.steps[-1]:g}", number(curve.values[-1], 4)]
         for name, curve in run.curves.items()
         if name.startswith(("train/", "val/"))
     ]
-    return _table(["logged", "step", "last value"], rows)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], raw: int | None = None) -> str:
-    """A table; from the column ``raw`` on, cells are Markdown already."""
-    first = len(head) if raw is None else raw
-    rows = [[escape(cell) if i < first else cell for i, cell in enumerate(row)] for row in body]
-    lines = [[escape(cell) for cell in head], ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(markdown(rows))
 
 
 def escape(text: str) -> str:

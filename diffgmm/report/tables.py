@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.metrics import statistics
 from diffgmm.metrics.statistics import Estimate
-from diffgmm.report.groups import digits_of, has_values, large, number
+from diffgmm.report.groups import breakdown, digits_of, has_values, large
+from diffgmm.utils.text_table import BOLD, NONE, PLAIN, aligned, number
 
 ALPHA = 0.05
+_BY_SUBSET = ("pesq_wb", "pesq_nb", "si_sdr")
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,6 @@ class Table:
         """Whether any system is tied with the best."""
         return any(cell.tied for row in self.rows for cell in row.cells)
 
-    def cell(self, system: int, metric: str) -> Cell:
-        """By the index of the system and the name of the metric."""
-        return self.rows[system].cells[[metric.name for metric in self.metrics].index(metric)]
-
 
 #: Columns of what a system costs: heading, explanation.
 COSTS = (
@@ -87,94 +85,97 @@ def summary(results: Results) -> Table:
     metrics = tuple(metric for metric in results.metrics if has_values(results, metric, ids))
     columns = [_column(results.systems, metric, ids) for metric in metrics]
     costs = [_costs(system) for system in results.systems]
-    shown = [i for i in range(len(COSTS)) if any(cost[i] != number(None, 0) for cost in costs)]
-    wanted = set(ids)
-    rows = tuple(
-        Row(
-            system,
-            tuple(column[i] for column in columns),
-            tuple(costs[i][k] for k in shown),
-            sum(
-                bool(file.scores) and all(x is None for x in file.scores.values())
-                for file in system.files
-                if file.id in wanted
-            ),
-        )
-        for i, system in enumerate(results.systems)
-    )
+    shown = [i for i in range(len(COSTS)) if any(cost[i] != NONE for cost in costs)]
+    rows = []
+    for i, system in enumerate(results.systems):
+        files = [file.scores.values() for file in system.files if file.id in ids]
+        failed = sum(bool(scores) and all(x is None for x in scores) for scores in files)
+        cells = tuple(column[i] for column in columns)
+        rows.append(Row(system, cells, tuple(costs[i][k] for k in shown), failed))
     subset = "main" if "main" in results.set.subsets else "all"
-    return Table(subset, ids, metrics, tuple(COSTS[k] for k in shown), rows)
+    return Table(subset, ids, metrics, tuple(COSTS[k] for k in shown), tuple(rows))
 
 
 def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -> list[Cell]:
     digits = digits_of(metric)
     values = [system.values(metric.name, ids) for system in systems]
     estimates = [statistics.estimate(x) for x in values]
+    texts = [number(estimate.mean if estimate.n_valid else math.nan, digits) for estimate in estimates]
     rivals = [i for i, estimate in enumerate(estimates) if estimate.n_valid and systems[i].kind != "noisy"]
-    choose = max if metric.higher_is_better else min
-    first = choose(rivals, key=lambda i: estimates[i].mean) if rivals else None
-    best = {
-        i
-        for i in rivals
-        if first is not None and _text(estimates[i], digits) == _text(estimates[first], digits)
-    }
-    tied: set[int] = set()
-    if first is not None:
+    best, tied = set[int](), set[int]()
+    if rivals:
+        first = (max if metric.higher_is_better else min)(rivals, key=lambda i: estimates[i].mean)
+        best = {i for i in rivals if texts[i] == texts[first]}
         others = [i for i in rivals if i not in best]
         compared = [
             statistics.compare(values[first], values[i], metric.higher_is_better, resamples=1) for i in others
         ]
-        adjusted = statistics.holm([estimate.p for estimate in compared])
-        for i, against, p in zip(others, compared, adjusted, strict=True):
-            if not p < ALPHA or against.difference * against.effect <= 0:
-                tied.add(i)
+        adjusted = statistics.holm([comparison.p for comparison in compared])
+        tied = {
+            i
+            for i, against, p in zip(others, compared, adjusted, strict=True)
+            if not p < ALPHA or against.difference * against.effect <= 0
+        }
     cells = []
     for i, estimate in enumerate(estimates):
-        plus_minus = (
-            f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
-            if estimate.n_valid > 1
-            else ""
-        )
+        interval = f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
         count = f"{estimate.n_valid}/{estimate.n_total}" if estimate.n_valid < estimate.n_total else ""
-        cells.append(Cell(_text(estimate, digits), plus_minus, i in best, i in tied, count, estimate))
+        cells.append(
+            Cell(texts[i], interval if estimate.n_valid > 1 else "", i in best, i in tied, count, estimate)
+        )
     return cells
-
-
-def _text(estimate: Estimate, digits: int) -> str:
-    return number(estimate.mean if estimate.n_valid else math.nan, digits)
 
 
 def _costs(system: System) -> tuple[str, ...]:
     cost = system.cost
-    return (
-        number(cost.rtf_1, 3),
-        number(cost.rtf_all, 3),
-        number(cost.peak_memory_mb, 0),
-        large(cost.parameters),
-        large(cost.macs_per_s),
-    )
+    timed = (number(cost.rtf_1, 3), number(cost.rtf_all, 3), number(cost.peak_memory_mb, 0))
+    return (*timed, large(cost.parameters), large(cost.macs_per_s))
 
 
-@dataclass(frozen=True)
-class Missing:
-    """Scores that do not exist, for one reason."""
-
-    system: str
-    metric: str
-    reason: str
-    n: int
-    example: str
-
-
-def missing(results: Results) -> list[Missing]:
-    """All of them, over all pairs of the set."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    first: dict[tuple[str, str, str], str] = {}
+def missing(results: Results) -> list[dict[str, Any]]:
+    """Scores that do not exist, over all pairs of the set: ``system``, ``metric``, ``reason``, ``n``, ``example``."""
+    ids: dict[tuple[str, str, str], list[str]] = {}
     for system in results.systems:
         for file in system.files:
-            for metric, value in file.scores.items():
-                if value is None:
-                    key = (system.name, metric, file.reasons.get(metric, "no reason was recorded"))
-                    counts[key] += 1
-                    first.setdefault(key, file.id)
-    return [Missing(*key, n, first[key]) for key, n in counts.items()]
+            for metric in (metric for metric, value in file.scores.items() if value is None):
+                reason = file.reasons.get(metric, "no reason was recorded")
+                ids.setdefault((system.name, metric, reason), []).append(file.id)
+    return [
+        {"system": system, "metric": metric, "reason": reason, "n": len(without), "example": without[0]}
+        for (system, metric, reason), without in ids.items()
+    ]
+
+
+def as_text(results: Results, *, bold: bool = False) -> str:
+    """The table of means, and a small one a metric for all subsets.
+
+    Args:
+        results: what to show.
+        bold: mark the best by the terminal's bold face instead of a star.
+    """
+
+    def marked(text: str, best: bool, count: str = "") -> str:
+        best_text = f"{BOLD}{text}{PLAIN}" if bold else f"{text}*"
+        return (best_text if best else text if bold else f"{text} ") + (f" ({count})" if count else "")
+
+    table = summary(results)
+    rows = [
+        ["system", *(metric.name for metric in table.metrics), *(name for name, _ in table.cost_names), ""]
+    ]
+    for row in table.rows:
+        cells = [marked(cell.text, cell.best, cell.count) for cell in row.cells]
+        rows.append([row.system.name, *cells, *row.costs, f"{row.failed} failed" if row.failed else ""])
+    lines = [
+        f"{results.set.name}, subset {table.subset}: {len(table.ids)} pairs",
+        *aligned(rows, {0}, rule=True),
+    ]
+    for metric in (metric for metric in results.metrics if metric.name in _BY_SUBSET):
+        parts = breakdown(metric, results.set.subsets, results.systems)
+        if not parts or [part.name for part in parts] == ["main"]:
+            continue
+        rows = [["system", *(part.name for part in parts)], ["", *(f"n={part.n}" for part in parts)]]
+        for i, system in enumerate(results.systems):
+            rows.append([system.name, *(marked(part.texts[i], part.best[i]) for part in parts)])
+        unit = f" in {metric.unit}" if metric.unit else ""
+        lines += ["", f"{metric.name}{unit} by subset", *aligned(rows, {0}, rule=True)]
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,8 @@ def maps_for(
     if model is not None:
         chosen = {Path(model).stem: model}
     else:
-        wanted = {
-            str(system.settings.get("weights")) for system in results.systems if system.kind == "model"
-        } - {"None"}
-        chosen = _known(results.config, wanted) if wanted else {}
+        wanted = {system.settings.get("weights") for system in results.systems if system.kind == "model"}
+        chosen = _known(results.config.get("models"), wanted - {None})
     if not chosen:
         return None
     denoisers = {name: Denoiser.from_pretrained(path) for name, path in chosen.items()}
@@ -47,28 +45,22 @@ def maps_for(
     return maps
 
 
-def _known(config: Mapping[str, Any], wanted: set[str]) -> dict[str, str]:
-    """Models by name whose weights have one of the checksums."""
+def _known(given: Any, wanted: set[Any]) -> dict[str, str]:
+    """Models by name, shipped or given as to ``--models``, whose weights have one of the checksums."""
     from diffgmm.inference.denoiser import available_models, model_path
 
-    given_models = config.get("models")
-    entries = [entry for entry in str(given_models or "").split(",") if entry]
+    entries = given.split(",") if isinstance(given, str) else list(given or ())
     paths: dict[str, str] = {}
-    seen: set[str] = set()
-    for entry in (*entries, *available_models()):
-        label, _, given = entry.rpartition("=")
+    for entry in (*filter(None, entries), *available_models()) if wanted else ():
+        label, _, name = entry.rpartition("=")
         try:
-            path = model_path(given)
-        except UserError:
+            path = model_path(name)
+            digest = sha256_of(path.with_suffix(".safetensors") if path.suffix == ".json" else path)
+        except (OSError, UserError):
             continue  # it was elsewhere when the results were made
-        if path.suffix == ".json":
-            path = path.with_suffix(".safetensors")
-        if not path.is_file():
-            continue
-        digest = sha256_of(path)
-        if digest in wanted and digest not in seen:
-            seen.add(digest)
-            paths[label or path.stem] = given
+        if digest in wanted:
+            wanted = wanted - {digest}
+            paths[label or path.stem] = name
     return paths
 
 

@@ -34,6 +34,7 @@ from diffgmm.report import (
 from diffgmm.report import audio as report_audio
 from diffgmm.report import collect as report_collect
 from diffgmm.utils.files import sha256_of
+from diffgmm.utils.text_table import number
 
 RATE = 16000
 METRICS = ("pesq_wb", "estoi", "si_sdr")
@@ -220,7 +221,7 @@ def test_table_marks_the_best_and_leaves_out_what_is_missing(bench):
     column = [row.cells[2].estimate.mean for row in table.rows if row.system.kind != "noisy"]
     best = [row.cells[2].estimate.mean for row in table.rows if row.cells[2].best]
     assert best == [max(column)]
-    assert {one.n for one in tables.missing(found)} == {1}
+    assert {missing["n"] for missing in tables.missing(found)} == {1}
 
 
 def test_examples_go_from_the_least_to_the_greatest_improvement(bench):
@@ -304,9 +305,9 @@ def test_training_runs(run, tmp_path):
     assert "pesq_wb by SNR in dB" in words and "lr-AdamW" in words
     curves = report_collect.read_curves(run / "metrics.csv")
     assert curves["val/loss"].steps == (100, 200, 300) and len(curves["train/loss"].values) == 40
-    assert training.training(report_collect.collect([run])[1]).rows == (
-        ("runs/version_3", groups.number(curves["train/loss"].values[-1], 3), "2.200", "1.800"),
-    )
+    assert training.training(report_collect.collect([run])[1])["rows"] == [
+        ["runs/version_3", number(curves["train/loss"].values[-1], 3), "2.200", "1.800"],
+    ]
 
 
 def test_examples_of_a_training_run(run, speech, tmp_path):
