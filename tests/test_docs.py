@@ -51,7 +51,6 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name in (
         "sweeps/mini/best.yaml",
-        "sweeps/mini/wandb.yaml",
         "reproduce/mini/table.md",
         "mlflow/mlflow.db",
     ):

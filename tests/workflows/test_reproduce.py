@@ -69,7 +69,7 @@ def test_the_benchmarks_that_are_asked_for_are_there(capsys: pytest.CaptureFixtu
     [
         ([], "which benchmark?"),
         (["none"], "no benchmark 'none'"),
-        (["mini", "--jobs", "0"], "--jobs must be at least 1"),
+        (["mini", "--jobs", "0"], "must be a whole number from 1"),
         (["mini", "--set", "a=1"], "--set goes with --train"),
         (["mini", "--again", "cook"], "no step cook"),
         (["bad.yaml"], "unknown 'extra'"),
@@ -146,7 +146,7 @@ def test_code_is_another_when_it_does_another_thing(tmp_path: Path, monkeypatch:
 def test_figures_are_checked_and_cited_ones_told_apart(tmp_path: Path) -> None:
     one = plan(tmp_path / "p.yaml")
     assert "never run here" in render(one, results(1.0, 2.0), [])
-    record_expected(one, expectations(one, results(1.0, 2.0)), {"created": "today"})
+    record_expected(one, expectations(one, results(1.0, 2.0)), results(1.0, 2.0))
     text = one.path.read_text()
     assert text.startswith("# What readers are told stays.") and "edit nothing below" in text
     known = read_plan(one.path)
@@ -161,12 +161,11 @@ def test_figures_are_checked_and_cited_ones_told_apart(tmp_path: Path) -> None:
     shown = render(known, results(1.0, 2.0), good)
     assert "1.50  measured here" in shown and "12.50  cited [1]" in shown and "[1] a paper" in shown
     assert "this run measured none of them" in shown
-    write_markdown(tmp_path / "table.md", known, results(1.0, 2.0), good, {})
+    write_markdown(tmp_path / "table.md", known, results(1.0, 2.0), good)
     assert "| other | 12.50 | cited [1] |" in (tmp_path / "table.md").read_text()
 
-    record_expected(
-        known, expectations(known, results(3.0)), {}
-    )  # new weights: new figures take the old ones' place
+    # New weights: new figures take the old ones' place.
+    record_expected(known, expectations(known, results(3.0)), results(3.0))
     assert read_plan(one.path).expected["base-nfe1-mean"]["values"] == {"si_sdr": 3.0}
     assert one.path.read_text().count("expected:") == 1
 

@@ -1,12 +1,5 @@
 """Benchmarks from raw data to the final table: each step kept by what went into it.
 
-:mod:`~diffgmm.workflows.reproduce.plan` reads the description, :mod:`~diffgmm.workflows.reproduce.steps` runs and
-keeps steps,
-:mod:`~diffgmm.utils.code_version` tells versions of code apart, :mod:`~diffgmm.workflows.reproduce.table` compares
-with what is
-expected and shows it beside cited figures.
+:mod:`~diffgmm.workflows.reproduce.plan` reads the description, :mod:`~diffgmm.workflows.reproduce.steps` runs and keeps
+steps, :mod:`~diffgmm.workflows.reproduce.table` compares with what is expected and shows it beside cited figures.
 """
-
-from diffgmm.workflows.reproduce.plan import ReproduceError
-
-__all__ = ["ReproduceError"]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from diffgmm.evaluation.benchmark.identity import key_of
 from diffgmm.evaluation.results import FILE
-from diffgmm.utils.code_version import OURS, code_version
+from diffgmm.utils.code_version import OURS, code_version, key_of
 from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 from diffgmm.workflows.reproduce.plan import Plan, ReproduceError
 from diffgmm.workflows.reproduce.steps import Steps
-from diffgmm.workflows.reproduce.training import train
-from diffgmm.workflows.sweep.space import setting
+from diffgmm.workflows.sweep.space import arguments
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
-    from diffgmm.evaluation.benchmark.systems import Candidate
 
 STEPS = ("prepare", "set", "train", "benchmark", "report")
 MINI = "mini"
@@ -55,29 +55,41 @@ class Job:
         self._report(results)
         return results
 
+    def _file(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Path]) -> Path:
+        """A step whose result is a file, kept with its checksum."""
+
+        def work() -> dict[str, Any]:
+            path = make()
+            return {"path": str(path), "sha256": sha256_of(path)}
+
+        def intact(outputs: dict[str, Any]) -> bool:
+            path = Path(outputs.get("path", ""))
+            return path.is_file() and sha256_of(path) == outputs["sha256"]
+
+        return Path(self.steps.run(name, inputs, work, intact)["path"])
+
     def _prepare(self) -> dict[str, Any]:
         from data_modules import home
         from data_modules.corpora.build.engine import prepare
         from data_modules.corpora.index import recipe as find_recipe
         from data_modules.mini import mini_corpus
 
-        name = self.plan.corpus["name"]
+        name, args = self.plan.corpus["name"], self.args
         if name == MINI:
-            folder = Path(mini_corpus())
-            return self.steps.run("prepare", {"corpus": MINI}, lambda: _corpus(folder), _is_whole)
+            return self.steps.run(
+                "prepare", {"corpus": MINI}, lambda: _corpus(Path(mini_corpus())), _is_complete
+            )
         recipe = find_recipe(name)
         variant = self.plan.corpus.get("variant") or recipe.variants[0]
         root = home() / "corpora"
         folder = root / name
-        sources = (
-            []
-            if recipe.local
-            else [[source.name, source.checksum, source.size] for source in recipe.sources(variant)]
-        )
+        sources = [] if recipe.local else recipe.sources(variant)
         # A recipe says by its revision when the same sources give another corpus: that is its code's version.
         inputs = {
             "recipe": [name, variant, recipe.revision, recipe.sample_rate],
-            "sources": key_of({"sources": sources}),
+            "sources": key_of(
+                {"sources": [[source.name, source.checksum, source.size] for source in sources]}
+            ),
             "folder": str(folder),
         }
 
@@ -85,14 +97,14 @@ class Job:
             again = "prepare" in self.steps.anew
             if folder.is_dir() and not again:
                 return _adopted(folder, name, variant)
-            downloads = Path(self.args.downloads).expanduser() if self.args.downloads else None
-            made = prepare(
-                recipe, root, variant, downloads=downloads, mirror=self.args.mirror, overwrite=again,
-                workers=self.args.jobs,
+            downloads = args.downloads.expanduser() if args.downloads else None
+            return _corpus(
+                prepare(
+                    recipe, root, variant, downloads=downloads, mirror=args.mirror, overwrite=again, workers=args.jobs
+                )
             )  # fmt: skip
-            return _corpus(made)
 
-        return self.steps.run("prepare", inputs, work, _is_whole)
+        return self.steps.run("prepare", inputs, work, _is_complete)
 
     def _set(self, corpus: dict[str, Any]) -> PairSet:
         from data_modules import benchmarks, home
@@ -105,19 +117,20 @@ class Job:
         )
         inputs = {"corpus": corpus["manifest_sha256"], "set": dict(self.plan.set), "code": code}
         if kind == "named":
-            inputs["list"] = (
-                sha256_of(benchmarks.list_path(options["name"]))
-                if options["name"] in benchmarks.LISTS
-                else ""
-            )
+            listed = options["name"] in benchmarks.LISTS
+            inputs["list"] = sha256_of(benchmarks.list_path(options["name"])) if listed else ""
         # Rendered audio is kept in the home folder, under a name of its own for everything that went into it.
         kept = home() / "benchmarks" / f"{self.plan.name}-{key_of(inputs)[:12]}"
         pairs: list[PairSet] = []
 
         def load(path: Path) -> dict[str, Any]:
             """Reads all files: their checksums together are the set's."""
-            pairs[:] = [_named(load_set(path), self.plan)]
-            return {"path": str(path), "checksum": pairs[0].info.checksum}
+            loaded = load_set(path)
+            if kind not in ("named", "corpus"):  # without a name of its own it gets the benchmark's
+                info = replace(loaded.info, name=self.plan.name, description=self.plan.title)
+                loaded = replace(loaded, info=info)
+            pairs[:] = [loaded]
+            return {"path": str(path), "checksum": loaded.info.checksum}
 
         def work() -> dict[str, Any]:
             return load(_make_set(kind, options, Path(corpus["folder"]), kept))
@@ -133,106 +146,86 @@ class Job:
         self.steps.run("set", inputs, work, intact)
         return pairs[0]
 
-    def _train(self, corpus: dict[str, Any]) -> dict[str, Any]:
-        config = self.plan.training
-        settings: dict[str, Any] = dict(self.plan.train.get("settings") or {})
-        settings.update(map(setting, self.args.set))
-        text = config.read_text(encoding="utf-8")
-        inputs = {
-            "corpus": corpus["manifest_sha256"],
-            "config": yaml.safe_load(text),
-            "settings": settings,
-            "code": code_version(
-                "diffgmm.training.lightning_cli", *_classes(yaml.safe_load(text)), *_classes(settings)
-            ),
-        }
+    def _train(self, corpus: dict[str, Any]) -> Path:
+        config = yaml.safe_load(self.plan.training.read_text(encoding="utf-8"))
+        settings: dict[str, Any] = {**(self.plan.train.get("settings") or {}), **dict(self.args.set)}
+        code = code_version("diffgmm.training.lightning_cli", *_classes(config), *_classes(settings))
+        inputs = {"corpus": corpus["manifest_sha256"], "config": config, "settings": settings, "code": code}
         folder = self.out / f"train-{key_of(inputs)[:12]}"
+        return self._file("train", inputs, lambda: train(self.plan.training, settings, folder))
 
-        def work() -> dict[str, Any]:
-            checkpoint = train(config, settings, folder)
-            return {"checkpoint": str(checkpoint), "sha256": sha256_of(checkpoint)}
-
-        def intact(outputs: dict[str, Any]) -> bool:
-            path = Path(outputs["checkpoint"])
-            return path.is_file() and sha256_of(path) == outputs["sha256"]
-
-        return self.steps.run("train", inputs, work, intact)
-
-    def _candidates(self, trained: dict[str, Any] | None) -> list[Candidate]:
-        from diffgmm.evaluation.benchmark.systems import baseline_systems, models
-
-        options = self.plan.systems
-        names = [*options.get("models", [])]
-        if trained:
-            names.append(f"{TRAINED}={trained['checkpoint']}")
-        return [
-            *baseline_systems(
-                [name for name in (self.args.baselines or "").split(",") if name], self.args.baselines_python
-            ),
-            *models(
-                names,
-                options.get("nfe", [1]),
-                options.get("estimate", ["mean"]),
-                options.get("samples", 1),
-                options.get("seed", 0),
-            ),
-        ]
-
-    def _benchmark(self, pairs: PairSet, trained: dict[str, Any] | None) -> Path:
+    def _benchmark(self, pairs: PairSet, trained: Path | None) -> Path:
         from data_modules import home
         from diffgmm.evaluation.benchmark.cache import metric_version
-        from diffgmm.evaluation.benchmark.run import Options, run, write
-        from diffgmm.utils.cores import usable_cores
-        from diffgmm.utils.progress import Bars
+        from diffgmm.evaluation.benchmark.run import run, write
+        from diffgmm.evaluation.benchmark.systems import baseline_systems, models
 
-        candidates = self._candidates(trained)
+        systems, args = self.plan.systems, self.args
+        candidates = [
+            *baseline_systems(args.baselines or (), args.baselines_python),
+            *models(
+                [*systems.get("models", []), *([f"{TRAINED}={trained}"] if trained else [])],
+                systems.get("nfe", [1]), systems.get("estimate", ["mean"]), systems.get("samples", 1),
+                systems.get("seed", 0),
+            ),
+        ]  # fmt: skip
         inputs = {
             "set": pairs.info.checksum,
             "systems": {candidate.name: candidate.key for candidate in candidates},
             "metrics": {name: metric_version(name) for name in self.plan.metrics},
-            "timing": self.args.timing,
+            "timing": args.timing,
         }
 
-        def work() -> dict[str, Any]:
-            from diffgmm.utils.errors import complain
-
-            with Bars() as bars:
-                systems, names = run(
-                    pairs, candidates, home() / "benchmark",
-                    Options(self.plan.metrics, self.args.jobs or usable_cores(), self.args.timing),
-                    bars.begin, lambda line: bars.above(lambda: complain(line)),
-                )  # fmt: skip
+        def make() -> Path:
+            cache = home() / "benchmark"
+            outcome = run(pairs, candidates, cache, self.plan.metrics, args.jobs, args.timing)
             command = ["diffgmm", "reproduce", self.plan.name, *(["--train"] if trained else [])]
-            config = {"plan": self.plan.path.name, "settings": self.args.set}
-            write(self.out, pairs, systems, names, command=command, config=config)
-            return {"sha256": sha256_of(self.out / FILE)}
+            config = {"plan": self.plan.path.name, "settings": dict(args.set)}
+            write(self.out, pairs, outcome, command=command, config=config)
+            return self.out / FILE
 
-        def intact(outputs: dict[str, Any]) -> bool:
-            return (self.out / FILE).is_file() and sha256_of(self.out / FILE) == outputs["sha256"]
-
-        self.steps.run("benchmark", inputs, work, intact)
-        return self.out / FILE
+        return self._file("benchmark", inputs, make)
 
     def _report(self, results: Path) -> None:
-        page = self.out / "report.html"
+        from diffgmm.report import render
+
         inputs = {"results": sha256_of(results), "code": code_version("diffgmm.report")}
+        page = self.out / "report.html"
+        self._file("report", inputs, lambda: render([results], page, title=self.plan.title, overwrite=True))
 
-        def work() -> dict[str, Any]:
-            from diffgmm.report import render
 
-            render([results], page, title=self.plan.title, overwrite=True)
-            return {"sha256": sha256_of(page)}
+def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
+    """Train in a process of its own, from the last checkpoint in a folder if there is one; returns the final one.
 
-        self.steps.run(
-            "report", inputs, work, lambda kept: page.is_file() and sha256_of(page) == kept["sha256"]
+    Raises:
+        ReproduceError: the training failed.
+    """
+
+    def last() -> Path | None:
+        """The newest: each start of a training writes into a folder of its own."""
+        return max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+
+    logger = {"save_dir": str(folder), "name": ""}
+    own = {
+        "trainer.default_root_dir": str(folder),
+        "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
+    }
+    words = ["fit", "--config", str(config), *arguments({**settings, **own})]
+    words += ["--ckpt_path", str(last())] if last() else []
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([sys.executable, "-m", "diffgmm.training", *words], check=False)
+    if done.returncode or not (checkpoint := last()):
+        raise ReproduceError(
+            f"{config}: the training ended with code {done.returncode}; run the command again to go on"
         )
+    return checkpoint
 
 
 def _corpus(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), "manifest_sha256": sha256_of(folder / "manifest.csv")}
 
 
-def _is_whole(outputs: dict[str, Any]) -> bool:
+def _is_complete(outputs: dict[str, Any]) -> bool:
     """The same manifest, and every file of it there; the pairs' own checksums guard what is in them."""
     from data_modules.pools.sources import read_manifest
 
@@ -248,7 +241,7 @@ def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
     about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
     held = (about.get("recipe", about.get("corpus")), about.get("variant", ""))
     outputs = _corpus(folder)
-    if held != (name, variant) or not _is_whole(outputs):
+    if held != (name, variant) or not _is_complete(outputs):
         raise ReproduceError(
             f"{folder}: holds {' '.join(filter(None, map(str, held)))} or is damaged, and {name} {variant} is needed; "
             "--again prepare replaces it, or choose another home by DIFFGMM_HOME"
@@ -269,28 +262,13 @@ def _make_set(kind: str, options: dict[str, Any], corpus: Path, kept: Path) -> P
         path = kept / "set.json"
         write_set_file(corpus, path, name=options["name"], description=options["description"])
         return path
+    options = {**options, "corpus": str(corpus), "overwrite": True}
+    split, pairs = options.pop("split", "test"), options.pop("pairs")
     if kind == "created":
-        split = options.pop("split")
-        create_pairs(kept, options.pop("pairs"), corpus=str(corpus), overwrite=True, **options)
+        create_pairs(kept, pairs, **options)
         return kept / split
-    write_pairs(
-        kept,
-        options.pop("split", "test"),
-        options.pop("pairs"),
-        corpus=str(corpus),
-        overwrite=True,
-        **options,
-    )
+    write_pairs(kept, split, pairs, **options)
     return kept
-
-
-def _named(pairs: PairSet, plan: Plan) -> PairSet:
-    """Sets that come without a name get the benchmark's."""
-    from dataclasses import replace
-
-    if plan.set["kind"] in ("named", "corpus"):
-        return pairs
-    return replace(pairs, info=replace(pairs.info, name=plan.name, description=plan.title))
 
 
 def _classes(data: Any) -> set[str]:

@@ -9,16 +9,17 @@ from typing import Any
 
 import yaml
 
+from diffgmm.evaluation.results import Results
 from diffgmm.metrics import METRICS
-from diffgmm.utils.errors import UserError
-from diffgmm.utils.files import replacing
+from diffgmm.utils.errors import UsageError
+from diffgmm.utils.files import write_text
 
 SETS = ("named", "pairs", "corpus", "created")
 """Kinds of pairs: a set that comes as a list, mixtures of a corpus, the pairs of a paired corpus, and Belz's."""
 MARK = "# Measured here by `diffgmm reproduce {name} --record`; edit nothing below, make it anew.\n"
 
 
-class ReproduceError(UserError):
+class ReproduceError(UsageError):
     """A benchmark that can't be run; one line: what, where, and what to do."""
 
 
@@ -96,34 +97,41 @@ def read_plan(path: Path) -> Plan:
     known = {field.name for field in fields(Plan)} - {"name", "path"}
     if not isinstance(data, dict):
         raise ReproduceError(f"{path}: must have title, corpus, set, systems and metrics")
-    for key in data:
-        if key not in known:
-            raise ReproduceError(f"{path}: unknown {key!r}; there are {', '.join(sorted(known))}")
-    for key in ("title", "corpus", "set", "systems", "metrics"):
-        if not data.get(key):
-            raise ReproduceError(f"{path}: {key} is missing")
-    given: dict[str, Any] = {
+    if unknown := [key for key in data if key not in known]:
+        raise ReproduceError(f"{path}: unknown {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    if missing := [key for key in ("title", "corpus", "set", "systems", "metrics") if not data.get(key)]:
+        raise ReproduceError(f"{path}: {missing[0]} is missing")
+    given: Any = {
         key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if value
     }
     plan = Plan(path.stem, path, **given)
     if plan.set.get("kind") not in SETS:
         raise ReproduceError(f"{path}: kind of the set must be one of {', '.join(SETS)}")
-    for name in (*plan.metrics, *plan.tolerance):
-        if name not in METRICS:
-            raise ReproduceError(f"{path}: unknown metric {name}")
+    if unknown := [name for name in (*plan.metrics, *plan.tolerance) if name not in METRICS]:
+        raise ReproduceError(f"{path}: unknown metric {unknown[0]}")
     for row in plan.published:
         if not row.get("source") or not row.get("system") or not isinstance(row.get("values"), Mapping):
             raise ReproduceError(f"{path}: a published figure needs system, values and source")
     return plan
 
 
-def record_expected(plan: Plan, expected: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
-    """Write expected figures into the description's file, in place of what is there; the rest stays as it is."""
+def record_expected(plan: Plan, expected: Mapping[str, Any], results: Results) -> None:
+    """Write expected figures into the description's file, in place of what is there; the rest stays as it is.
+
+    Args:
+        plan: the description.
+        expected: figures by system.
+        results: that they are from: when, on which set, with what code and versions, and on which processor.
+    """
+    record = results.record
+    measured = {
+        "created": results.created, "set": results.set.checksum, "git_revision": record.get("git_revision"),
+        "processor": record.get("machine", {}).get("processor"), "versions": record.get("versions"),
+    }  # fmt: skip
     text = plan.path.read_text(encoding="utf-8")
     mark = MARK.format(name=plan.name)
     kept = text.partition(mark)[0].rstrip("\n")
     if "\nexpected:" in kept or "\nmeasured:" in kept:
         raise ReproduceError(f"{plan.path}: has expected figures of another hand; take them out first")
-    told = yaml.safe_dump({"expected": dict(expected), "measured": dict(measured)}, sort_keys=False)
-    with replacing(plan.path) as part:
-        part.write_text(f"{kept}\n\n{mark}{told}", encoding="utf-8")
+    figures = yaml.safe_dump({"expected": dict(expected), "measured": measured}, sort_keys=False)
+    write_text(plan.path, f"{kept}\n\n{mark}{figures}")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffgmm.evaluation.benchmark.identity import key_of
-from diffgmm.utils.files import replacing
+from diffgmm.utils.code_version import key_of
+from diffgmm.utils.files import write_text
 
 FILE = "steps.json"
 
@@ -68,8 +68,7 @@ class Steps:
         seconds = round(time.monotonic() - start, 1)
         self.done[name] = {"key": key, "seconds": seconds, "inputs": dict(inputs), "outputs": outputs}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder / FILE) as part:
-            part.write_text(json.dumps(self.done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(self.folder / FILE, json.dumps(self.done, indent=1, ensure_ascii=False) + "\n")
         self.tell(f"{place}: {seconds:.0f} s ({key})")
         return outputs
 

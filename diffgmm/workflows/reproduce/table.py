@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from diffgmm.evaluation.results import Results
 from diffgmm.metrics import METRICS
 from diffgmm.metrics.statistics import mean
-from diffgmm.utils.files import replacing
-from diffgmm.utils.text_table import aligned
+from diffgmm.utils.files import write_text
+from diffgmm.utils.text_table import aligned, markdown, number
 from diffgmm.workflows.reproduce.plan import Plan
 
 HERE = "measured here"
@@ -39,54 +39,44 @@ class Check:
 
     def text(self) -> str:
         """As one line."""
-        figures = (
-            f"{self.system} {self.metric} {self.value:.4g}, expected {self.expected:.4g} ± {self.tolerance:g}"
-        )
-        return f"{figures}: {self.note or ('agrees' if self.ok else 'DIFFERS')}"
+        expected = f"expected {self.expected:.4g} ± {self.tolerance:g}"
+        outcome = self.note or ("agrees" if self.ok else "DIFFERS")
+        return f"{self.system} {self.metric} {self.value:.4g}, {expected}: {outcome}"
 
 
-def means(results: Results, subset: str | None, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+def means(plan: Plan, results: Results) -> dict[str, dict[str, float]]:
     """Mean of every metric by system over the scores there are; NaN where there is none."""
-    ids = results.set.ids(subset)
+    ids = results.set.ids(plan.subset)
     return {
-        system.name: {name: mean(system.values(name, ids)) for name in metrics} for system in results.systems
+        system.name: {name: mean(system.values(name, ids)) for name in plan.metrics}
+        for system in results.systems
     }
 
 
 def expectations(plan: Plan, results: Results) -> dict[str, Any]:
     """The measured figures as the description keeps them."""
     expected: dict[str, Any] = {}
-    measured = means(results, plan.subset, plan.metrics)
-    for system in results.systems:
+    for system, values in zip(results.systems, means(plan, results).values(), strict=True):
         weights = system.settings.get("weights")
-        values = {
-            name: round(value, 5) for name, value in measured[system.name].items() if math.isfinite(value)
-        }
-        expected[system.name] = {**({"weights": weights} if weights else {}), "values": values}
+        rounded = {name: round(value, 5) for name, value in values.items() if math.isfinite(value)}
+        expected[system.name] = {**({"weights": weights} if weights else {}), "values": rounded}
     return expected
 
 
 def checks(plan: Plan, results: Results) -> list[Check]:
     """Every expected figure of a system that was measured."""
     outcomes = []
-    measured = means(results, plan.subset, plan.metrics)
+    measured = means(plan, results)
     weights = {system.name: system.settings.get("weights") for system in results.systems}
-    for name, entry in plan.expected.items():
-        other = weights.get(name) != entry.get("weights")
-        for metric, expected in entry["values"].items() if name in measured else ():
-            if metric not in plan.metrics:
-                continue
-            value, allowed = measured[name][metric], float(plan.tolerance.get(metric, 0.0))
-            ok = abs(value - expected) <= allowed and not other
-            note = "other weights than those it was recorded with (--record writes new ones)" if other else ""
-            outcomes.append(Check(name, metric, value, float(expected), allowed, ok, note))
+    for name in (name for name in plan.expected if name in measured):
+        other = weights[name] != plan.expected[name].get("weights")
+        note = "other weights than those it was recorded with (--record writes new ones)" if other else ""
+        for metric, expected in plan.expected[name]["values"].items():
+            if metric in plan.metrics:
+                value, allowed = measured[name][metric], float(plan.tolerance.get(metric, 0.0))
+                ok = abs(value - expected) <= allowed and not other
+                outcomes.append(Check(name, metric, value, float(expected), allowed, ok, note))
     return outcomes
-
-
-def _cell(value: Any, metric: str) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{value:.{2 if METRICS[metric].unit else 3}f}"
 
 
 def _sources(plan: Plan) -> list[str]:
@@ -96,17 +86,16 @@ def _sources(plan: Plan) -> list[str]:
 
 def rows(plan: Plan, results: Results) -> list[list[str]]:
     """Head and body: measured systems first, cited ones after them."""
-    measured = means(results, plan.subset, plan.metrics)
-    body = [
-        [name, *(_cell(values[metric], metric) for metric in plan.metrics), HERE]
-        for name, values in measured.items()
-    ]
-    sources = _sources(plan)
+    units = {name: METRICS[name].unit for name in plan.metrics}
+    lines = [["system", *(f"{name} in {unit}" if unit else name for name, unit in units.items()), "figures"]]
+    named = [(name, values, HERE) for name, values in means(plan, results).items()]
     for row in plan.published:
-        cells = [_cell(row["values"].get(metric), metric) for metric in plan.metrics]
-        body.append([str(row["system"]), *cells, f"cited [{sources.index(str(row['source'])) + 1}]"])
-    units = [f"{name} in {METRICS[name].unit}" if METRICS[name].unit else name for name in plan.metrics]
-    return [["system", *units, "figures"], *body]
+        place = _sources(plan).index(str(row["source"])) + 1
+        named.append((str(row["system"]), row["values"], f"cited [{place}]"))
+    for name, values, origin in named:
+        cells = [number(values.get(metric), 2 if unit else 3) for metric, unit in units.items()]
+        lines.append([name, *cells, origin])
+    return lines
 
 
 def facts(plan: Plan, results: Results, outcomes: Sequence[Check]) -> list[str]:
@@ -115,23 +104,20 @@ def facts(plan: Plan, results: Results, outcomes: Sequence[Check]) -> list[str]:
     if plan.published:
         lines.append("Cited figures are those of the sources named; this run measured none of them.")
     lines += plan.notes
+    missing = [system.name for system in results.systems if system.name not in plan.expected]
     if not plan.expected:
         lines.append(
             "No figures are expected of this benchmark yet: it was never run here (--record writes them)."
         )
-    missing = [
-        system.name for system in results.systems if plan.expected and system.name not in plan.expected
-    ]
-    if missing:
+    elif missing:
         lines.append(f"Nothing is expected yet of {', '.join(missing)}.")
     return lines + [check.text() for check in outcomes]
 
 
 def render(plan: Plan, results: Results, outcomes: Sequence[Check]) -> str:
     """Everything as text for a terminal."""
-    table = rows(plan, results)
-    lines = aligned(table, left=(0, len(table[0]) - 1))
-    return "\n".join([_title(plan, results), *lines, "", *facts(plan, results, outcomes)])
+    table = aligned(rows(plan, results), left=(0, len(plan.metrics) + 1))
+    return "\n".join([_title(plan, results), *table, "", *facts(plan, results, outcomes)])
 
 
 def _title(plan: Plan, results: Results) -> str:
@@ -139,21 +125,16 @@ def _title(plan: Plan, results: Results) -> str:
     return f"{plan.title}: means over {len(ids)} pairs of {results.set.name}"
 
 
-def write_markdown(
-    path: Path, plan: Plan, results: Results, outcomes: Sequence[Check], record: Mapping[str, Any]
-) -> None:
+def write_markdown(path: Path, plan: Plan, results: Results, outcomes: Sequence[Check]) -> None:
     """The same as Markdown."""
-    head, *body = rows(plan, results)
-    table = [head, ["---", *["---:"] * len(plan.metrics), "---"], *body]
-    machine = record.get("machine", {})
+    machine = results.record.get("machine", {})
     where = f"{machine.get('processor')}, {machine.get('cores')} cores"
-    made = f"Measured with diffgmm {record.get('git_revision') or ''} on {where}."
+    made = f"Measured with diffgmm {results.record.get('git_revision') or ''} on {where}."
     lines = [
         f"# {plan.title}", "",
         f"<!-- Made by `diffgmm reproduce {plan.name}`; edit nothing here, make it anew. -->", "",
         f"{_title(plan, results)}. {made}", "",
-        *(f"| {' | '.join(row)} |" for row in table), "",
+        *markdown(rows(plan, results), left=(0, len(plan.metrics) + 1)), "",
         *(f"- {line}" for line in facts(plan, results, outcomes)),
     ]  # fmt: skip
-    with replacing(path) as part:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")

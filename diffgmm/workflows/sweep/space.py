@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,38 +12,32 @@ from typing import Any
 
 import yaml
 
-from diffgmm.utils.errors import UsageError, UserError
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """Key and value of ``--set KEY=VALUE``, the value read as YAML as ``fit`` does.
-
-    Raises:
-        UsageError: it does not look like that.
-    """
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--set {text}: must look like KEY=VALUE")
-    return key, yaml.safe_load(value)
-
-
-TYPES = ("float", "int", "categorical")
-
-DIRECTIONS = ("minimize", "maximize")
+from diffgmm.utils.errors import UsageError
 
 SCALARS = (bool, int, float, str, type(None))
-
-_KEYS = {
-    "float": {"type", "low", "high", "log", "step", "when"},
-    "int": {"type", "low", "high", "log", "step", "when"},
-    "categorical": {"type", "choices", "when"},
-}
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"float": float, "int": int}
+_TYPES = (*_NUMBERS, "categorical")
 
 
-class SweepError(UserError):
+class SweepError(UsageError):
     """A sweep that can't be run; one line: what, where, and what to do."""
+
+
+def load_optuna() -> Any:
+    """The module, quiet.
+
+    Raises:
+        SweepError: it is not installed.
+    """
+    try:
+        import optuna
+        import optuna_integration  # noqa: F401 - trials report through it
+    except ImportError as error:
+        raise SweepError(f"a sweep needs Optuna: pip install 'diffgmm[sweep]' ({error})") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the worker tells what happens, in one line
+    # Heartbeats and retries are marked experimental; what is used of them has a test.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
 
 
 @dataclass(frozen=True)
@@ -51,22 +46,17 @@ class Parameter:
 
     Args:
         key: as on the command line of ``fit``, without the dashes.
-        type: ``float``, ``int`` or ``categorical``.
-        low, high: ends of the range, both included.
-        log: draw the logarithm evenly.
-        step: distance of the values, from ``low`` on.
+        type: ``float``, ``int`` or ``categorical``: the name of Optuna's distribution.
+        range: of a number: ``low`` and ``high``, both included, perhaps ``log`` and ``step``.
         choices: of a categorical: by its name, what ``fit`` is given.
-        when: the parameter exists only where each of these has that value, or one of those values.
+        when: the parameter exists only where each of these has one of those values.
     """
 
     key: str
     type: str
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    step: float | None = None
+    range: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[Any, Any] = field(default_factory=dict)
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    when: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,17 +114,15 @@ def parse_space(data: Mapping[str, Any]) -> Space:
     for needed in ("monitor", "parameters"):
         if not data.get(needed):
             raise SweepError(f"{needed} is missing")
-    if data.get("direction", "minimize") not in DIRECTIONS:
-        raise SweepError(f"direction must be one of {', '.join(DIRECTIONS)}, got {data['direction']!r}")
-    if data.get("value", "last") not in ("last", "best"):
-        raise SweepError(f"value must be last or best, got {data['value']!r}")
+    for name, allowed in (("direction", ("minimize", "maximize")), ("value", ("last", "best"))):
+        if data.get(name, allowed[0]) not in allowed:
+            raise SweepError(f"{name} must be one of {', '.join(allowed)}, got {data[name]!r}")
     if not isinstance(data["parameters"], Mapping):
         raise SweepError("parameters must map keys of fit to ranges and choices")
     known: dict[str, Parameter] = {}
     for key, options in data["parameters"].items():
         known[key] = _parameter(str(key), options, known)
-    double = sorted(set(known) & set(data.get("fixed") or {}))
-    if double:
+    if double := sorted(set(known) & set(data.get("fixed") or {})):
         raise SweepError(f"{double[0]} is fixed and varied at once")
     plain = {key: value for key, value in data.items() if value is not None and key != "parameters"}
     return Space(**plain, parameters=tuple(known.values()))
@@ -147,41 +135,42 @@ def _only(data: Mapping[str, Any], allowed: set[str], of: str) -> None:
 
 
 def _parameter(key: str, options: Any, before: Mapping[str, Parameter]) -> Parameter:
-    kind = (
-        options.get("type", "categorical" if "choices" in options else None)
-        if isinstance(options, Mapping)
-        else None
-    )
-    if kind not in TYPES:
-        raise SweepError(f"{key}: type must be one of {', '.join(TYPES)}")
-    _only(options, _KEYS[kind], key)
+    options = dict(options) if isinstance(options, Mapping) else {}
+    kind = options.pop("type", "categorical" if "choices" in options else None)
+    if kind not in _TYPES:
+        raise SweepError(f"{key}: type must be one of {', '.join(_TYPES)}")
     when = {}
-    for other, values in (options.get("when") or {}).items():
+    for other, values in (options.pop("when", None) or {}).items():
         if other not in before:
             raise SweepError(f"{key}: `when` names {other}, which is not a parameter above it")
-        when[other] = tuple(values) if isinstance(values, list) else (values,)
+        when[other] = values if isinstance(values, list) else [values]
         choices = before[other].choices
         missing = [value for value in when[other] if choices and value not in choices]
         if missing:
             raise SweepError(f"{key}: {other} is never {missing[0]!r}; it is one of {list(choices)}")
     if kind == "categorical":
+        _only(options, {"choices"}, key)
         return Parameter(key, kind, choices=_choices(key, options.get("choices")), when=when)
-    number = float if kind == "float" else int
+    _only(options, {"low", "high", "log", "step"}, key)
+    return Parameter(key, kind, _range(key, kind, options), when=when)
+
+
+def _range(key: str, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Ends and step as numbers; what they must be to one another is checked by Optuna."""
+    distributions = load_optuna().distributions
+    numbers = {name: options.get(name) for name in ("low", "high", "step")}
     try:
-        low, high = number(options["low"]), number(options["high"])
-        step = None if options.get("step") is None else number(options["step"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:  # there is no infinite whole number
+        checked = {name: _NUMBERS[kind](x) for name, x in numbers.items() if x is not None or name != "step"}
+    except (TypeError, ValueError, OverflowError) as error:  # there is no infinite whole number
         raise SweepError(f"{key}: needs low and high, as numbers") from error
-    log = bool(options.get("log", False))
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise SweepError(f"{key}: low {low} must not be above high {high}")
-    if log and low <= 0:
-        raise SweepError(f"{key}: a logarithmic range starts above 0, not at {low}")
-    if log and step is not None:
-        raise SweepError(f"{key}: a logarithmic range has no step")
-    if step is not None and step <= 0:
-        raise SweepError(f"{key}: step must be positive, got {step}")
-    return Parameter(key, kind, low, high, log, step, when=when)
+    if not all(map(math.isfinite, checked.values())):
+        raise SweepError(f"{key}: needs low and high, as finite numbers")
+    checked["log"] = bool(options.get("log", False))
+    try:
+        {"float": distributions.FloatDistribution, "int": distributions.IntDistribution}[kind](**checked)
+    except ValueError as error:
+        raise SweepError(f"{key}: {error}") from error
+    return checked
 
 
 def _choices(key: str, given: Any) -> dict[Any, Any]:
@@ -193,37 +182,20 @@ def _choices(key: str, given: Any) -> dict[Any, Any]:
     return {choice if isinstance(choice, SCALARS) else json.dumps(choice): choice for choice in given}
 
 
-def active(parameter: Parameter, drawn: Mapping[str, Any]) -> bool:
-    """Whether a parameter exists beside what was drawn before it."""
-    return all(key in drawn and drawn[key] in values for key, values in parameter.when.items())
-
-
 def draw(space: Space, suggest: Callable[[Parameter], Any]) -> dict[str, Any]:
-    """Draw all parameters that exist, one after the other."""
+    """Draw all parameters that exist beside what was drawn before them, one after the other."""
     drawn: dict[str, Any] = {}
     for parameter in space.parameters:
-        if active(parameter, drawn):
+        if all(key in drawn and drawn[key] in values for key, values in parameter.when.items()):
             drawn[parameter.key] = suggest(parameter)
     return drawn
 
 
 def settings(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``fit`` is given for these draws: choices by name become what they stand for.
-
-    Raises:
-        SweepError: a value that the space does not have.
-    """
-    chosen = dict(space.fixed)
-    for parameter in space.parameters:
-        if parameter.key not in drawn or not active(parameter, drawn):
-            continue
-        value = drawn[parameter.key]
-        if parameter.type == "categorical":
-            if value not in parameter.choices:
-                raise SweepError(f"{parameter.key} is never {value!r}; one of {list(parameter.choices)}")
-            value = parameter.choices[value]
-        chosen[parameter.key] = value
-    return chosen
+    """What ``fit`` is given for these draws: choices by name become what they stand for."""
+    by_key = {parameter.key: parameter for parameter in space.parameters}
+    chosen = {key: by_key[key].choices.get(value, value) for key, value in drawn.items()}
+    return {**space.fixed, **chosen}
 
 
 def layers(configs: Sequence[str | Path]) -> list[str]:
@@ -232,7 +204,7 @@ def layers(configs: Sequence[str | Path]) -> list[str]:
     >>> layers(["a.yaml", "b.yaml"])
     ['--config', 'a.yaml', '--config', 'b.yaml']
     """
-    return [word for one in configs for word in ("--config", str(one))]
+    return [word for config in configs for word in ("--config", str(config))]
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:

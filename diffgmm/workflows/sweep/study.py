@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.workflows.sweep.space import Parameter, Space, SweepError
+from diffgmm.workflows.sweep.space import Parameter, Space, SweepError, load_optuna
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "journal:"
 FILE = "study.db"
-INSTALL = "needs Optuna: pip install 'diffgmm[sweep]'"
-SAMPLERS = ("tpe", "random")
-PRUNERS = ("hyperband", "asha", "median", "none")
-
-
-def load_optuna() -> Any:
-    """The module, quiet.
-
-    Raises:
-        SweepError: it is not installed.
-    """
-    try:
-        import optuna
-        import optuna_integration  # noqa: F401 - trials report through it
-    except ImportError as error:
-        raise SweepError(f"a sweep {INSTALL} ({error})") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the worker tells what happens, in one line
-    # Heartbeats and retries are marked experimental; what is used of them has a test.
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna
 
 
 def default_storage(folder: Path) -> str:
@@ -62,28 +41,17 @@ def open_storage(address: str, heartbeat: int = 60, retries: int = 3) -> optuna.
     engine: dict[str, Any] = {"pool_pre_ping": True}
     if address.startswith("sqlite:"):
         engine["connect_args"] = {"timeout": 120}
-    try:
-        return optuna.storages.RDBStorage(
-            address,
-            engine_kwargs=engine,
-            heartbeat_interval=heartbeat,
-            grace_period=2 * heartbeat,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-                max_retry=retries
-            ),
-        )
-    except Exception as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str, error: Exception) -> Exception:
-    """Errors of databases, whatever their driver, as one line; others as they are."""
+    again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=retries)
     from sqlalchemy.exc import SQLAlchemyError
 
-    if not isinstance(error, (SQLAlchemyError, ImportError, ValueError)):
-        return error
-    reason = str(error).strip().splitlines()[0]
-    return SweepError(f"{public(address)}: cannot keep a study there ({reason})")
+    try:
+        return optuna.storages.RDBStorage(
+            address, engine_kwargs=engine, heartbeat_interval=heartbeat, grace_period=2 * heartbeat,
+            heartbeat_stale_trial_callback=again,
+        )  # fmt: skip
+    except (SQLAlchemyError, ImportError, ValueError) as error:  # whatever the driver
+        reason = str(error).strip().splitlines()[0]
+        raise SweepError(f"{public(address)}: cannot keep a study there ({reason})") from error
 
 
 def public(address: str) -> str:
@@ -109,18 +77,11 @@ def make_sampler(space: Space, number: int = 0) -> optuna.samplers.BaseSampler:
     Raises:
         SweepError: unknown name or option.
     """
-    optuna = load_optuna()
-    options = dict(space.sampler)
-    name, seed = options.pop("name", "tpe"), int(options.pop("seed", 0))
-    if name not in SAMPLERS:
-        raise SweepError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
-    classes = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    try:
-        return classes[name](
-            seed=int(hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:8], 16), **options
-        )
-    except TypeError as error:
-        raise SweepError(f"sampler {name}: {error}") from error
+    samplers = load_optuna().samplers
+    classes = {"tpe": samplers.TPESampler, "random": samplers.RandomSampler}
+    options = {"name": "tpe", "seed": 0, **space.sampler}
+    seed = hashlib.sha256(f"{int(options['seed'])} {number}".encode()).hexdigest()[:8]
+    return _made("sampler", classes, {**options, "seed": int(seed, 16)})
 
 
 def make_pruner(given: Mapping[str, Any]) -> optuna.pruners.BasePruner:
@@ -129,21 +90,23 @@ def make_pruner(given: Mapping[str, Any]) -> optuna.pruners.BasePruner:
     Raises:
         SweepError: unknown name or option.
     """
-    optuna = load_optuna()
-    options = dict(given)
-    name = options.pop("name", "none")
+    pruners = load_optuna().pruners
     classes = {
-        "hyperband": optuna.pruners.HyperbandPruner,
-        "asha": optuna.pruners.SuccessiveHalvingPruner,
-        "median": optuna.pruners.MedianPruner,
-        "none": optuna.pruners.NopPruner,
-    }
+        "hyperband": pruners.HyperbandPruner, "asha": pruners.SuccessiveHalvingPruner,
+        "median": pruners.MedianPruner, "none": pruners.NopPruner,
+    }  # fmt: skip
+    return _made("pruner", classes, {"name": "none", **given})
+
+
+def _made(kind: str, classes: Mapping[str, Callable[..., Any]], options: dict[str, Any]) -> Any:
+    """An object of the class that the options name."""
+    name = options.pop("name")
     if name not in classes:
-        raise SweepError(f"pruner must be one of {', '.join(PRUNERS)}, got {name!r}")
+        raise SweepError(f"{kind} must be one of {', '.join(classes)}, got {name!r}")
     try:
         return classes[name](**options)
     except (TypeError, ValueError) as error:
-        raise SweepError(f"pruner {name}: {error}") from error
+        raise SweepError(f"{kind} {name}: {error}") from error
 
 
 def open_study(
@@ -160,15 +123,10 @@ def open_study(
     Raises:
         SweepError: the study was begun with something else.
     """
-    optuna = load_optuna()
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        sampler=make_sampler(space),
-        pruner=make_pruner(space.pruner),
-        direction=space.direction,
-        load_if_exists=True,
-    )
+    study: optuna.Study = load_optuna().create_study(
+        storage=storage, study_name=name, sampler=make_sampler(space), pruner=make_pruner(space.pruner),
+        direction=space.direction, load_if_exists=True,
+    )  # fmt: skip
     known = study.user_attrs.get("identity")
     if known is None:
         study.set_user_attr("identity", dict(identity))
@@ -186,13 +144,6 @@ def suggester(trial: optuna.Trial) -> Callable[[Parameter], Any]:
     def suggest(parameter: Parameter) -> Any:
         if parameter.type == "categorical":
             return trial.suggest_categorical(parameter.key, list(parameter.choices))
-        if parameter.type == "int":
-            step = 1 if parameter.step is None else int(parameter.step)
-            return trial.suggest_int(
-                parameter.key, int(parameter.low), int(parameter.high), step=step, log=parameter.log
-            )
-        return trial.suggest_float(
-            parameter.key, parameter.low, parameter.high, step=parameter.step, log=parameter.log
-        )
+        return getattr(trial, f"suggest_{parameter.type}")(parameter.key, **parameter.range)
 
     return suggest

@@ -5,13 +5,63 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
+import lightning as L
+
 from diffgmm.utils.errors import FAILED, UsageError, complain, exit_code
-from diffgmm.workflows.sweep.outcome import Outcome, end_with_parent
-from diffgmm.workflows.sweep.study import load_optuna, make_pruner, open_storage
-from diffgmm.workflows.sweep.worker import VARIABLE, Task
+from diffgmm.utils.files import write_text
+from diffgmm.workflows.sweep.space import load_optuna
+from diffgmm.workflows.sweep.study import make_pruner, open_storage
+from diffgmm.workflows.sweep.worker import VARIABLE
+
+
+class Outcome(L.Callback):
+    """Keeps the last and the best value of a logged quantity over the validations, and writes the result.
+
+    Args:
+        monitor: name that is logged.
+        best: result is the best value instead of the last.
+        maximize: more is better.
+    """
+
+    def __init__(self, monitor: str, best: bool = False, maximize: bool = False) -> None:
+        self.monitor, self.best, self.maximize = monitor, best, maximize
+        self.values: list[float] = []
+        self.epoch = 0
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+            return
+        self.values.append(float(trainer.callback_metrics[self.monitor]))
+        self.epoch = trainer.current_epoch
+
+    def result(self) -> float:
+        """Of the training so far; NaN if the quantity was never logged or has no finite value."""
+        finite = [value for value in self.values if math.isfinite(value)]
+        if not self.best:
+            return self.values[-1] if self.values else math.nan
+        return (max if self.maximize else min)(finite, default=math.nan)
+
+    def write(self, path: Path, pruned: bool) -> None:
+        """Write the result as JSON, whole or not at all."""
+        value = self.result()
+        contents = {"value": value if math.isfinite(value) else None, "pruned": pruned, "epoch": self.epoch}
+        write_text(path, json.dumps(contents) + "\n")
+
+
+def end_with_parent() -> None:
+    """End this process and its group once standard input is closed, which it is when the worker is gone."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
 def run(argv: list[str]) -> int:
@@ -21,17 +71,15 @@ def run(argv: list[str]) -> int:
     from diffgmm.training.lightning_cli import run as train
 
     optuna = load_optuna()
-    task = Task(**json.loads(os.environ[VARIABLE]))
+    task = json.loads(os.environ[VARIABLE])
+    monitor = task["monitor"]
     # Values were drawn already: the sampler here has nothing to do.
     study = optuna.load_study(
-        study_name=task.study,
-        storage=open_storage(task.storage),
-        sampler=optuna.samplers.RandomSampler(),
-        pruner=make_pruner(task.pruner),
-    )
-    trial = optuna.Trial(study, task.trial_id)
-    outcome = Outcome(task.monitor, task.value == "best", task.direction == "maximize")
-    reporting = PyTorchLightningPruningCallback(trial, task.monitor)
+        study_name=task["study"], storage=open_storage(task["storage"]), sampler=optuna.samplers.RandomSampler(),
+        pruner=make_pruner(task["pruner"]),
+    )  # fmt: skip
+    outcome = Outcome(monitor, task["value"] == "best", task["direction"] == "maximize")
+    reporting = PyTorchLightningPruningCallback(optuna.Trial(study, task["trial_id"]), monitor)
     try:
         train(argv, [outcome, reporting])
         reporting.check_pruned()  # with several processes it stops them and says so only here
@@ -41,11 +89,9 @@ def run(argv: list[str]) -> int:
     if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
         return 0
     if not math.isfinite(outcome.result()) and not pruned:
-        complain(
-            f"{task.monitor} has no value at the end of the training; the sweep's monitor must be logged"
-        )
+        complain(f"{monitor} has no value at the end of the training; the sweep's monitor must be logged")
         return FAILED
-    outcome.write(Path(task.outcome), pruned)
+    outcome.write(Path(task["outcome"]), pruned)
     return 0
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import optuna
 
 VARIABLE = "DIFFGMM_TRIAL"
-"""Environment variable that tells a training whose trial it is, as JSON."""
+"""Environment variable that tells a training whose trial it is, as JSON: ``storage``, ``study`` and ``trial_id``,
+``monitor``, ``direction``, ``value`` and ``pruner`` as in :class:`diffgmm.workflows.sweep.space.Space`, and
+``outcome``, the file to write the result into."""
 MODULE = "diffgmm.workflows.sweep.trial"
 OUTCOME, LOG = "outcome.json", "log.txt"
 _POLL = 1.0
@@ -37,29 +39,6 @@ _POLL = 1.0
 
 class TrialFailed(Exception):
     """A training that ended without a result; the message is its last line."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a training has to know of its trial.
-
-    Args:
-        storage: address of the study's storage.
-        study: its name.
-        trial_id: of the trial, in the storage.
-        monitor: quantity to report.
-        direction, value, pruner: as in :class:`diffgmm.workflows.sweep.space.Space`.
-        outcome: file to write the result into.
-    """
-
-    storage: str
-    study: str
-    trial_id: int
-    monitor: str
-    direction: str
-    value: str
-    outcome: str
-    pruner: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,10 +65,6 @@ class Sweep:
     retries: int
     tell: Callable[[str], object]
 
-    def lock(self) -> FileLock:
-        """Held while a worker looks what is left and takes it, so that no two take the last one."""
-        return FileLock(self.folder / ".take.lock")
-
 
 def fit_arguments(space: Space, configs: Sequence[Path], drawn: Mapping[str, Any], folder: Path) -> list[str]:
     """Arguments of ``fit`` for a trial: the experiment, what is fixed and drawn, and a folder of its own."""
@@ -110,7 +85,7 @@ def work(sweep: Sweep, seconds: float | None = None) -> int:
     import optuna
 
     done, end = 0, None if seconds is None else time.monotonic() + seconds
-    lock = sweep.lock()
+    lock = FileLock(sweep.folder / ".take.lock")  # held while taking one, so that no two take the last one
     while end is None or time.monotonic() < end:
         lock.acquire()
         try:
@@ -183,29 +158,29 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
         yaml.safe_dump({"parameters": drawn, "command": argv}, sort_keys=False)
     )
     space = sweep.space
-    task = Task(
-        sweep.storage, sweep.study.study_name, trial._trial_id, space.monitor, space.direction, space.value,
-        str(folder / OUTCOME), dict(space.pruner),
-    )  # fmt: skip
+    task = {
+        "storage": sweep.storage, "study": sweep.study.study_name, "trial_id": trial._trial_id,
+        "monitor": space.monitor, "direction": space.direction, "value": space.value,
+        "pruner": dict(space.pruner), "outcome": str(folder / OUTCOME),
+    }  # fmt: skip
     sweep.tell(f"trial {trial.number}: {', '.join(f'{key} {value}' for key, value in drawn.items())}")
     try:
         code = _train(argv, task, folder / LOG)
-    except (
-        KeyboardInterrupt,
-        SystemExit,
-    ) as stopped:  # this worker is told to leave: another may have the trial
+    except (KeyboardInterrupt, SystemExit) as stopped:  # this worker is to leave: another may have the trial
         _again(sweep, trial)
         if isinstance(stopped, SystemExit):
             sweep.study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise
-    outcome = _outcome(folder / OUTCOME)
-    if outcome is None:
-        last = _last_line(folder / LOG)
+    try:
+        outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "no output")
         sweep.tell(f"trial {trial.number}: failed (exit code {code}): {last}")
         trial.set_user_attr("error", last)
         if code < 0:  # killed from outside, for want of memory perhaps: not the fault of its values
             _again(sweep, trial)
-        raise TrialFailed(last)
+        raise TrialFailed(last) from None
     if outcome["pruned"]:
         sweep.tell(f"trial {trial.number}: pruned at epoch {outcome['epoch']}")
         raise optuna.TrialPruned
@@ -220,9 +195,9 @@ def _again(sweep: Sweep, trial: optuna.Trial) -> None:
     optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=sweep.retries)(sweep.study, frozen)
 
 
-def _train(argv: Sequence[str], task: Task, log: Path) -> int:
+def _train(argv: Sequence[str], task: Mapping[str, Any], log: Path) -> int:
     """Run the training; whatever ends this block ends it too, with all of its ranks."""
-    environment = os.environ | {VARIABLE: json.dumps(asdict(task))}
+    environment = os.environ | {VARIABLE: json.dumps(task)}
     with Path(log).open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, *argv],
@@ -236,16 +211,3 @@ def _train(argv: Sequence[str], task: Task, log: Path) -> int:
             process.wait()
         if process.stdin:
             process.stdin.close()
-
-
-def _outcome(path: Path) -> dict[str, Any] | None:
-    try:
-        contents: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return contents
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "no output"

@@ -1,0 +1,195 @@
+"""What a sweep writes: its report, a page that holds everything, and the best trial's configuration for `fit`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from diffgmm.report.plots import Plot, plot_of
+from diffgmm.utils.files import write_text
+from diffgmm.workflows.sweep.space import Space, SweepError
+from diffgmm.workflows.sweep.worker import is_retry, repeated
+
+if TYPE_CHECKING:
+    import optuna
+
+REPORT, BEST = "report.html", "best.yaml"
+# Where a run is written and what it prints belong to the experiment, not to the trial.
+_OWN = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary")
+STATES = ("finished", "pruned", "retried", "failed", "running", "waiting")
+
+
+def short(key: str, keys: Sequence[str]) -> str:
+    """The end of a key, as long as it takes to tell it from the others.
+
+    >>> short("model.head.init_args.components", ["model.head.init_args.components", "data.components"])
+    'head.components'
+    """
+    parts, *others = ([part for part in name.split(".") if part != "init_args"] for name in (key, *keys))
+    size = next(n for n in range(1, len(parts) + 1) if sum(o[-n:] == parts[-n:] for o in others) == 1)
+    return ".".join(parts[-size:])
+
+
+def _named_shortly(study: optuna.Study, names: Mapping[str, str]) -> optuna.Study:
+    """A copy in memory whose parameters have short names, for plots."""
+    import optuna
+
+    copy = optuna.create_study(direction=study.direction)
+    for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)):
+        trial.distributions = {names[key]: value for key, value in trial.distributions.items()}
+        trial.params = {names[key]: value for key, value in trial.params.items()}
+        copy.add_trial(trial)
+    return copy
+
+
+def plots(study: optuna.Study, space: Space, names: Mapping[str, str]) -> list[Plot]:
+    """Optuna's plots of the trials; those that there are too few trials for are left out."""
+    import matplotlib
+    import optuna
+
+    study, monitor = _named_shortly(study, names), space.monitor
+    values = [trial.value for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    with matplotlib.rc_context({"backend": "agg"}):
+        from matplotlib import pyplot
+        from optuna.visualization import matplotlib as drawing
+
+        makers: dict[str, Callable[[], Any]] = {}
+        if values:
+            makers[f"{monitor} by trial"] = lambda: drawing.plot_optimization_history(
+                study, target_name=monitor
+            )
+        if any(len(trial.intermediate_values) > 1 for trial in study.trials):
+            makers[f"{monitor} by epoch"] = lambda: drawing.plot_intermediate_values(study)
+        if len(values) >= 4 and len(set(values)) > 1:
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+            makers[f"share of each setting in the variance of {monitor} (fANOVA)"] = lambda: (
+                drawing.plot_param_importances(study, evaluator, target_name=monitor)
+            )
+        if len(values) > 1:
+            makers["settings of the trials"] = lambda: drawing.plot_parallel_coordinate(
+                study, target_name=monitor
+            )
+            makers[f"{monitor} against each setting"] = lambda: drawing.plot_slice(study, target_name=monitor)
+        made = []
+        for title, make in makers.items():
+            try:
+                drawn = make()
+            except (
+                RuntimeError,
+                ValueError,
+                ImportError,
+            ):  # no setting that all trials have, or no variance in it
+                continue
+            figure = (drawn.flat[0] if hasattr(drawn, "flat") else drawn).figure
+            made.append(plot_of(figure, title))
+            pyplot.close(figure)
+    return made
+
+
+def _state(trial: optuna.trial.FrozenTrial, again: set[int]) -> str:
+    """What became of a trial; ``retried`` are killed ones that another trial repeats."""
+    if trial.state.name == "FAIL":
+        return "retried" if trial.number in again else "failed"
+    return "finished" if trial.state.name == "COMPLETE" else trial.state.name.lower()
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    """Number of trials by what became of them."""
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(_state(trial, repeated(trials)) for trial in trials)
+    return {state: states[state] for state in STATES}
+
+
+def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
+    """The trials as text for a table, the best first."""
+    trials = study.get_trials(deepcopy=False)
+    again = repeated(trials)
+    sign = 1 if space.direction == "minimize" else -1
+
+    def place(trial: optuna.trial.FrozenTrial) -> tuple[bool, float, int]:
+        finished = trial.state.name == "COMPLETE"
+        return not finished, sign * (trial.value or 0.0) if finished else 0.0, trial.number
+
+    lines = []
+    for trial in sorted(trials, key=place):
+        state, note = _state(trial, again), ""
+        if state == "retried":
+            note = "killed; another trial repeats it"
+        elif state == "failed":
+            note = str(trial.user_attrs.get("error", "killed too often"))
+        elif is_retry(trial):
+            note = f"repeats trial {trial.system_attrs['retry_history'][-1]}"
+        value = trial.value if state == "finished" else trial.intermediate_values.get(trial.last_step or 0)
+        settings = [_text(trial.params.get(parameter.key)) for parameter in space.parameters]
+        seconds = f"{trial.duration.total_seconds():.0f}" if trial.duration else ""
+        worker = trial.user_attrs.get("worker", "")
+        cells = [_text(value), *settings, state, seconds, worker, note]
+        lines.append({"number": trial.number, "cells": cells})
+    return lines
+
+
+def _text(value: Any) -> str:
+    return (
+        "" if value is None else f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    )
+
+
+def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
+    """Write ``report.html`` into the sweep's folder."""
+    from diffgmm.report.html import fill
+
+    keys = [parameter.key for parameter in space.parameters]
+    names = {key: short(key, keys) for key in keys}
+    text = fill(
+        "sweep.html",
+        title=f"Sweep {study.study_name}",
+        counts={state: number for state, number in counts(study).items() if number},
+        space=space,
+        names=names,
+        rows=rows(study, space),
+        plots=plots(study, space, names),
+    )
+    write_text(folder / REPORT, text)
+    return folder / REPORT
+
+
+def write_best(study: optuna.Study, space: Space, configs: Sequence[Path], folder: Path) -> Path | None:
+    """Write ``best.yaml`` into the sweep's folder; None while no trial is finished.
+
+    It is what the trial's training wrote down itself, every setting of it, but with the experiment's own folder and
+    loggers.
+
+    Raises:
+        SweepError: the trial's folder is not here.
+    """
+    try:
+        trial = study.best_trial
+    except ValueError:
+        return None
+    saved = folder / trial.user_attrs["folder"] / "config.yaml"
+    try:
+        settings: dict[str, Any] = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SweepError(
+            f"{saved}: {error.strerror}; the best trial ran in another folder, run this there"
+        ) from error
+    experiment: dict[str, Any] = {}
+    for config in configs:  # as they are laid over one another
+        experiment |= (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("trainer") or {}
+    for name in _OWN:
+        settings["trainer"].pop(name, None)
+        if name in experiment:
+            settings["trainer"][name] = experiment[name]
+    drawn = "".join(f"#   {key}: {value}\n" for key, value in trial.params.items())
+    names = " and ".join(config.name for config in configs)
+    head = (
+        f"# Trial {trial.number} of the sweep {study.study_name} over {names}: "
+        f"{space.monitor} {trial.value:.6g} ({space.value} value).\n{drawn}"
+        f"#   diffgmm fit --config {BEST}\n"
+    )
+    write_text(folder / BEST, head + yaml.safe_dump(settings, sort_keys=False))
+    return folder / BEST
