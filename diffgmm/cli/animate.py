@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from diffgmm.cli.denoise import open_denoiser
-from diffgmm.cli.options import add_model, at_least, check_output_file
+from diffgmm.cli.options import add_shared, at_least, check_output_file
 from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
 from diffgmm.utils.errors import UsageError
 
@@ -18,15 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, metavar="IN", help="audio file")
     add("-o", "--output", type=Path, metavar="OUT", help=".gif or .mp4 file (IN with .gif)")
-    add_model(parser)
+    add_shared(parser, "--model", "--trust", "--seed", "--overwrite")
     add("--nfe", type=at_least(1), default=12, metavar="N", help="steps, and network calls (12)")
     add("--solver", choices=SOLVERS, help="how the steps are taken (the model's)")
     add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
-    add("--seed", type=at_least(0), default=0, metavar="N", help="of the sampling noise (0)")
     add("--start", type=at_least(0), default=0, metavar="S", help="second of the recording to begin with (0)")
     add("--seconds", type=at_least(1), default=4, metavar="S", help="of the recording (4)")
     add("--fps", type=at_least(1), default=4, metavar="N", help="steps that are shown in a second (4)")
-    add("--overwrite", action="store_true", help="replace an existing file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,18 +45,10 @@ def run(args: argparse.Namespace) -> int:
     denoiser = open_denoiser(args.model, "cpu", "torch", trust=args.trust)
     from diffgmm.inference.walk import walk
 
-    states = walk(
-        denoiser,
-        piece,
-        info.sample_rate,
-        seed=args.seed,
-        nfe=args.nfe,
-        solver=args.solver,
-        estimate=args.estimate,
-    )
-    headings = {
-        f"step {i} of {args.nfe}, t = {state.time:.2f}": state.waveform for i, state in enumerate(states)
-    }
+    sampling: Any = {"nfe": args.nfe, "solver": args.solver, "estimate": args.estimate}
+    states = walk(denoiser, piece, info.sample_rate, seed=args.seed, **sampling)
+    head = f"step {{}} of {args.nfe}, t = {{:.2f}}"
+    headings = {head.format(i, state.time): state.waveform for i, state in enumerate(states)}
     animate(headings, denoiser.sample_rate, out, args.fps)
     print(f"{args.input} -> {out}: {len(states)} pictures")
     return 0

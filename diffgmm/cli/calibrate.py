@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import add_model, at_least, model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.utils.errors import UsageError
+from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -27,30 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
     add = parser.add_argument
-    add_model(parser)
-    add(
-        "--data",
-        required=True,
-        metavar="CORPUS",
-        help="mini, a prepared corpus' name, its folder or manifest",
-    )
-    add(
-        "--split",
-        choices=("valid", "test"),
-        default="valid",
-        help="what the temperature is fitted on (valid)",
-    )
+    add_shared(parser, "--model", "--trust", "--threads", "--overwrite")
+    add("--data", required=True, metavar="CORPUS", help="mini, a prepared corpus, its folder or manifest")
+    add("--split", choices=("valid", "test"), default="valid", help="what it is fitted on (valid)")
     add("--test", action="store_true", help="also show the scores on the test split")
     add("--pairs", type=at_least(1), default=192, metavar="N", help="pairs of four seconds per split (192)")
     add("--criterion", choices=("crps", "nll", "coverage"), default="crps", help="what is best (crps)")
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="model to write, OUT.safetensors and OUT.json (default: NAME.calibrated)",
-    )
-    add("--overwrite", action="store_true", help="replace an existing model")
-    add("--threads", type=at_least(1), metavar="N", help="CPU threads (default: torch's choice)")
+    add("-o", "--output", type=Path, metavar="OUT", help="OUT.safetensors and OUT.json (NAME.calibrated)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,20 +52,19 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     model, description = load_model(source, args.trust)
     start = time.perf_counter()
-    splits = [args.split] + (["test"] if args.test and args.split != "test" else [])
+    splits = dict.fromkeys([args.split, *(["test"] if args.test else [])])
     by_split = {split: corpus_posteriors(model, args.data, split, args.pairs) for split in splits}
     temperature = fit(by_split[args.split], args.criterion)
     if not BOUNDS[0] * 1.02 < temperature < BOUNDS[1] / 1.02:
-        print(
-            f"temperature {temperature:.2f} is at the bound of the search: this model needs training, not calibration"
-        )
+        advice = "this model needs training, not calibration"
+        print(f"temperature {temperature:.2f} is at the bound of the search: {advice}")
     scores = {
         split: [score(posteriors, value) for value in (1.0, temperature)]
         for split, posteriors in by_split.items()
     }
     print(_table(scores))
     record = {
-        "temperature": round(temperature, 4), "criterion": args.criterion, "data": str(Path(args.data).name),
+        "temperature": round(temperature, 4), "criterion": args.criterion, "data": Path(args.data).name,
         "fitted_on": args.split, "pairs": args.pairs,
         "scores": {split: [fitted.record() for fitted in both] for split, both in scores.items()},
     }  # fmt: skip
@@ -94,20 +77,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stem(output: str | None, source: Path) -> Path:
+def _stem(output: Path | None, source: Path) -> Path:
     """Path without suffix of the model to write."""
     if output is None:
         from diffgmm.inference.denoiser import PRETRAINED
 
-        folder = Path() if source.parent == PRETRAINED else source.parent
-        return folder / f"{source.stem}.calibrated"
-    path = Path(output)
-    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+        return (Path() if source.parent == PRETRAINED else source.parent) / f"{source.stem}.calibrated"
+    return output.with_suffix("") if output.suffix in (".json", ".safetensors") else output
 
 
 def _refuse_existing(stem: Path) -> None:
-    for suffix in (".json", ".safetensors"):
-        path = stem.with_name(stem.name + suffix)
+    for path in (stem.with_name(f"{stem.name}{suffix}") for suffix in (".json", ".safetensors")):
         if path.exists():
             raise UsageError(f"{path} exists already; --overwrite replaces it, -o names another")
 
@@ -130,14 +110,11 @@ def corpus_batches(corpus: str, split: str, rate: int, pairs: int) -> DataLoader
 
 
 def _table(scores: dict[str, list[Scores]]) -> str:
-    lines = [
-        f"{'split':<6} {'temperature':>11} {'coverage 50':>12} {'90':>6} {'99 %':>6} {'crps':>8} {'nll':>8}"
-    ]
+    rows = [["split", "temperature", "coverage 50", "90", "99 %", "crps", "nll"]]
     for split, both in scores.items():
         for fitted in both:
             shares = [f"{100 * fitted.coverage[level]:.1f}" for level in ("50", "90", "99")]
-            lines.append(
-                f"{split:<6} {fitted.temperature:>11.3f} {shares[0]:>12} {shares[1]:>6} {shares[2]:>6} "
-                f"{fitted.crps:>8.5f} {fitted.nll:>8.4f}"
+            rows.append(
+                [split, f"{fitted.temperature:.3f}", *shares, f"{fitted.crps:.5f}", f"{fitted.nll:.4f}"]
             )
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, left={0}))

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from diffgmm.cli.options import add_shared, at_least
 from diffgmm.utils.errors import FAILED, UsageError, complain
 
 HELP = "look at a corpus: what is in it, how loud and clean it is, whether its splits are apart"
@@ -18,36 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speech", nargs="+", metavar="DIR", help="instead of a corpus: folders of voices")
     add("--noise", nargs="+", metavar="DIR", help="and folders of noises, split as training would split them")
     add("--check", action="store_true", help="read every clip; exit code 1 if anything is in two splits")
-    add(
-        "--json", metavar="FILE", help="write all figures as JSON (-: to standard output, without the tables)"
-    )
-    add(
-        "--clips",
-        type=int,
-        default=400,
-        metavar="N",
-        help="without --check: how many clips of each split and kind to measure (default 400; 0: all)",
-    )
-    add("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add("--json", metavar="FILE", help="write all figures as JSON (- for stdout, without tables)")
+    clips = "without --check: how many clips of each split and kind to measure (400; 0: all)"
+    add("--clips", type=at_least(0), default=400, metavar="N", help=clips)
     add("--strict", action="store_true", help="stop at unreadable files and at a speaker in two splits")
-    add("--overwrite", action="store_true", help="replace the file of --json")
+    add_shared(parser, "--workers", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:
     """Survey the corpus; returns 1 if the check finds a leak."""
     if bool(args.corpus) == bool(args.speech or args.noise) or bool(args.speech) != bool(args.noise):
         raise UsageError("give a corpus, or folders with --speech and --noise")
-    for name, least in (("clips", 0), ("workers", 1)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} must be at least {least}, got {value}")
     file = Path(args.json) if args.json and args.json != "-" else None
     if file and file.exists() and not args.overwrite:
         raise UsageError(f"{file}: exists already; choose another name or give --overwrite")
     from data_modules.corpora.records import of_corpus, of_items
     from data_modules.inspect.survey import render, survey
     from data_modules.pools.collection import Collection, resolve_corpus
-    from diffgmm.utils.files import replacing
+    from diffgmm.utils.files import write_text
 
     if args.corpus:
         place = resolve_corpus(args.corpus)
@@ -60,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     text = json.dumps(report, indent=1, ensure_ascii=False)
     print(text if args.json == "-" else render(report, root))
     if file:
-        with replacing(file) as part:
-            part.write_text(text + "\n", encoding="utf-8")
+        write_text(file, text + "\n")
     if args.strict and report["unreadable"]:
         complain(f"{name}: {len(report['unreadable'])} file(s) can't be read, and --strict was given")
         return FAILED

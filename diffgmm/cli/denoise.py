@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import add_device, add_model, add_strength, add_threads, at_least, model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
@@ -26,91 +26,49 @@ if TYPE_CHECKING:
 HELP = "denoise audio files or folders"
 
 
+_UNCERTAINTY = (
+    "also write how sure the model is: NAME.uncertainty.csv, every 20 ms the standard deviation of the error "
+    "(1 is full scale) and the confidence (share of the speech's energy that the output has, 0 to 1), of each channel; "
+    "and NAME.uncertainty.png, the first minute with the expected error of each bin. They describe the model's result, "
+    "whatever --strength mixes back"
+)
+
+
 def _solver(text: str) -> str:
     if text not in SOLVERS and not FOREIGN.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"choose from {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, got {text!r}"
-        )
+        known = ", ".join(SOLVERS)
+        raise argparse.ArgumentTypeError(f"choose from {known}, or PACKAGE.MODULE:FUNCTION, got {text!r}")
     return text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
+    solvers = f"{', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION of a package that you --trust"
+    clip = "what would pass full scale: lower the whole file, or keep its level and cut the peaks off (scale)"
     add("inputs", nargs="+", metavar="IN", help="audio file, folder of audio files, or - (stdin)")
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="file for one input, else folder; - for stdout (default: NAME.denoised beside IN)",
-    )
-    add_model(parser)
-    add(
-        "--nfe",
-        type=at_least(1),
-        metavar="N",
-        help="network calls per window (default: the model's, mostly 1)",
-    )
+    add("-o", "--output", metavar="OUT", help="file, folder, or - for stdout (NAME.denoised beside IN)")
+    add("--nfe", type=at_least(1), metavar="N", help="network calls per window (the model's, mostly 1)")
     add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
     add("--samples", type=at_least(1), metavar="N", help="sampled results that are averaged (the model's)")
-    add(
-        "--solver",
-        type=_solver,
-        metavar="S",
-        help=f"how more than one network call is used: {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, of a package "
-        "that you --trust (the model's)",
+    add("--solver", type=_solver, metavar="S", help=f"for several calls: {solvers} (the model's)")
+    add("--substeps", type=at_least(1), metavar="N", help="closed-form steps between calls (the model's)")
+    step_noise = "whether the process's own noise is added between steps (the model's)"
+    add("--step-noise", action=argparse.BooleanOptionalAction, default=None, help=step_noise)
+    add_shared(parser, "--model", "--trust", "--strength", "--seed", "--device", "--threads", "--overwrite")
+    backends, auto = (
+        ("auto", "torch", "onnxruntime"),
+        "auto: onnxruntime where it is installed, else torch (auto)",
     )
+    add("--backend", choices=backends, default="auto", help=f"what computes the default setting; {auto}")
     add(
-        "--substeps",
-        type=at_least(1),
-        metavar="N",
-        help="closed-form steps between two network calls (the model's, mostly 1)",
+        "--jobs", type=at_least(1), default=1, metavar="N", help="files at a time; they share the threads (1)"
     )
-    add(
-        "--step-noise",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="whether the process's own noise is added between the steps (the model's)",
-    )
-    add_strength(parser)
-    add("--seed", type=at_least(0), default=0, metavar="N", help="of the sampling noise (0)")
-    add_device(parser)
-    add(
-        "--backend",
-        choices=("auto", "torch", "onnxruntime"),
-        default="auto",
-        help="what computes the default setting: auto takes onnxruntime where it is installed, else torch (auto)",
-    )
-    add_threads(parser)
-    add(
-        "--jobs",
-        type=at_least(1),
-        default=1,
-        metavar="N",
-        help="files at a time, which share the threads (1)",
-    )
-    add(
-        "--picture",
-        action="store_true",
-        help="also write NAME.png: spectrogram and waveform of the first minute, before and after",
-    )
-    add(
-        "--uncertainty",
-        action="store_true",
-        help="also write how sure the model is: NAME.uncertainty.csv, every 20 ms the standard deviation of the error "
-        "(1 is full scale) and the confidence (share of the speech's energy that the output has, 0 to 1), of each "
-        "channel; and NAME.uncertainty.png, the first minute with the expected error of each bin. They describe the "
-        "model's result, whatever --strength mixes back",
-    )
-    add(
-        "--clip",
-        choices=("scale", "keep"),
-        default="scale",
-        help="what would pass full scale: lower the whole file, or keep its level and cut the peaks off, as parts of "
-        "one recording need it (scale)",
-    )
+    picture = "also write NAME.png: spectrogram and waveform of the first minute, before and after"
+    add("--picture", action="store_true", help=picture)
+    add("--uncertainty", action="store_true", help=_UNCERTAINTY)
+    add("--clip", choices=("scale", "keep"), default="scale", help=clip)
     add("--salvage", action="store_true", help="of a damaged or truncated file, denoise what can be read")
-    add("--overwrite", action="store_true", help="replace existing outputs")
     add("--recursive", action="store_true", help="also look into the subfolders of a folder")
 
 
@@ -120,14 +78,9 @@ def run(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="diffgmm-") as scratch:
         jobs, skipped = plan(
-            args.inputs,
-            args.output,
-            recursive=args.recursive,
-            picture=args.picture,
-            overwrite=args.overwrite,
-            uncertainty=args.uncertainty,
-            scratch=Path(scratch),
-        )
+            args.inputs, args.output, recursive=args.recursive, picture=args.picture, overwrite=args.overwrite,
+            uncertainty=args.uncertainty, scratch=Path(scratch),
+        )  # fmt: skip
         to_stdout = any(job.stream == STDIN for job in jobs)
         with contextlib.redirect_stdout(sys.stderr if to_stdout else sys.stdout):
             return _denoise(jobs, skipped, args)
@@ -152,12 +105,9 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
     denoiser = open_denoiser(args.model, args.device, args.backend, args.threads, at_a_time, args.trust)
     if args.uncertainty:
         check_likelihood(denoiser.description)
-    sampling: Any = {
-        name: getattr(args, name)
-        for name in ("nfe", "estimate", "samples", "solver", "substeps", "step_noise")
-    }
-    done, seconds, start = 0, 0.0, time.perf_counter()
-    lowered: list[float] = []
+    options = ("nfe", "estimate", "samples", "solver", "substeps", "step_noise")
+    sampling: Any = {name: getattr(args, name) for name in options}
+    done, seconds, start, lowest, lowered = 0, 0.0, time.perf_counter(), 1.0, 0
     bar = tqdm(
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
@@ -186,7 +136,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
                 complain(_named(result.error, result.job))
                 continue
             done, seconds = done + 1, seconds + result.seconds
-            lowered += [result.gain] if result.gain < 1.0 else []
+            lowered, lowest = lowered + (result.gain < 1.0), min(lowest, result.gain)
             figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f})"
             out = result.job.stream or result.job.target
             print(f"{result.job.source} -> {out}: {', '.join([figures, *result.notes])}", flush=True)
@@ -196,7 +146,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
         print(f"{done} of {len(jobs)} files denoised, {seconds:.1f} s of audio in {spent:.1f} s{rtf}")
         if lowered:
             print(
-                f"{len(lowered)} of them lowered by up to {-20 * math.log10(min(lowered)):.1f} dB so as not to clip; "
+                f"{lowered} of them lowered by up to {-20 * math.log10(lowest):.1f} dB so as not to clip; "
                 "if they are parts of one recording, --clip keep leaves them at one level"
             )
     return 0 if done == len(jobs) else FAILED
@@ -226,12 +176,8 @@ def _readable(jobs: list[Job], salvage: bool) -> list[tuple[Job, AudioInfo]]:
     return sound
 
 
-_DRIVERS = (
-    "/dev/nvidia0",
-    "/dev/nvidiactl",
-    "/dev/kfd",
-    "/dev/dxg",
-)  # of NVIDIA and AMD, and of Windows' Linux
+#: Drivers of NVIDIA and AMD, and of Windows' Linux.
+_DRIVERS = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def open_denoiser(

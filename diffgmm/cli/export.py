@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import add_model, model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.utils.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,36 +16,20 @@ if TYPE_CHECKING:
 HELP = "write a model as ONNX, TorchScript, torch.export program or safetensors"
 
 
-def _samples(text: str) -> int:
-    if not text.isdigit() or int(text) < 1000:
-        raise argparse.ArgumentTypeError(f"must be a whole number of samples from 1000, got {text!r}")
-    return int(text)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
-    add_model(parser)
-    add(
-        "--format",
-        required=True,
-        choices=("onnx", "torchscript", "torch_export", "safetensors"),
-        help="onnx and torchscript take any length; torch_export a fixed one; safetensors is this project's own format",
+    formats = ("onnx", "torchscript", "torch_export", "safetensors")
+    lengths = "onnx and torchscript take any length, torch_export a fixed one; safetensors is this project's own format"
+    add("--format", required=True, choices=formats, help=lengths)
+    add("-o", "--output", type=Path, metavar="OUT", help="file to write (the model's name with the ending)")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--samples", type=at_least(1000), metavar="N", help="fixed length of the input in samples")
+    streaming = (
+        "fixed length of the windows that live sound is cut into; what they are is in the file's metadata"
     )
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="file to write (default: the model's name with the format's ending)",
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--samples", type=_samples, metavar="N", help="fixed length of the input in samples")
-    length.add_argument(
-        "--streaming",
-        action="store_true",
-        help="fixed length of the windows that live sound is cut into; what they are is in the file's metadata",
-    )
-    add("--overwrite", action="store_true", help="replace existing files")
+    add("--streaming", action="store_true", help=streaming)
+    add_shared(parser, "--model", "--trust", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     source = model_file(args.model)
     if args.format == "safetensors" and (args.samples or args.streaming):
         raise UsageError("--samples and --streaming belong to graphs; safetensors has weights of any length")
-    output = Path(args.output or Path(source.stem).with_suffix(FORMATS[args.format]))
-    if output.suffix != FORMATS[args.format]:
-        raise UsageError(f"{output}: a file of format {args.format} ends in {FORMATS[args.format]}")
+    ending = FORMATS[args.format]
+    output = args.output or Path(source.stem).with_suffix(ending)
+    if output.suffix != ending:
+        raise UsageError(f"{output}: a file of format {args.format} ends in {ending}")
     model, description = load_model(source, args.trust)
     facts = {"name": source.stem, "licence": str((description.get("card") or {}).get("licence", "unknown"))}
     samples = args.samples

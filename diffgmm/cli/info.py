@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, model_file
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.provenance import installed
 from diffgmm.utils.version import __version__
@@ -22,10 +22,10 @@ PACKAGES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument(
         "--model", metavar="NAME", help="print the card of a shipped model, or of a .json file"
     )
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,13 +43,9 @@ def run(args: argparse.Namespace) -> int:
     for device in facts["devices"]:
         print(f"device    {device['name']}: {device['what']}")
     for model in facts["models"]:
-        print(f"model     {model['name']}: {model['sample_rate']} Hz, {model['megabytes']} MB")
-        print(
-            f"            {model['card'].get('parameters', '?')} parameters; "
-            f"diffgmm info --model {model['name']} tells more"
-        )
-    if not facts["models"]:
-        print("model     none shipped; give `diffgmm denoise --model` a checkpoint")
+        name, size = model["name"], model["card"].get("parameters", "?")
+        print(f"model     {name}: {model['sample_rate']} Hz, {model['megabytes']} MB")
+        print(f"            {size} parameters; diffgmm info --model {name} tells more")
     print(f"home      {facts['home']}" + ("" if Path(facts["home"]).is_dir() else " (not there yet)"))
     return 0
 
@@ -74,6 +70,8 @@ def _card(name: str, as_json: bool) -> int:
 
 def gather() -> dict[str, Any]:
     """All facts as plain data."""
+    from data_modules import home
+
     return {
         "diffgmm": __version__,
         "python": platform.python_version(),
@@ -82,7 +80,7 @@ def gather() -> dict[str, Any]:
         "torchaudio_problem": _torchaudio_problem(),
         "devices": _devices(),
         "models": _models(),
-        "home": str(_home()),
+        "home": str(home()),
     }
 
 
@@ -103,12 +101,10 @@ def _devices() -> list[dict[str, Any]]:
         import torch
     except ImportError:  # a light install
         return [{"name": "cpu", "what": f"{usable_cores()} cores, without PyTorch"}]
-    cpu = {"name": "cpu", "what": f"{usable_cores()} cores, {torch.get_num_threads()} threads"}
-    gpus = [
-        {"name": f"cuda:{i}", "what": torch.cuda.get_device_name(i)}
-        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    ]
-    return [cpu, *gpus]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = {"cpu": f"{usable_cores()} cores, {torch.get_num_threads()} threads"}
+    names |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(count)}
+    return [{"name": name, "what": what} for name, what in names.items()]
 
 
 def _models() -> list[dict[str, Any]]:
@@ -118,19 +114,7 @@ def _models() -> list[dict[str, Any]]:
     for name in available_models():
         path = model_path(name)
         description = json.loads(path.read_text(encoding="utf-8"))
-        models.append(
-            {
-                "name": name,
-                "sample_rate": description["sample_rate"],
-                "megabytes": round(path.with_suffix(".safetensors").stat().st_size / 1e6, 2),
-                "sampler": description.get("sampler", {}),
-                "card": description.get("card", {}),
-            }
-        )
+        size = round(path.with_suffix(".safetensors").stat().st_size / 1e6, 2)
+        about = {key: description.get(key, {}) for key in ("sample_rate", "sampler", "card")}
+        models.append({"name": name, "megabytes": size, **about})
     return models
-
-
-def _home() -> Path:
-    from data_modules import home
-
-    return home()

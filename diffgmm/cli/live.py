@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from diffgmm.cli.denoise import open_denoiser
-from diffgmm.cli.options import add_device, add_model, add_strength, add_threads, at_least, check_output_file
+from diffgmm.cli.options import add_shared, at_least, check_output_file
 from diffgmm.utils.errors import warn
 
 HELP = "denoise a microphone as it records, to a loudspeaker or into a file"
@@ -21,24 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; nothing heavy is imported for ``--help``."""
     add = parser.add_argument
     add("--list", action="store_true", help="show the devices and end")
-    add(
-        "--input",
-        type=_device,
-        metavar="DEV",
-        help="number or part of the name of what records (the default)",
-    )
-    add(
-        "--output", type=_device, metavar="DEV", help="number or part of the name of what plays (the default)"
-    )
+    add("--input", type=_device, metavar="DEV", help="what records, by number or part of the name (default)")
+    add("--output", type=_device, metavar="DEV", help="what plays, by number or part of the name (default)")
     add("-o", "--file", type=Path, metavar="FILE", help="write into this file instead of playing")
-    add_model(parser)
-    add_strength(parser)
     add("--seconds", type=at_least(1), metavar="N", help="end after so long (default: at Ctrl-C)")
     add("--rate", type=at_least(1000), metavar="HZ", help="sample rate (what the input likes)")
     add("--channels", type=at_least(1), default=1, metavar="N", help="of the input (1)")
-    add_device(parser)
-    add_threads(parser)
-    add("--overwrite", action="store_true", help="replace an existing file")
+    add_shared(parser, "--model", "--trust", "--strength", "--device", "--threads", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,18 +48,14 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         try:
             with live:
-                print(
-                    f"listening, {1000 * live.latency:.0f} ms late (Ctrl-C ends it)",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                late = f"listening, {1000 * live.latency:.0f} ms late (Ctrl-C ends it)"
+                print(late, file=sys.stderr, flush=True)
                 while live.pass_block() and not (args.seconds and live.heard >= args.seconds):
                     interrupts.check()
         except KeyboardInterrupt:  # how it ends
             pass
     if live.late:
-        warn(
-            f"{live.late} times sound was lost, for the model took too long; try --model small or more --threads"
-        )
+        advice = "try --model small or more --threads"
+        warn(f"{live.late} times sound was lost, for the model took too long; {advice}")
     print(f"{live.heard:.1f} s" + (f" -> {args.file}" if args.file else ""))
     return 0

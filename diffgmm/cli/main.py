@@ -17,24 +17,14 @@ from diffgmm.utils.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain,
 
 #: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
 VERBS = {
-    name: f"diffgmm.cli.{name}"
-    for name in (
-        "denoise",
-        "demo",
-        "live",
-        "animate",
-        "evaluate",
-        "calibrate",
-        "benchmark",
-        "report",
-        "prepare",
-        "data",
-        "sweep",
-        "runs",
-        "reproduce",
-        "export",
-        "info",
+    verb: f"diffgmm.cli.{verb}"
+    for verbs in (
+        ("denoise", "demo", "live", "animate"),
+        ("evaluate", "calibrate", "benchmark", "report"),
+        ("prepare", "data", "sweep", "runs", "reproduce"),
+        ("export", "info"),
     )
+    for verb in verbs
 }
 #: Verbs of Lightning's command line: ``run(argv) -> int`` gets everything, the verb first, untouched.
 TRAINING = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,83 +34,70 @@ def fraction(text: str) -> float:
     return value
 
 
-def add_renamed(parser: argparse.ArgumentParser, names: Mapping[str, str]) -> None:
+def setting(text: str) -> tuple[str, Any]:
+    """Type of ``--set KEY=VALUE``: the key and the value, read as YAML as ``fit`` does."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"must look like KEY=VALUE, got {text!r}")
+    return key, yaml.safe_load(value)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Type of an option that is a list with commas between; ``none`` is an empty one."""
+    entries = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    return () if entries == ("none",) else entries
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Type of an option that is a list of whole numbers from 1 on, with commas between."""
+    return tuple(map(at_least(1), names(text)))
+
+
+def add_shared(parser: argparse.ArgumentParser, *wanted: str) -> None:
+    """Declare those of the options that several verbs have; ``--model`` is read by :func:`model_file`."""
+
+    def add(name: str, **settings: Any) -> None:
+        if name in wanted:
+            parser.add_argument(name, **settings)
+
+    trust = (
+        "import this package if the model or an option names a part of it, which runs its code; repeatable"
+    )
+    add("--model", default="base", metavar="NAME", help="shipped model, .ckpt, .json or .safetensors (base)")
+    add("--trust", action="append", default=[], metavar="PACKAGE", help=trust)
+    add("--device", default="auto", metavar="D", help="cpu, cuda, cuda:N, or auto: a GPU if there is one")
+    add("--threads", type=at_least(1), metavar="N", help="CPU threads in all (OMP_NUM_THREADS, or all cores)")
+    add("--strength", type=fraction, default=1.0, metavar="S", help="0 changes nothing, 1 is all of it (1)")
+    add("--seed", type=at_least(0), default=0, metavar="N", help="of what is drawn at random (0)")
+    add("--jobs", type=at_least(1), metavar="N", help="processes (default: all cores)")
+    add("--workers", type=at_least(1), metavar="N", help="processes (default: one per core)")
+    add("--downloads", type=Path, metavar="DIR", help="folder of files that you have already; only read")
+    add("--mirror", metavar="URL", help="address of a folder with all files of the corpus")
+    add("--baselines-python", metavar="PYTHON", help="interpreter that has the baselines, if not this one")
+    add("--overwrite", action="store_true", help="replace what exists")
+    add("--json", action="store_true", help="print everything as JSON")
+
+
+def add_renamed(parser: argparse.ArgumentParser, **renamed: tuple[str, Callable[[str], Any]]) -> None:
     """Accept options by the names of an earlier version, with a warning; ``--help`` leaves them out.
 
     Args:
         parser: has the options by their new names.
-        names: new name by old name.
+        renamed: by the old name, the new one (both as attributes) and the type.
     """
 
     class Renamed(argparse.Action):
         """Stores the value for the new option."""
 
-        def __call__(
-            self,
-            parser: argparse.ArgumentParser,
-            namespace: argparse.Namespace,
-            values: Any,
-            option: str | None = None,
-        ) -> None:
-            warn(f"{option} is now {names[str(option)]}")
+        def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+            warn(f"{option} is now --{self.dest.replace('_', '-')}")
             setattr(namespace, self.dest, values)
 
-    for old, new in names.items():
-        dest = new.lstrip("-").replace("-", "_")
-        parser.add_argument(old, action=Renamed, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--model``, to be read by :func:`model_file`."""
-    parser.add_argument(
-        "--model",
-        default="base",
-        metavar="NAME",
-        help="shipped model, or .ckpt/.json/.safetensors file (base)",
-    )
-    add_trust(parser)
-
-
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--trust``, a list of packages."""
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="import this package if the model or an option names a part of it, which runs its code; may be repeated",
-    )
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--device``."""
-    parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="cpu, cuda, cuda:N or auto: a GPU if there is one (auto)",
-    )
-
-
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--threads``."""
-    parser.add_argument(
-        "--threads",
-        type=at_least(1),
-        metavar="N",
-        help="CPU threads in all (default: OMP_NUM_THREADS, or all cores)",
-    )
-
-
-def add_strength(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--strength``, a number from 0 to 1."""
-    parser.add_argument(
-        "--strength",
-        type=fraction,
-        default=1.0,
-        metavar="S",
-        help="0 changes nothing, 1 is the model's result (1)",
-    )
+    for old, (new, kind) in renamed.items():
+        hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        parser.add_argument(f"--{old.replace('_', '-')}", action=Renamed, dest=new, type=kind, **hidden)
 
 
 def model_file(name: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from diffgmm.metrics import METRICS
-from diffgmm.utils.errors import UserError
+from diffgmm.utils.errors import UsageError
 
 CONFIG, CURVES, RECORD = "config.yaml", "metrics.csv", "record.json"
 # What callbacks append to a metric's name.
@@ -23,7 +23,7 @@ _PART_OF_A_METRIC = re.compile(r"_(improvement|valid|noisy|snr_below_0|snr_0_5|s
 _FIRST = ("val/loss", "val/pesq_wb", "val/estoi", "val/si_sdr")
 
 
-class RunsError(UserError):
+class RunsError(UsageError):
     """Runs that can't be shown; one line that names the folder and what to do."""
 
 

@@ -314,7 +314,7 @@ def test_a_full_disk_is_one_clear_line_and_the_work_goes_on(whole, server, tmp_p
         (["tiny", "--name", "../x"], 1, "no name for a corpus"),
         (["tiny", "--downloads", "/no/such/folder"], 1, "/no/such/folder: no such folder"),
         (["tiny", "--mirror", "here"], 1, "here: no address of a mirror"),
-        (["tiny", "--workers", "0"], 2, "--workers must be at least 1"),
+        (["tiny", "--workers", "0"], 2, "must be a whole number from 1"),
         (["tiny", "--json"], 2, "--json goes with --list"),
         ([], 2, "which corpus?"),
     ],
