@@ -25,6 +25,7 @@ from diffgmm.metrics.wss import wss  # isort: skip
 from diffgmm.metrics.composite import cbak, covl, csig  # isort: skip
 from diffgmm.metrics.dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_sig  # isort: skip
 from diffgmm.metrics.distillmos import distillmos  # isort: skip
+from diffgmm.metrics.wer import wer_moonshine_tiny  # isort: skip
 from diffgmm.metrics.residual_noise import residual_noise  # isort: skip
 from diffgmm.metrics.iou import iou  # isort: skip
 from diffgmm.metrics.f1 import f1  # isort: skip
@@ -67,6 +68,7 @@ __all__ = [
     "si_sdr",
     "snr",
     "stoi",
+    "wer_moonshine_tiny",
     "wss",
 ]
 

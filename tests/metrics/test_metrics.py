@@ -23,7 +23,7 @@ from diffgmm import metrics
 from diffgmm.metrics.torch_modules import MeanScore
 
 RATE = 16000
-QUICK = tuple(name for name in metrics.NAMES if not name.startswith(("dnsmos", "distillmos")))
+QUICK = tuple(name for name in metrics.NAMES if not name.startswith(("dnsmos", "distillmos", "wer")))
 Pair = tuple[np.ndarray, np.ndarray]
 
 

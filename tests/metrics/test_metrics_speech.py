@@ -18,6 +18,7 @@ from diffgmm.metrics import composite, dnsmos, masks
 from diffgmm.metrics.composite import Parts, combine, raw_pesq
 
 RATE = 16000
+ROOT = Path(__file__).parents[2]
 Pair = tuple[np.ndarray, np.ndarray]
 # The functions hide the modules of the same names.
 llr_module, wss_module = (importlib.import_module(f"diffgmm.metrics.{name}") for name in ("llr", "wss"))
@@ -218,6 +219,50 @@ def test_distillmos_is_not_there_when_it_is_not_installed(
     module._network.cache_clear()
     score = metrics.explain(pair[1], pair[0], RATE, ["distillmos"])["distillmos"]
     assert math.isnan(score.value) and score.reason.endswith("not installed: pip install diffgmm[distillmos]")
+
+
+# --- word error rate
+
+
+def test_word_errors_by_hand(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One word exchanged, one left out and one put in, of four."""
+    pytest.importorskip("jiwer")
+    module = importlib.import_module("diffgmm.metrics.wer")
+    heard = {"clean": "one two three four", "noisy": "one too four five"}
+    monkeypatch.setattr(
+        module, "transcript", lambda x, rate: heard["clean" if np.array_equal(x, pair[0]) else "noisy"]
+    )
+    monkeypatch.setattr(
+        module, "_spoken", module._spoken.__wrapped__
+    )  # nothing kept from other tests, nor for them
+    assert metrics.wer_moonshine_tiny(pair[0], pair[0], RATE) == 0.0
+    assert metrics.wer_moonshine_tiny(pair[1], pair[0], RATE) == pytest.approx(3 / 4)
+    heard["clean"] = ""
+    score = metrics.explain(pair[1], pair[0], RATE, ["wer_moonshine_tiny"])["wer_moonshine_tiny"]
+    assert math.isnan(score.value) and score.reason == "the recogniser hears no word in the reference"
+
+
+def test_the_recogniser_hears_the_words_of_a_prompt_and_none_of_them_in_noise() -> None:
+    pytest.importorskip("moonshine_voice")
+    module = importlib.import_module("diffgmm.metrics.wer")
+    (path,) = (ROOT / "data_modules/mini/train/speech/allison").glob("*_begin_glorious_*.flac")
+    speech = audio.read(path)[0][0].astype(np.float64)
+    words = "the conference will begin when our glorious leader arrives"
+    assert module.transcript(speech, RATE) == module.transcript(0.5 * speech, RATE) == words
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(speech))
+    assert metrics.wer_moonshine_tiny(speech, speech, RATE) == 0.0
+    assert metrics.wer_moonshine_tiny(noise, speech, RATE) > 0.5
+
+
+def test_the_word_error_rate_is_not_there_when_it_is_not_installed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("diffgmm.metrics.wer")
+    monkeypatch.setattr(module, "available", lambda: False)
+    monkeypatch.setattr(module, "_spoken", module._spoken.__wrapped__)
+    module._recogniser.cache_clear()
+    score = metrics.explain(pair[1], pair[0], RATE, ["wer_moonshine_tiny"])["wer_moonshine_tiny"]
+    assert math.isnan(score.value) and score.reason.endswith("not installed: pip install diffgmm[wer]")
 
 
 # --- residual noise

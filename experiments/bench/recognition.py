@@ -1,0 +1,141 @@
+"""What a recogniser still understands: ``python -m experiments.bench.recognition --markdown docs/recognition.md``.
+
+Word error rates of Moonshine Tiny (``diffgmm[wer]``) on the English pairs of benchmark sets: noisy, after models at
+several strengths, and after systems whose output ``diffgmm benchmark -o OUT`` left there (``--results OUT``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import jiwer
+import numpy as np
+from tqdm import tqdm
+
+from data_modules import benchmarks
+from diffgmm import audio
+from diffgmm.evaluation.benchmark.pairset import load_set
+from diffgmm.evaluation.results import PairInfo, read_results
+from diffgmm.inference import Denoiser
+from diffgmm.metrics.base import NoScore
+from diffgmm.metrics.wer import transcript
+from diffgmm.utils.errors import UsageError, complain
+from experiments.release import marks
+
+ENGLISH = (
+    "librispeech",
+    "watson_stt_demo_en",
+    "watson_stt_demo_new_single2",
+    "watson_stt_demo_sample1",
+    "watson_stt_demo_sample2",
+)
+BANDS = {"-5 and 0 dB": (-5, 0), "5 and 10 dB": (5, 10), "15 and 20 dB": (15, 20)}
+Counts = np.ndarray  # [pairs, 2]: errors and words
+
+
+def english(name: str, subset: str | None) -> list[PairInfo]:
+    """The pairs at 16 kHz of a benchmark set's English speakers, or of a folder with ``clean`` and ``noisy``."""
+    if name not in benchmarks.NAMES:
+        return [pair for pair in load_set(Path(name)).info.pairs if pair.sample_rate == 16000]
+    pairs = load_set(benchmarks.open_set(name, None)).only([subset] if subset else []).info.pairs
+    return [pair for pair in pairs if pair.speaker.startswith(ENGLISH) and pair.sample_rate == 16000]
+
+
+def counted(spoken: list[str], waveforms: Iterable[np.ndarray], name: str) -> Counts:
+    """Errors and words of each ``[samples]`` against what is spoken, ``[pairs, 2]``."""
+    counts = []
+    for reference, waveform in zip(tqdm(spoken, name, disable=None), waveforms, strict=True):
+        words = jiwer.process_words(reference, transcript(waveform, 16000))
+        counts.append((words.substitutions + words.deletions + words.insertions, len(reference.split())))
+    return np.array(counts, dtype=float)
+
+
+def _read(path: str | Path | None) -> np.ndarray:
+    return audio.read(Path(str(path)))[0][0]
+
+
+def interval(difference: np.ndarray, words: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval over pairs of a difference of word error rates, in points."""
+    draws = np.random.default_rng(seed).integers(0, len(words), (2000, len(words)))
+    low, high = np.percentile(100 * difference[draws].sum(1) / words[draws].sum(1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def table(results: dict[str, Counts], snr: np.ndarray) -> list[str]:
+    """One line a system: the word error rate in percent over all words, its change, and by SNR."""
+    noisy = results["noisy"]
+    lines = [
+        "| system | WER in % | change in points (95 %) | " + " | ".join(BANDS) + " |",
+        "|---|---|---|" + "---|" * len(BANDS),
+    ]
+    for name, counts in results.items():
+        bands = [np.isin(snr, levels) for levels in BANDS.values()]
+        rates = [
+            100 * counts[band, 0].sum() / counts[band, 1].sum() if band.any() else np.nan for band in bands
+        ]
+        low, high = interval(counts[:, 0] - noisy[:, 0], noisy[:, 1])
+        total = 100 * counts[:, 0].sum() / counts[:, 1].sum()
+        change = f"{total - 100 * noisy[:, 0].sum() / noisy[:, 1].sum():+.1f} ({low:+.1f} to {high:+.1f})"
+        lines.append(
+            f"| {name} | {total:.1f} | {'' if name == 'noisy' else change} | "
+            + " | ".join(f"{r:.1f}" for r in rates)
+            + " |"
+        )
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, fill in."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench.recognition", description=__doc__)
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=["cross-test"],
+        metavar="SET",
+        help="benchmark sets, or folders with clean and noisy English (cross-test)",
+    )
+    parser.add_argument("--subset", default="main", help="of benchmark sets (main)")
+    parser.add_argument("--models", nargs="+", default=["base", "small"])
+    parser.add_argument("--strengths", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.6, 0.4])
+    parser.add_argument(
+        "--results", type=Path, help="folder of diffgmm benchmark with the output of other systems"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="PAGE", help="put the table between the marks of a page"
+    )
+    args = parser.parse_args(argv)
+    try:
+        marks.check(args.markdown)
+        pairs = [pair for name in args.set for pair in english(name, args.subset)]
+        clean, noisy = ([_read(getattr(pair, side)) for pair in pairs] for side in ("clean", "noisy"))
+        spoken = [transcript(waveform, 16000) for waveform in clean]
+        kept = [i for i, words in enumerate(spoken) if words]
+        pairs, spoken, noisy = [pairs[i] for i in kept], [spoken[i] for i in kept], [noisy[i] for i in kept]
+        results = {"noisy": counted(spoken, noisy, "noisy")}
+        for model, strength in itertools.product(args.models, args.strengths):
+            denoiser, name = Denoiser.from_pretrained(model), f"{model}, strength {strength:g}"
+            denoised = (denoiser.denoise(x, 16000, strength=strength) for x in noisy)
+            results[name] = counted(spoken, denoised, name)
+        for system in read_results(args.results).systems if args.results else ():
+            files = {file.id: args.results / str(file.audio) for file in system.files if file.audio}
+            if system.kind == "baseline" and all(pair.id in files for pair in pairs):
+                results[system.name] = counted(spoken, (_read(files[pair.id]) for pair in pairs), system.name)
+    except (ValueError, UsageError, NoScore) as error:
+        complain(error)
+        return 2 if isinstance(error, UsageError) else 1
+    body = "\n".join(
+        [*table(results, np.array([np.nan if pair.snr is None else pair.snr for pair in pairs])), ""]
+    )
+    words = int(results["noisy"][:, 1].sum())
+    body += f"\n{len(pairs)} pairs, {words} words, of {', '.join(Path(name).name for name in args.set)} (English)."
+    print(body)
+    marks.fill(args.markdown, body)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
