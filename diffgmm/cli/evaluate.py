@@ -20,8 +20,8 @@ _MANIFEST = (
 )
 _METRICS = (
     "default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd llr wss csig cbak covl "
-    "dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos wer_moonshine_tiny residual_noise iou f1 dice, or all; or "
-    "PACKAGE.MODULE:FUNCTION of a package that you --trust"
+    "dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos wer_moonshine_tiny residual_noise iou f1 dice, or "
+    "all; or PACKAGE.MODULE:FUNCTION of a package that you --trust"
 )
 
 

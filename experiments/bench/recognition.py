@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import jiwer
 import numpy as np
 from tqdm import tqdm
 
@@ -21,9 +20,8 @@ from diffgmm import audio
 from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.results import PairInfo, read_results
 from diffgmm.inference import Denoiser
-from diffgmm.metrics.base import NoScore
-from diffgmm.metrics.wer import transcript
-from diffgmm.utils.errors import UsageError, complain
+from diffgmm.metrics.wer import available, transcript
+from diffgmm.utils.errors import UsageError, UserError, exit_code
 from experiments.release import marks
 
 ENGLISH = (
@@ -47,6 +45,8 @@ def english(name: str, subset: str | None) -> list[PairInfo]:
 
 def counted(spoken: list[str], waveforms: Iterable[np.ndarray], name: str) -> Counts:
     """Errors and words of each ``[samples]`` against what is spoken, ``[pairs, 2]``."""
+    import jiwer
+
     counts = []
     for reference, waveform in zip(tqdm(spoken, name, disable=None), waveforms, strict=True):
         words = jiwer.process_words(reference, transcript(waveform, 16000))
@@ -110,6 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         marks.check(args.markdown)
+        if not available():
+            raise UsageError("the recogniser is not installed: pip install diffgmm[wer]")
         pairs = [pair for name in args.set for pair in english(name, args.subset)]
         clean, noisy = ([_read(getattr(pair, side)) for pair in pairs] for side in ("clean", "noisy"))
         spoken = [transcript(waveform, 16000) for waveform in clean]
@@ -124,9 +126,8 @@ def main(argv: list[str] | None = None) -> int:
             files = {file.id: args.results / str(file.audio) for file in system.files if file.audio}
             if system.kind == "baseline" and all(pair.id in files for pair in pairs):
                 results[system.name] = counted(spoken, (_read(files[pair.id]) for pair in pairs), system.name)
-    except (ValueError, UsageError, NoScore) as error:
-        complain(error)
-        return 2 if isinstance(error, UsageError) else 1
+    except UserError as error:
+        return exit_code(error)
     body = "\n".join(
         [*table(results, np.array([np.nan if pair.snr is None else pair.snr for pair in pairs])), ""]
     )
