@@ -99,14 +99,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         strict: bool = False,
         start_method: str | None = None,
     ) -> None:
-        super().__init__(
-            sample_rate=sample_rate,
-            window=window,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            start_method=start_method,
-        )
+        super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         require_at_least(
             epoch_size=(epoch_size, 1),
             valid_pairs=(valid_pairs, 0),
@@ -115,18 +108,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
             pairs_seed=(pairs_seed, 0),
             valid_seconds=(valid_seconds, 0.1),
         )
-        self.collection = Collection(
-            corpus=corpus,
-            speech=speech,
-            noise=noise,
-            valid_speech=valid_speech,
-            valid_noise=valid_noise,
-            test_speech=test_speech,
-            test_noise=test_noise,
-            valid_fraction=valid_fraction,
-            test_fraction=test_fraction,
-            split_by=split_by,
-        )
+        folders = (speech, noise, valid_speech, valid_noise, test_speech, test_noise)
+        self.collection = Collection(corpus, *folders, valid_fraction, test_fraction, split_by)
         self.epoch_size, self.valid_batch_size, self.pairs_seed = epoch_size, valid_batch_size, pairs_seed
         self.mixing, self.augmentations = mixing, tuple(augmentations or ())
         self.pair_counts = {"valid": valid_pairs, "test": test_pairs}

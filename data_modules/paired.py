@@ -68,14 +68,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
         start_method: str | None = None,
         corpus: str | None = None,
     ) -> None:
-        super().__init__(
-            sample_rate=sample_rate,
-            window=window,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            start_method=start_method,
-        )
+        super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         if epoch_size is not None:
             require_at_least(epoch_size=(epoch_size, 1))
         self.folders = {

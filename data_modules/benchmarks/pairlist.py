@@ -112,17 +112,10 @@ def read_list(path: Path) -> PairList:
     def layer(entry: dict[str, Any]) -> Layer:
         return Layer(entry["gain"], tuple(Part(*part) for part in entry["parts"]), entry["fast"])
 
-    pairs = [
-        ListedPair(
-            **{
-                **entry,
-                "noise": tuple(entry["noise"]),
-                "subsets": tuple(entry["subsets"]),
-                "speech": layer(entry["speech"]),
-                "noises": tuple(map(layer, entry["noises"])),
-            }
-        )
-        for entry in data["pairs"]
-    ]
+    def pair(entry: dict[str, Any]) -> ListedPair:
+        tuples = {name: tuple(entry[name]) for name in ("noise", "subsets")}
+        layers = {"speech": layer(entry["speech"]), "noises": tuple(map(layer, entry["noises"]))}
+        return ListedPair(**(entry | tuples | layers))
+
     recordings = tuple(Recording(**entry) for entry in data["recordings"])
-    return PairList(**{**data, "recordings": recordings, "pairs": tuple(pairs)})
+    return PairList(**(data | {"recordings": recordings, "pairs": tuple(map(pair, data["pairs"]))}))

@@ -1,4 +1,4 @@
-"""VoiceBank+DEMAND's test and validation pairs as benchmark sets, once the corpus is prepared."""
+"""Sets of recorded pairs, which stay where they are: VoiceBank+DEMAND's, and six of them to validate on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from data_modules.pools.sources import read_manifest
 from diffgmm import audio
 from diffgmm.utils.files import replacing, sha256_of
 
+REAL = "real-valid"
+LIST = Path(__file__).with_name("real_valid.json")
 CORPUS = "voicebank-demand"
 DESCRIPTIONS = {
     "test": "The test pairs of VoiceBank+DEMAND (Valentini-Botinhao et al.), speakers p232 and p257, as prepared.",
@@ -20,10 +22,34 @@ DESCRIPTIONS = {
 }
 
 
-def write_set_file(
+def write_real(folder: Path, path: Path) -> None:
+    """Describe the pairs of ``real-valid`` in ``path`` once every file is what the list says.
+
+    Args:
+        folder: has the files, as ``clean/p287_001.wav`` and so on.
+        path: file to write.
+
+    Raises:
+        DataError: a file is missing or another one.
+    """
+    listing = json.loads(LIST.read_text(encoding="utf-8"))
+    for name, digest in listing["files"].items():
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder / name}: not there; {REAL} needs the {len(listing['files'])} files in clean/ and noisy/ of "
+                f"{listing['source']}, in that folder or in the one that --corpus names"
+            )
+        if sha256_of(folder / name) != digest:
+            raise DataError(f"{folder / name}: not the file of {listing['source']}; fetch it again")
+    ids = sorted(Path(name).stem for name in listing["files"] if name.startswith("clean/"))
+    pairs = ((id, folder / "clean" / f"{id}.wav", folder / "noisy" / f"{id}.wav") for id in ids)
+    _describe(path, REAL, listing["description"], pairs)
+
+
+def write_corpus(
     corpus: Path, path: Path, split: str = "test", *, name: str | None = None, description: str | None = None
 ) -> None:
-    """Describe the pairs of a split of the corpus in ``path``; audio stays where it is.
+    """Describe the pairs of a split of the corpus in ``path``.
 
     Args:
         corpus: folder of the prepared corpus.
@@ -41,18 +67,13 @@ def write_set_file(
     ids = sorted(clips["clean"])
     if not ids or ids != sorted(clips["noisy"]):
         raise DataError(f"{corpus}: no complete {split} pairs; run `diffgmm prepare {CORPUS}` again")
-    pairs = [(id, clips["clean"][id], clips["noisy"][id]) for id in ids]
     name = name or (CORPUS if split == "test" else f"{CORPUS}-{split}")
-    write_described(path, name, description or DESCRIPTIONS[split], pairs)
+    pairs = ((id, clips["clean"][id], clips["noisy"][id]) for id in ids)
+    _describe(path, name, description or DESCRIPTIONS[split], pairs)
 
 
-def write_described(path: Path, name: str, description: str, pairs: Iterable[tuple[str, Path, Path]]) -> None:
-    """Write the ``set.json`` of pairs that stay where they are.
-
-    Args:
-        path: file to write.
-        name, description: of the set.
-        pairs: id (the speaker, ``_``, a number), clean file, noisy file.
+def _describe(path: Path, name: str, description: str, pairs: Iterable[tuple[str, Path, Path]]) -> None:
+    """Write the ``set.json`` of pairs: id (the speaker, ``_``, a number), clean file, noisy file.
 
     Raises:
         AudioError: a file is missing or damaged.
@@ -65,23 +86,14 @@ def write_described(path: Path, name: str, description: str, pairs: Iterable[tup
         info = audio.probe(clean)
         speaker = id.partition("_")[0]
         subsets.setdefault(speaker, []).append(id)
-        sums = [sha256_of(file) for file in (clean, noisy)]
-        where = {"clean": str(clean.resolve()), "noisy": str(noisy.resolve())}
-        files |= dict(zip(where.values(), sums, strict=True))
+        places = {"clean": str(clean.resolve()), "noisy": str(noisy.resolve())}
+        sums = [sha256_of(place) for place in places.values()]
+        files |= dict(zip(places.values(), sums, strict=True))
         digest.update(f"{id} {sums[0]} {sums[1]}\n".encode())
-        rows.append(
-            {
-                "id": id,
-                "sample_rate": info.sample_rate,
-                "seconds": info.frames / info.sample_rate,
-                "snr": None,
-                "speaker": speaker,
-                "noise": [],
-                **where,
-            }
-        )
-    about = {"name": name, "description": description, "checksum": digest.hexdigest()}
-    text = json.dumps({**about, "subsets": subsets, "pairs": rows, "files": files}, indent=1) + "\n"
+        about = {"id": id, "sample_rate": info.sample_rate, "seconds": info.seconds, "snr": None}
+        rows.append({**about, "speaker": speaker, "noise": [], **places})
+    facts = {"name": name, "description": description, "checksum": digest.hexdigest()}
+    text = json.dumps({**facts, "subsets": subsets, "pairs": rows, "files": files}, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

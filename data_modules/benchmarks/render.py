@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 import wave
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from data_modules.benchmarks import integers
 from data_modules.benchmarks.pairlist import GENERATED, SECONDS, Layer, ListedPair, PairList, Recording
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.utils.files import sha256_of
+from diffgmm.utils.files import replacing_folder, sha256_of
 
 SET_FILE = "set.json"
 
@@ -46,8 +44,9 @@ class Recordings:
 
     def _read(self, recording: Recording) -> np.ndarray:
         if recording.path == f"{GENERATED}alarm_clock":
-            longest = max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
-            return integers.alarm_clock(16000 * longest)
+            return integers.alarm_clock(
+                16000 * max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
+            )
         path = self.corpus / recording.path
         again = f"run `diffgmm prepare {self.pairs.corpus}` (the full corpus) again"
         try:
@@ -67,16 +66,14 @@ class Recordings:
         Raises:
             DataError: files of the list are not in the corpus.
         """
+        listed = [recording.path for recording in self.pairs.recordings]
         missing = [
-            recording.path
-            for recording in self.pairs.recordings
-            if not recording.path.startswith(GENERATED) and not (self.corpus / recording.path).is_file()
+            path for path in listed if not (path.startswith(GENERATED) or (self.corpus / path).is_file())
         ]
         if missing:
             raise DataError(
-                f"{self.corpus}: {len(missing)} of the {len(self.pairs.recordings)} recordings of "
-                f"{self.pairs.name} are not there (such as {missing[0]}); it needs the full corpus: run "
-                f"`diffgmm prepare {self.pairs.corpus}`"
+                f"{self.corpus}: {len(missing)} of the {len(listed)} recordings of {self.pairs.name} are not there "
+                f"(such as {missing[0]}); it needs the full corpus: run `diffgmm prepare {self.pairs.corpus}`"
             )
 
 
@@ -145,18 +142,14 @@ def describe(pairs: PairList) -> dict[str, Any]:
     for pair in pairs.pairs:
         clean, noisy = f"clean/{pair.id}.wav", f"noisy/{pair.id}.wav"
         files |= {clean: pair.clean_sha256, noisy: pair.noisy_sha256}
-        entries.append(
-            {
-                "id": pair.id,
-                "sample_rate": pair.sample_rate,
-                "seconds": float(pair.seconds),
-                "snr": pair.snr,
-                "speaker": pair.speaker,
-                "noise": list(pair.noise),
-                "clean": clean,
-                "noisy": noisy,
-            }
-        )
+        facts = {
+            "id": pair.id,
+            "sample_rate": pair.sample_rate,
+            "seconds": float(pair.seconds),
+            "snr": pair.snr,
+        }
+        more = {"speaker": pair.speaker, "noise": list(pair.noise), "clean": clean, "noisy": noisy}
+        entries.append(facts | more)
     about = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
     return {**about, "subsets": pairs.ids(), "pairs": entries, "files": files}
 
@@ -179,26 +172,16 @@ def write_set(folder: Path, pairs: PairList, corpus: Path) -> Path:
     """
     recordings = Recordings(pairs, corpus)
     recordings.check()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        part.chmod(0o755)
-        for name in ("clean", "noisy"):
-            (part / name).mkdir()
+    with replacing_folder(folder) as part:
+        for kind in ("clean", "noisy"):
+            (part / kind).mkdir()
         for pair in pairs.pairs:
-            wanted = (pair.clean_sha256, pair.noisy_sha256)
-            for name, samples, digest in zip(
-                ("clean", "noisy"), render(pair, recordings), wanted, strict=True
-            ):
+            sounds = zip(("clean", "noisy"), render(pair, recordings), strict=True)
+            for (kind, samples), digest in zip(sounds, (pair.clean_sha256, pair.noisy_sha256), strict=True):
                 data = wav_bytes(samples, pair.sample_rate)
                 if hashlib.sha256(data).hexdigest() != digest:
-                    raise DataError(f"{pairs.name}: {name}/{pair.id} came out other than listed; report this")
-                (part / name / f"{pair.id}.wav").write_bytes(data)
+                    raise DataError(f"{pairs.name}: {kind}/{pair.id} came out other than listed; report this")
+                (part / kind / f"{pair.id}.wav").write_bytes(data)
         text = json.dumps(describe(pairs), indent=1) + "\n"
         (part / SET_FILE).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
