@@ -19,9 +19,9 @@ from data_corpus import read_manifest
 from file_server import serving
 
 from data_modules.corpora.build.engine import prepare
+from data_modules.corpora.build.finish import Clip, check_entries
 from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
-from data_modules.corpora.manifest import Clip
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.corpora.recipes import folders
 from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
@@ -423,7 +423,7 @@ def test_wrong_archive_is_told(name: str, tmp_path: Path) -> None:
     for source in one.sources(one.variants[0]):
         (tmp_path / source.name / "somewhere").mkdir(parents=True)
     with pytest.raises(DataError) as told:
-        list(one.entries(tmp_path, one.variants[0]))
+        check_entries(one, one.entries(tmp_path, one.variants[0]))
     assert "\n" not in str(told.value)
 
 
@@ -448,7 +448,8 @@ def test_dns_challenge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             pieces.setdefault(clip.member.rsplit("_", 1)[0], set()).add(clip.split)
     assert len(pieces) == 20 and all(len(splits) == 1 for splits in pieces.values())
     with pytest.raises(DataError, match="no audio where this corpus keeps it"):
-        list(recipe("dns-challenge").entries(write({"notes.txt": b""}, tmp_path / "empty"), ""))
+        empty = write({"notes.txt": b""}, tmp_path / "empty")
+        check_entries(recipe("dns-challenge"), recipe("dns-challenge").entries(empty, ""))
 
 
 def own_folders(root: Path) -> tuple[Path, Path]:
@@ -469,8 +470,9 @@ def own_folders(root: Path) -> tuple[Path, Path]:
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path))
     voices, noises = own_folders(tmp_path / "own")
-    one = folders.with_options(speech=str(voices), noise=[str(noises)], valid_fraction=0.2, name="mine")
-    corpus = prepare(one, tmp_path / "corpora", workers=1)
+    corpus = prepare(
+        folders.of_folders([str(voices)], [str(noises)]), tmp_path / "corpora", name="mine", workers=1
+    )
     clips = read_manifest(corpus)
     assert corpus.name == "mine" and len(clips) == 5 * 4 + 3
     speech, noise = (groups(clips, kind) for kind in ("speech", "noise"))
@@ -491,14 +493,12 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_folders_say_what_is_missing(tmp_path: Path) -> None:
     voices, noises = own_folders(tmp_path / "own")
-    with pytest.raises(DataError, match="give --noise DIR"):
-        folders.with_options(speech=str(voices))
     with pytest.raises(DataError, match="give --speech DIR and --noise DIR instead"):
         list(folders.RECIPE.entries(tmp_path, ""))
-    inside = folders.with_options(speech=str(voices), noise=str(noises), test_speech=str(voices / "Anna 1"))
+    inside = folders.of_folders([str(voices), *map(str, voices.iterdir())], [str(noises)])
     with pytest.raises(DataError, match="is in two splits"):
         list(inside.entries(tmp_path, ""))
-    nowhere = folders.with_options(speech=str(tmp_path / "nothing"), noise=str(noises))
+    nowhere = folders.of_folders([str(tmp_path / "nothing")], [str(noises)])
     with pytest.raises(DataError, match="does not exist"):
         list(nowhere.entries(tmp_path, ""))
 

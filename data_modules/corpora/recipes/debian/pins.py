@@ -6,8 +6,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-VARIANTS = ("light", "full")
-
 
 @dataclass(frozen=True)
 class Pin:
