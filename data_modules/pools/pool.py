@@ -112,23 +112,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def __repr__(self) -> str:
-        size = f"{len(self)} clips, {len(self.groups)} groups, {self.seconds / 60:.1f} min"
-        return f"Pool({size}, {self.sample_rate} Hz)"
-
     @property
     def seconds(self) -> float:
         """Duration of all clips together."""
         return float(self._ends[-1]) / self.sample_rate
-
-    def group_seconds(self) -> dict[str, float]:
-        """Duration of each group."""
-        durations = self._ends[self._last] - self._ends[self._first]
-        return {name: float(n) / self.sample_rate for name, n in zip(self.groups, durations, strict=True)}
-
-    def clips(self, group: int) -> range:
-        """Clip numbers of a group."""
-        return range(int(self._first[group]), int(self._last[group]))
 
     def names(self) -> list[str]:
         """Paths of the files that the clips came from (read from disk at each call)."""

@@ -147,12 +147,12 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
             else "it holds voices and noises, not pairs: use data_modules.noisy_speech.NoisySpeech"
         )
         raise DataError(f"{root}: {tip}")
-    if message := check_speakers(wanted, strict):
-        log.warning(f"{root}: {message}")
+    if message := check_speakers(wanted, strict, f"{root}: "):
+        log.warning(message)
     return wanted
 
 
-def check_speakers(items: Iterable[Item], strict: bool = False) -> str:
+def check_speakers(items: Iterable[Item], strict: bool = False, place: str = "") -> str:
     """A message if a speaker is in more than one split, which makes scores look better than they are; else "".
 
     Raises:
@@ -160,7 +160,7 @@ def check_speakers(items: Iterable[Item], strict: bool = False) -> str:
     """
     shared = shared_speakers(items)
     named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(shared.items())[:8])
-    message = f"{len(shared)} speaker(s) in more than one split: {named}" if shared else ""
+    message = f"{place}{len(shared)} speaker(s) in more than one split: {named}" if shared else ""
     if message and strict:
         raise DataError(f"{message}; keep each speaker's files in one split")
     return message

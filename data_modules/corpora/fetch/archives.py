@@ -9,7 +9,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from data_modules.errors import DataError
@@ -30,16 +29,6 @@ _BROKEN = (
 def is_archive(name: str) -> bool:
     """Whether :func:`unpack` knows this ending."""
     return name.lower().endswith((*_ZIPS, *_TARS))
-
-
-@contextmanager
-def reading(archive: Path) -> Iterator[None]:
-    """Turn what the libraries raise about a damaged archive into one line."""
-    try:
-        yield
-    except _BROKEN as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{archive}: cannot be unpacked ({text}); delete it and get it again") from error
 
 
 def _taken(archive: Path, sizes: Iterator[int], most_bytes: float, tick: Callable[[], None]) -> None:
@@ -120,13 +109,16 @@ def unpack(
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    with reading(archive):
+    try:
         if by is not None:
             by(archive, part)
         else:
             limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
             members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
             _taken(archive, members(archive, part, wanted or (lambda _: True)), limit, tick)
+    except _BROKEN as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{archive}: cannot be unpacked ({text}); delete it and get it again") from error
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     return target
