@@ -8,7 +8,6 @@ say.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import yaml
 
 from data_modules.errors import DataError
 from diffgmm.audio import is_audio
+from diffgmm.utils.files import walk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,6 +175,7 @@ class Recipe:
             fetched, nothing conditioned, and ``entries`` finds each as ``folder / NAME``.
         make: ``(folder of unpacked sources, variant)``: makes what is to be made of the sources before ``entries`` is
             asked, such as synthetic speech; called again after an interruption, so it keeps what is there.
+        tables: what the recipe's functions look up.
         revision: raised whenever the same sources give another corpus, so that no unfinished one is continued.
     """
 
@@ -201,6 +202,7 @@ class Recipe:
     ready: Callable[[str], None] | None = None
     packs: Sequence[str] = ()
     make: Callable[[Path, str], None] | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
     revision: int = 1
 
 
@@ -244,12 +246,10 @@ def audio_below(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; the sources of this corpus are not there")
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        for name in sorted(names):
-            if not name.startswith(".") and is_audio(name):
-                path = Path(place, name)
-                yield path, PurePosixPath(path.relative_to(folder).as_posix())
+    for path in walk(folder):
+        member = PurePosixPath(path.relative_to(folder).as_posix())
+        if is_audio(path) and "__MACOSX" not in member.parts:
+            yield path, member
 
 
 def safe_name(text: str) -> str:

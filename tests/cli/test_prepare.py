@@ -259,12 +259,10 @@ def test_interrupted(server, tmp_path, number, code):
 def test_disk_space_is_checked_first(server, tmp_path, capsys, monkeypatch):
     assert main(["prepare", "tiny", "--variant", "huge", "--root", str(tmp_path / "root")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(
-        f"diffgmm: error: {tmp_path / 'root'}: needs about 184320.0 TB (corpus 69120.0 TB"
-    )
+    assert error.startswith(f"diffgmm: error: {tmp_path / 'root'}: needs about 184PB (corpus 69.1PB")
     assert "is free there" in error and error.count("\n") == 1 and server.requests == []
     monkeypatch.setattr(space.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(DataError, match=r"needs about \d.* \(downloads \d.*\), but 1\.0 kB is free there"):
+    with pytest.raises(DataError, match=r"needs about \d.* \(downloads \d.*\), but 1\.00kB is free there"):
         prepare(RECIPE, tmp_path / "root")
 
 

