@@ -7,6 +7,7 @@ say.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -236,6 +237,12 @@ def described(name: str, **functions: Any) -> Recipe:
 
     by_rule: dict[str, Any] = {"sources": of_variant, "entries": entries, "wanted": wanted if rules else None}
     return Recipe(name=name, **facts, **(by_rule | functions))
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that lies beside a recipe."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def audio_below(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:

@@ -62,7 +62,7 @@ def prepared(served: tuple[Path, str], home: Path) -> dict[str, Path]:
 def unpacked(little: Recipe, archives: Path, folder: Path, variant: str) -> Path:
     """What `entries` gets to see."""
     for source in little.sources(variant):
-        wanted = None if little.wanted is None else functools.partial(little.wanted, source.name)
+        wanted = functools.partial(little.wanted or (lambda *_: True), source.name)
         by = None
         if little.unpack is not None:
             how = little.unpack

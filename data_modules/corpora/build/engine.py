@@ -200,12 +200,13 @@ def _unpack(recipe: Recipe, variant: str, fetched: Sequence[Fetched], folder: Pa
     """Unpack side by side what an earlier run has not; decompression lets go of the interpreter's lock."""
     to_do = [item for item in fetched if not (folder / item.source.name).exists()]
     stated, how = recipe.unpacked_bytes.get(variant), recipe.unpack
+    wanted = recipe.wanted or (lambda *_: True)
 
     def unpack_source(item: Fetched, tick: Callable[[], None]) -> None:
         unpack(
             item.path,
             folder / item.source.name,
-            wanted=None if recipe.wanted is None else partial(recipe.wanted, item.source.name),
+            wanted=partial(wanted, item.source.name),
             most_bytes=None if stated is None else 1.2 * stated,
             tick=tick,
             by=None if how is None else lambda archive, target: how(archive, item.source, target, tick),

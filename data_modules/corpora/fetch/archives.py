@@ -9,10 +9,12 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from data_modules.errors import DataError
 
+Wanted = Callable[[str], bool]
 _ZIPS = (".zip", ".whl")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 RATIO = 100
@@ -49,7 +51,7 @@ def _taken(archive: Path, sizes: Iterator[int], most_bytes: float, tick: Callabl
             )
 
 
-def _from_zip(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Iterator[int]:
+def _from_zip(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
     """Extract members; each one's size comes first. ``zipfile`` keeps them inside the folder and to that size."""
     with zipfile.ZipFile(archive) as bundle:
         for entry in bundle.infolist():
@@ -58,7 +60,7 @@ def _from_zip(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Ite
                 bundle.extract(entry, folder)
 
 
-def _from_tar(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Iterator[int]:
+def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
     """Extract members; each one's size comes first. Nothing but files is taken, and nothing outside the folder."""
     with tarfile.open(archive, mode="r|*") as bundle:
         for entry in bundle:
@@ -79,22 +81,32 @@ def _take_as_it_is(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
+def _extract(
+    archive: Path, folder: Path, wanted: Wanted, most_bytes: float | None, tick: Callable[[], None]
+) -> None:
+    limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
+    members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
+    _taken(archive, members(archive, folder, wanted), limit, tick)
+
+
 def unpack(
     archive: Path,
     target: Path,
     *,
-    wanted: Callable[[str], bool] | None = None,
+    wanted: Wanted = lambda _: True,
     most_bytes: float | None = None,
     tick: Callable[[], None] = lambda: None,
     by: Callable[[Path, Path], None] | None = None,
 ) -> Path:
     """Unpack into the new folder `target`, which appears whole or not at all; other files are taken as they are.
 
+    Archives inside become folders of their names; what archives those hold stays packed.
+
     Args:
         archive: a zip or tar (gz, bz2, xz) by its ending, or any other file.
         target: folder to make (for a file that is no archive: the file).
-        wanted: which members to take, by their path inside; all if None. Nothing of these gets outside the folder;
-            links and devices in a tar are refused.
+        wanted: which members to take, by their path inside. Nothing of these gets outside the folder; links and
+            devices in a tar are refused.
         most_bytes: limit of the unpacked size; by default :data:`RATIO` times the size of the archive.
         tick: called often; may raise to end the work.
         by: ``(archive, new folder)``: unpacks in the place of the code here.
@@ -113,12 +125,21 @@ def unpack(
         if by is not None:
             by(archive, part)
         else:
-            limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
-            members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
-            _taken(archive, members(archive, part, wanted or (lambda _: True)), limit, tick)
+            _extract(archive, part, wanted, most_bytes, tick)
+            for inner in sorted(path for path in part.rglob("*") if path.is_file() and is_archive(path.name)):
+                name, folder = inner.relative_to(part).as_posix(), inner.with_name(f".{inner.name}.part")
+                folder.mkdir()
+                below = partial(_wanted_below, wanted, name)
+                _extract(inner, folder, below, most_bytes, tick)
+                inner.unlink()
+                folder.replace(inner)
     except _BROKEN as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{archive}: cannot be unpacked ({text}); delete it and get it again") from error
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     return target
+
+
+def _wanted_below(wanted: Wanted, folder: str, member: str) -> bool:
+    return wanted(f"{folder}/{member}")

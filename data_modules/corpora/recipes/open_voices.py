@@ -6,7 +6,6 @@ same recordings, 16 kHz, levelled. ``open_voices_sources.csv`` keeps whole sourc
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.fetch.packs import pack_rows
-from data_modules.corpora.recipe import Entry, Refused, Source, audio_below, described
+from data_modules.corpora.recipe import Entry, Refused, Source, csv_rows, described
 from data_modules.corpora.recipes.debian.clips import clean, speech_to_floor_db
 from data_modules.pools.sources import SPLITS
 from diffgmm.audio.levels import active_level, frame_powers
@@ -54,12 +52,7 @@ class _Part:
         return f"{self.repository.replace('/', '_')}-{self.commit[:12]}.tar.gz"
 
 
-def _table(name: str) -> list[dict[str, str]]:
-    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-_PARTS = tuple(_Part(**row) for row in _table("open_voices_sources.csv"))
+_PARTS = tuple(_Part(**row) for row in csv_rows(Path(__file__).with_name("open_voices_sources.csv")))
 _BY_SOURCE = {part.source: part for part in _PARTS}
 
 
@@ -76,24 +69,19 @@ def split_of(source: str, group: str) -> str:
     return "train"
 
 
-_OTHER_GCOMPRIS_LICENCES = {"en_words": "CC-BY-SA-3.0", "es_alphabet": "CC-BY-SA-3.0"}
-
-
 @cache
 def _credits() -> dict[str, str]:
     """Licence and author of the noises that have their own, by their path in the repository."""
-    return {row["path"]: f"{row['licence']} ({row['author']})" for row in _table("open_voices.csv")}
+    rows = csv_rows(Path(__file__).with_name("open_voices.csv"))
+    return {row["path"]: f"{row['licence']} ({row['author']})" for row in rows}
 
 
 def _licence(source: str, member: str) -> str:
     stated = _BY_SOURCE[source].licence if source in _BY_SOURCE else ""
     if source == "gcompris_voices":
         language, topic = member.split("/")[:2]
-        return (
-            "public domain"
-            if language == "gd"
-            else _OTHER_GCOMPRIS_LICENCES.get(f"{language}_{topic}", stated)
-        )
+        others = {("en", "words"): "CC-BY-SA-3.0", ("es", "alphabet"): "CC-BY-SA-3.0"}
+        return "public domain" if language == "gd" else others.get((language, topic), stated)
     return stated or _credits().get(member, "GPL-2+" if source == "bucklespring_keyboard" else "")
 
 
@@ -106,7 +94,7 @@ def _language(source: str, group: str) -> str:
 
 
 def _entry(
-    file: Path, kind: str, source: str, group: str, stem: str, origin: str, member: str, digest: str
+    file: Path, kind: str, source: str, group: str, stem: str, origin: str, member: str, digest: str = ""
 ) -> Entry:
     language = _language(source, group) if kind == "speech" else ""
     about = f"{member} sha256:{digest}" if digest else member
@@ -121,16 +109,8 @@ def _from_packs(folder: Path) -> Iterator[Entry]:
         for file, row in pack_rows(folder / pack, ("kind", "source", "group", "origin", "sha256_source")):
             origin, _, rest = row["origin"].partition(":")
             member = rest.split(" | ")[0].strip()
-            yield _entry(
-                file,
-                row["kind"],
-                row["source"],
-                row["group"],
-                file.stem,
-                origin,
-                member,
-                row["sha256_source"],
-            )
+            kind, source, group, digest = (row[name] for name in ("kind", "source", "group", "sha256_source"))
+            yield _entry(file, kind, source, group, file.stem, origin, member, digest)
 
 
 def _group(part: _Part, match: re.Match[str]) -> str:
@@ -147,12 +127,10 @@ def _group(part: _Part, match: re.Match[str]) -> str:
     return group.replace("/", "_").replace(" ", "_").lower() if part.kind == "noise" else group
 
 
-def _stem(part: _Part, member: str) -> str:
+def _stem(source: str, member: str) -> str:
     """Name of a clip: that of its file, with its folders where these make it unique."""
-    path = Path(member).with_suffix("")
-    if part.source == "gcompris_voices":
-        return "_".join(path.parts)
-    return "_".join(path.parts[2:]) if part.source == "cdda_cc_sounds" else path.name
+    first = {"gcompris_voices": 0, "cdda_cc_sounds": 2, "precise_room_noise": 3}.get(source, -1)
+    return "_".join(Path(member).with_suffix("").parts[first:])
 
 
 def _from_repositories(folder: Path) -> Iterator[Entry]:
@@ -161,20 +139,9 @@ def _from_repositories(folder: Path) -> Iterator[Entry]:
         for file in sorted(path for path in root.rglob("*") if path.is_file()):
             member = "/".join(file.relative_to(root).parts[1:])  # below the folder that the archive has
             match = re.fullmatch(part.pattern, member)
-            if match is None or (not part.licence and member not in _credits()):
-                continue
-            group = _group(part, match)
-            if part.source != "precise_room_noise":
-                yield _entry(
-                    file, part.kind, part.source, group, _stem(part, member), part.origin, member, ""
-                )
-                continue
-            inside = folder / f"{part.archive}.rooms"
-            if not inside.is_dir():
-                unpack(file, inside)
-            for room, path in audio_below(inside):
-                stem = "_".join(path.with_suffix("").parts)
-                yield _entry(room, part.kind, part.source, group, stem, part.origin, f"{member}/{path}", "")
+            if match is not None and (part.licence or member in _credits()):
+                stem = _stem(part.source, member)
+                yield _entry(file, part.kind, part.source, _group(part, match), stem, part.origin, member)
 
 
 def _entries(folder: Path, variant: str) -> list[Entry]:

@@ -10,12 +10,12 @@ than not.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_modules.corpora.recipe import csv_rows
 from data_modules.corpora.recipes.debian.pins import Pin
 
 
@@ -31,9 +31,8 @@ class Label:
 
 def _rules(name: str) -> dict[str, list[tuple[re.Pattern[str], dict[str, str]]]]:
     rules = defaultdict(list)
-    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            rules[row["package"]].append((re.compile(row["pattern"]), row))
+    for row in csv_rows(Path(__file__).with_name(name)):
+        rules[row["package"]].append((re.compile(row["pattern"]), row))
     return dict(rules)
 
 
@@ -47,7 +46,8 @@ def label_of(pin: Pin, member: str) -> Label | None:
         pin: the package.
         member: path inside the package, without "./"; for nested archives the path in the inner one.
 
-    >>> from data_modules.corpora.recipes.debian.pins import PINS
+    >>> from data_modules.corpora.recipe import csv_rows
+    from data_modules.corpora.recipes.debian.pins import PINS
     >>> pins = {pin.name: pin for pin in PINS}
     >>> label_of(pins["0ad-data"], "audio/ambient/weather/rain_11.ogg")
     Label(split='train', kind='noise', group='rain', language='')

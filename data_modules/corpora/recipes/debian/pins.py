@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+from data_modules.corpora.recipe import csv_rows
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,7 @@ def _pin(size: str, noise_split: str, light: str, **texts: str) -> Pin:
     return Pin(**texts, size=int(size), noise_split=noise_split or None, light=light == "1")
 
 
-def _read() -> tuple[Pin, ...]:
-    with Path(__file__).with_name("packages.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_pin(**row) for row in csv.DictReader(file))
-
-
-PINS = _read()
+PINS = tuple(_pin(**row) for row in csv_rows(Path(__file__).with_name("packages.csv")))
 
 
 def packages_of(variant: str) -> tuple[Pin, ...]:
