@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_modules.corpora.records import Record, Records, sample
-from data_modules.inspect.leaks import find_leaks
-from data_modules.inspect.measure import Measured, measure
+from data_modules.inspect.clips import Measured, find_leaks, measure
 from data_modules.pools.grade import FIELDS, medians
 from diffgmm.utils.processes import in_processes
 from diffgmm.utils.text_table import aligned

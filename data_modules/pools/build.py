@@ -62,8 +62,8 @@ def open_pool(
         from data_modules import home
 
         cache = home() / "pools"
-    folder = build_pool(items, sample_rate, Path(cache).expanduser(), title=title, keep_silent=keep_silent)
-    pool = Pool(folder)
+    ordered = sorted(items, key=lambda item: (item.group, item.path))
+    pool = Pool(_built(ordered, sample_rate, Path(cache).expanduser(), title, keep_silent))
     if pool.skipped:
         message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: " + _named(pool.skipped)
         if strict:
@@ -93,15 +93,8 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
     return digest.hexdigest()[:24]
 
 
-def build_pool(
-    items: Sequence[Item], sample_rate: int, cache: Path, *, title: str = "audio", keep_silent: bool = False
-) -> Path:
-    """Builds the pool of these files unless it is there, and returns its folder.
-
-    The pool is written under a temporary name and renamed when complete; a lock keeps other processes
-    waiting.
-    """
-    items = sorted(items, key=lambda item: (item.group, item.path))
+def _built(items: Sequence[Item], sample_rate: int, cache: Path, title: str, keep_silent: bool) -> Path:
+    """Folder of the pool, written first under a temporary name unless it is there; others wait at a lock."""
     key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
     if folder_is_pool(folder):

@@ -37,7 +37,7 @@ class Pool:
     so a worker started by ``spawn`` opens its own map and one started by ``fork`` shares the parent's.
 
     Args:
-        folder: what `data_modules.pools.build.build_pool` returned.
+        folder: what `data_modules.pools.build.open_pool` has built.
 
     Attributes:
         sample_rate: in Hz.

@@ -15,8 +15,7 @@ from data_modules import home
 from data_modules.corpora.build.finish import Clip, write_manifest
 from data_modules.corpora.recipe import Refused
 from data_modules.corpora.recipes.debian.clips import SAMPLE_RATE, clean, file_stem, speech_to_floor_db
-from data_modules.corpora.recipes.debian.labels import NOISE, Label, label_of
-from data_modules.corpora.recipes.debian.pins import PINS, packages_of
+from data_modules.corpora.recipes.debian.packages import NOISE, PINS, Label, label_of, packages_of
 from data_modules.corpora.recipes.debian.unpack import opensfx_entries
 from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS

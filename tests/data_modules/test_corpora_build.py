@@ -21,7 +21,7 @@ from debian_packages import PIN, make_packages, mini
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.recipe import Recipe
 from data_modules.corpora.recipes import debian_speech_noise
-from data_modules.corpora.recipes.debian.pins import PINS, Pin, packages_of
+from data_modules.corpora.recipes.debian.packages import PINS, Pin, packages_of
 from data_modules.corpora.recipes.debian_speech_noise import NAME, RECIPE, source_of
 from data_modules.errors import DataError
 from diffgmm.utils.files import sha256_of
@@ -150,7 +150,7 @@ PACKAGES = os.environ.get("DIFFGMM_DEBIAN_PACKAGES", "")
 SCRIPT = """
 import sys
 from pathlib import Path
-from data_modules.corpora.recipes.debian.pins import packages_of
+from data_modules.corpora.recipes.debian.packages import packages_of
 from dataclasses import replace
 from data_modules.corpora.recipes.debian_speech_noise import RECIPE, source_of
 from data_modules.corpora.build.engine import prepare

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.inspect.leaks import Leak, find_leaks
-from data_modules.inspect.measure import Measured, measure
+from data_modules.inspect.clips import Leak, Measured, find_leaks, measure
 from data_modules.pools.sources import Item, corpus_items
 from diffgmm import audio
 

@@ -25,9 +25,8 @@ from tqdm import tqdm
 
 from data_modules.corpora.build.convert import Prepared, convert
 from data_modules.corpora.build.finish import check_entries, choose, describe
-from data_modules.corpora.fetch.archives import unpack
+from data_modules.corpora.fetch.archives import find_packs, open_pack, pack_checksum, unpack
 from data_modules.corpora.fetch.download import Fetched, fetch, missing_bytes
-from data_modules.corpora.fetch.packs import find_packs, open_pack, pack_checksum
 from data_modules.corpora.fetch.space import require_space, telling_full_disk, used
 from data_modules.corpora.fetch.transfer import in_threads
 from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
@@ -144,8 +143,9 @@ def _gather(
     if recipe.local:
         assert downloads is not None  # checked by prepare
         entries = check_entries(recipe, recipe.entries(downloads, variant))
-        dates = [[str(entry.file), *_date(entry.file)] for entry in entries]
-        _open(work, state | {"files": hashlib.sha256(json.dumps(dates).encode()).hexdigest()})
+        facts = [(str(entry.file), entry.file.stat()) for entry in entries]
+        dates = json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in facts])
+        _open(work, state | {"files": hashlib.sha256(dates.encode()).hexdigest()})
         return entries, [], []
     unpacked, notes = work / "unpacked", []
     if packs:
@@ -163,11 +163,6 @@ def _gather(
     if recipe.make is not None:
         recipe.make(unpacked, variant)
     return check_entries(recipe, recipe.entries(unpacked, variant)), fetched, notes
-
-
-def _date(file: Path) -> tuple[int, int]:
-    facts = file.stat()
-    return facts.st_size, facts.st_mtime_ns
 
 
 def _open(work: Path, state: dict[str, Any]) -> None:

@@ -1,17 +1,22 @@
-"""Zip and tar files that strangers made, unpacked: nothing outside the folder, nothing but files, no bombs."""
+"""Zip and tar files that strangers made, unpacked: nothing outside the folder, nothing but files, no bombs.
+
+Packs are collections of finished clips with a manifest, given as a folder or a tar file instead of the sources.
+"""
 
 from __future__ import annotations
 
+import csv
 import lzma
 import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from data_modules.corpora.fetch.checksums import checksum_of
 from data_modules.errors import DataError
 
 Wanted = Callable[[str], bool]
@@ -22,6 +27,7 @@ RATIO = 100
 SMALL = 64 << 20
 """Up to so many bytes nothing is called a bomb: a short clip of digital silence packs 500-fold."""
 MOST_FILES = 2_000_000
+MANIFEST = "manifest.csv"
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
     RuntimeError,  # encrypted
@@ -31,24 +37,6 @@ _BROKEN = (
 def is_archive(name: str) -> bool:
     """Whether :func:`unpack` knows this ending."""
     return name.lower().endswith((*_ZIPS, *_TARS))
-
-
-def _taken(archive: Path, sizes: Iterator[int], most_bytes: float, tick: Callable[[], None]) -> None:
-    """Draw members one by one, each of which was extracted when the next is drawn, within the limits.
-
-    Raises:
-        DataError: more files or bytes than an archive of audio has.
-    """
-    total = 0
-    for number, size in enumerate(sizes, 1):
-        tick()
-        total += size
-        if number > MOST_FILES:
-            raise DataError(f"{archive}: refused, it holds more than {MOST_FILES} files")
-        if total > most_bytes:
-            raise DataError(
-                f"{archive}: refused, it unpacks to more than {most_bytes / 1e6:.0f} MB, as no audio does"
-            )
 
 
 def _from_zip(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
@@ -84,9 +72,23 @@ def _take_as_it_is(file: Path, target: Path) -> None:
 def _extract(
     archive: Path, folder: Path, wanted: Wanted, most_bytes: float | None, tick: Callable[[], None]
 ) -> None:
+    """Extract an archive, member by member, within the limits.
+
+    Raises:
+        DataError: more files or bytes than an archive of audio has.
+    """
     limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
     members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
-    _taken(archive, members(archive, folder, wanted), limit, tick)
+    total = 0
+    for number, size in enumerate(members(archive, folder, wanted), 1):
+        tick()
+        total += size
+        if number > MOST_FILES:
+            raise DataError(f"{archive}: refused, it holds more than {MOST_FILES} files")
+        if total > limit:
+            raise DataError(
+                f"{archive}: refused, it unpacks to more than {limit / 1e6:.0f} MB, as no audio does"
+            )
 
 
 def unpack(
@@ -143,3 +145,55 @@ def unpack(
 
 def _wanted_below(wanted: Wanted, folder: str, member: str) -> bool:
     return wanted(f"{folder}/{member}")
+
+
+def find_packs(names: Sequence[str], downloads: Path | None) -> dict[str, Path]:
+    """Which of these packs a folder holds, name -> folder or tar; none if the first is missing."""
+    if downloads is None:
+        return {}
+    packs = {}
+    for name in names:
+        tar = downloads / f"{name}.tar"
+        if (downloads / name / MANIFEST).is_file():
+            packs[name] = downloads / name
+        elif tar.is_file():
+            packs[name] = tar
+    return packs if names and names[0] in packs else {}
+
+
+def pack_checksum(path: Path) -> str:
+    """SHA-256 of the tar file, or of the manifest in a folder."""
+    return checksum_of(path / MANIFEST if path.is_dir() else path, "sha256")
+
+
+def open_pack(path: Path, target: Path) -> None:
+    """Unpack a tar file, or link to a folder, as `target`; what is there already stays."""
+    if target.exists():
+        return
+    if path.is_dir():
+        target.symlink_to(path.resolve(), target_is_directory=True)
+    else:
+        unpack(path, target)
+
+
+def pack_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Clips of an opened pack, each with its row of the manifest.
+
+    Raises:
+        DataError: the manifest is missing or lacks a column, or names a file that isn't there.
+    """
+    manifest = next(
+        (path for path in (folder / MANIFEST, folder / folder.name / MANIFEST) if path.is_file()), None
+    )
+    if manifest is None:
+        raise DataError(f"{folder}: holds no {MANIFEST}; this is not the pack {folder.name}")
+    with manifest.open(encoding="utf-8", newline="") as handle:
+        table = csv.DictReader(handle)
+        missing = [name for name in ("path", *columns) if name not in (table.fieldnames or ())]
+        if missing:
+            raise DataError(f"{manifest}: lacks the column {missing[0]}; this is not the pack {folder.name}")
+        for row in table:
+            file = manifest.parent / row["path"]
+            if not file.is_file():
+                raise DataError(f"{manifest}: names {row['path']}, which is not there; get the pack again")
+            yield file, row

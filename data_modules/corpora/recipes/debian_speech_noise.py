@@ -13,8 +13,7 @@ from pathlib import Path
 
 from data_modules.corpora.recipe import Entry, Source, described
 from data_modules.corpora.recipes.debian.clips import condition, file_stem
-from data_modules.corpora.recipes.debian.labels import label_of
-from data_modules.corpora.recipes.debian.pins import PINS, Pin, packages_of
+from data_modules.corpora.recipes.debian.packages import PINS, Pin, label_of, packages_of
 from data_modules.corpora.recipes.debian.unpack import unpack, unpacked
 from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS

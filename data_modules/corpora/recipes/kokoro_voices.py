@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_modules.corpora.fetch.packs import pack_rows
+from data_modules.corpora.fetch.archives import pack_rows
 from data_modules.corpora.recipe import Entry, described, share
 from data_modules.errors import DataError
 from diffgmm.audio import resample, write

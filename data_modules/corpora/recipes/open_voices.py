@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.corpora.fetch.packs import pack_rows
+from data_modules.corpora.fetch.archives import pack_rows
 from data_modules.corpora.recipe import Entry, Refused, Source, csv_rows, described
 from data_modules.corpora.recipes.debian.clips import clean, speech_to_floor_db
 from data_modules.pools.sources import SPLITS

