@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffgmm.utils.errors import UserError
 
 
@@ -18,3 +20,8 @@ def require_at_least(**limits: tuple[float, float]) -> None:
     for name, (value, least) in limits.items():
         if not value >= least:
             raise DataError(f"data.{name} is {value}, must be at least {least}")
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of many names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

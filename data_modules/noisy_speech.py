@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
-from data_modules.errors import require_at_least
+from data_modules.errors import require_at_least, some
 from data_modules.mixing.mixer import Mixer
 from data_modules.mixing.options import Mixing
 from data_modules.pools.collection import Collection
@@ -134,9 +134,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         speech.weigh(group_weights(pauses, most))
         out = [name for name, weight in zip(speech.groups, speech.weights, strict=True) if weight == 0.0]
         if out and not quiet:
-            named = ", ".join(out[:8]) + (f" and {len(out) - 8} more" if len(out) > 8 else "")
             log.info(
-                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {named}"
+                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {some(out, 8)}"
             )
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_modules.benchmarks.pairlist import PairList, read_list
+from data_modules.benchmarks.render import PairList, read_list
 from data_modules.errors import DataError
 
 #: Sets that are rendered from a list.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_modules.corpora.records import Record, Records, sample
+from data_modules.errors import some
 from data_modules.inspect.clips import Measured, find_leaks, measure
 from data_modules.pools.grade import FIELDS, medians
 from diffgmm.utils.processes import in_processes
@@ -153,8 +154,7 @@ def render(survey: Row, root: str = "") -> str:
         ],
         _noises(survey["noises"]),
         [
-            _only(row, "licence", "clips", "minutes")
-            | {"from": ", ".join(row["sources"][:3]) + _more(row["sources"], 3)}
+            _only(row, "licence", "clips", "minutes") | {"from": some(row["sources"], 3)}
             for row in survey["licences"]
         ],
         [

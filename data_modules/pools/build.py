@@ -15,7 +15,7 @@ import filelock
 import numpy as np
 from tqdm import tqdm
 
-from data_modules.errors import DataError
+from data_modules.errors import DataError, some
 from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
 from data_modules.pools.sources import Item
 from diffgmm.audio import AudioError, read, resample
@@ -65,7 +65,7 @@ def open_pool(
     ordered = sorted(items, key=lambda item: (item.group, item.path))
     pool = Pool(_built(ordered, sample_rate, Path(cache).expanduser(), title, keep_silent))
     if pool.skipped:
-        message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: " + _named(pool.skipped)
+        message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: {_reasons(pool.skipped)}"
         if strict:
             raise DataError(message)
         if not quiet:
@@ -73,9 +73,8 @@ def open_pool(
     return pool
 
 
-def _named(skipped: Sequence[Sequence[str]], most: int = 5) -> str:
-    text = "; ".join(f"{path} ({reason})" for path, reason in skipped[:most])
-    return text if len(skipped) <= most else f"{text}; and {len(skipped) - most} more"
+def _reasons(skipped: Sequence[Sequence[str]]) -> str:
+    return some([f"{path} ({reason})" for path, reason in skipped])
 
 
 def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False) -> str:
@@ -180,7 +179,7 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
             levels.append(active_level(samples, sample_rate))
             kept.append(item)
     if not kept:
-        raise DataError(f"{title}: none of the {len(items)} files can be used: {_named(skipped)}")
+        raise DataError(f"{title}: none of the {len(items)} files can be used: {_reasons(skipped)}")
     groups = sorted({item.group for item in kept})
     number = {name: index for index, name in enumerate(groups)}
     length = np.array(lengths, dtype=np.int64)

