@@ -122,16 +122,14 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
         DataError: no corpus there, or one of the other sort.
     """
     root = Path(corpus).expanduser()
-    if root.is_file():
-        items = list(read_manifest(root))
-    elif (root / "manifest.csv").is_file():
-        items = list(read_manifest(root / "manifest.csv"))
+    manifest = root if root.is_file() else root / "manifest.csv"
+    if manifest.is_file():
+        items = list(read_manifest(manifest))
     elif root.is_dir():
-        items = []
-        for split in SPLITS:
-            for kind in KINDS + PAIR_KINDS:
-                if (root / split / kind).is_dir():
-                    items += folder_items(root / split / kind, kind, split)
+        parts = [
+            (split, kind) for split in SPLITS for kind in KINDS + PAIR_KINDS if (root / split / kind).is_dir()
+        ]
+        items = [item for split, kind in parts for item in folder_items(root / split / kind, kind, split)]
         if not items:
             raise DataError(
                 f"{root}: not a corpus; needs manifest.csv or folders such as train/speech and train/noise "

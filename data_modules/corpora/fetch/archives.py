@@ -61,14 +61,6 @@ def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
             bundle.extract(entry, folder, set_attrs=False, filter="data")
 
 
-def _take_as_it_is(file: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(file, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copyfile(file, target)
-
-
 def _extract(
     archive: Path, folder: Path, wanted: Wanted, most_bytes: float | None, tick: Callable[[], None]
 ) -> None:
@@ -118,7 +110,11 @@ def unpack(
     """
     if by is None and not is_archive(archive.name):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _take_as_it_is(archive, target)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(archive, target)
+        except OSError:  # another disk, or one without hard links
+            shutil.copyfile(archive, target)
         return target
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)

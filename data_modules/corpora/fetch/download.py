@@ -83,20 +83,22 @@ class _Fetcher:
             except WrongChecksum as error:
                 raise WrongChecksum(f"{error}; remove or replace that file") from error
         path = self.folder / source.name
-        with self._alone(source, tick):
-            if path.is_file():
-                try:
-                    return Fetched(source, path, *self.ledger.check(source, path, tick))
-                except WrongChecksum:
-                    path.replace(self._bad(source))  # it was right when it got its name: fetch it again
-            try:
-                return Fetched(source, path, *self._fetch(source, path, tick))
-            except WrongChecksum:
+        try:
+            with self._alone(source, tick):
+                return Fetched(source, path, *self._have(source, path, tick))
+        except DataError as error:
+            if not source.optional or isinstance(error, WrongChecksum):
                 raise
-            except DataError as error:
-                if not source.optional:
-                    raise
-                return f"left out {source.package or source.name}: {error}"
+            return f"left out {source.package or source.name}: {error}"
+
+    def _have(self, source: Source, path: Path, tick: Callable[[], None]) -> tuple[str, str]:
+        """Checksum and its origin of a file that is there, or is fetched."""
+        if path.is_file():
+            try:
+                return self.ledger.check(source, path, tick)
+            except WrongChecksum:
+                path.replace(self._bad(source))  # it was right when it got its name: fetch it again
+        return self._fetch(source, path, tick)
 
     @contextmanager
     def _alone(self, source: Source, tick: Callable[[], None]) -> Iterator[None]:
