@@ -42,13 +42,7 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         start_method: str | None,
     ) -> None:
         super().__init__()
-        require_at_least(
-            sample_rate=(sample_rate, 1000),
-            window=(window, 2),
-            batch_size=(batch_size, 1),
-            num_workers=(num_workers, 0),
-            seed=(seed, 0),
-        )
+        require_at_least(locals(), sample_rate=1000, window=2, batch_size=1, num_workers=0, seed=0)
         if start_method not in _START_METHODS:
             raise DataError(f"data.start_method is {start_method!r}, must be fork, spawn, forkserver or null")
         self.sample_rate, self.window, self.batch_size, self.seed = sample_rate, window, batch_size, seed

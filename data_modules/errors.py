@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from diffgmm.utils.errors import UserError
 
@@ -11,15 +12,15 @@ class DataError(UserError):
     """Something about the user's data is wrong; the message is one line: what, where, what to do."""
 
 
-def require_at_least(**limits: tuple[float, float]) -> None:
-    """Check settings of a DataModule, each given as ``name=(value, least)``.
+def require_at_least(settings: Mapping[str, Any], **limits: float) -> None:
+    """Check settings of a DataModule, the arguments of its constructor by name.
 
     Raises:
         DataError: naming the first value that is below its limit, or not a number.
     """
-    for name, (value, least) in limits.items():
-        if not value >= least:
-            raise DataError(f"data.{name} is {value}, must be at least {least}")
+    for name, least in limits.items():
+        if not settings[name] >= least:
+            raise DataError(f"data.{name} is {settings[name]}, must be at least {least}")
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

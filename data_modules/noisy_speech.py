@@ -100,14 +100,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         start_method: str | None = None,
     ) -> None:
         super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
-        require_at_least(
-            epoch_size=(epoch_size, 1),
-            valid_pairs=(valid_pairs, 0),
-            test_pairs=(test_pairs, 1),
-            valid_batch_size=(valid_batch_size, 1),
-            pairs_seed=(pairs_seed, 0),
-            valid_seconds=(valid_seconds, 0.1),
-        )
+        require_at_least(locals(), epoch_size=1, valid_pairs=0, test_pairs=1, valid_batch_size=1)
+        require_at_least(locals(), pairs_seed=0, valid_seconds=0.1)
         folders = (speech, noise, valid_speech, valid_noise, test_speech, test_noise)
         self.collection = Collection(corpus, *folders, valid_fraction, test_fraction, split_by)
         self.epoch_size, self.valid_batch_size, self.pairs_seed = epoch_size, valid_batch_size, pairs_seed

@@ -70,7 +70,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
     ) -> None:
         super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         if epoch_size is not None:
-            require_at_least(epoch_size=(epoch_size, 1))
+            require_at_least(locals(), epoch_size=1)
         self.folders = {
             "train": (clean, noisy),
             "valid": (valid_clean, valid_noisy),
