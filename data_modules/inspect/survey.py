@@ -44,7 +44,7 @@ def overview(name: str, records: Records) -> Row:
         for (split, kind, group), clips in groups.items()
         if kind == "noise"
     ]
-    licences = [
+    licences: list[Row] = [
         {"licence": licence or "not stated", **_sums(clips), "sources": _named(clip.source for clip in clips)}
         for licence, clips in _grouped(records.clips, lambda clip: clip.licence).items()
     ]

@@ -147,7 +147,8 @@ def _gather(
         dates = json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in facts])
         _open(work, state | {"files": hashlib.sha256(dates.encode()).hexdigest()})
         return entries, [], []
-    unpacked, notes = work / "unpacked", []
+    unpacked = work / "unpacked"
+    notes: list[str] = []
     if packs:
         fetched = [
             Fetched(Source(path.name, by="pack", package=name), path, pack_checksum(path), "recorded")
