@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -79,12 +79,13 @@ class Leak:
     second: Item
 
 
-def find_leaks(measured: Mapping[Item, Measured]) -> list[Leak]:
+def find_leaks(measured: Iterable[tuple[Item, Measured]]) -> list[Leak]:
     """Clips that are in two splits, the plainest first; silence is never the same."""
-    leaks = {(leak.first, leak.second): leak for leak in _speakers(list(measured))}
+    clips = list(measured)
+    leaks = {(leak.first, leak.second): leak for leak in _speakers([item for item, _ in clips])}
     for what in ("file", "samples", "shape"):
         alike: dict[object, list[Item]] = defaultdict(list)
-        for item, facts in measured.items():
+        for item, facts in clips:
             if facts.peak > 0.0 and getattr(facts, what):
                 alike[getattr(facts, what)].append(item)
         for pair in _across(alike.values()):

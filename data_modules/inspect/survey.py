@@ -86,7 +86,7 @@ def survey(
         {"what": leak.what, "speaker": leak.first.group if leak.what == "speaker" else "",
          "first_split": leak.first.split, "first": leak.first.path,
          "second_split": leak.second.split, "second": leak.second.path}
-        for leak in (find_leaks(measured) if check else ())
+        for leak in (find_leaks(measured.items()) if check else ())
     ]  # fmt: skip
     figures = {"levels": levels, "grades": _grades(measured), "leaks": leaks if check else None}
     return overview(name, records) | figures

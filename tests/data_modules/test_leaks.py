@@ -16,8 +16,8 @@ RATE = 16000
 
 
 def check(items: Sequence[Item]) -> list[Leak]:
-    measured = {item: measure(item) for item in items}
-    return find_leaks({item: facts for item, facts in measured.items() if isinstance(facts, Measured)})
+    measured = [(item, measure(item)) for item in items]
+    return find_leaks((item, facts) for item, facts in measured if isinstance(facts, Measured))
 
 
 PLANTS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, int, str]]] = {
