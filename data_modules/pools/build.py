@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_modules.errors import DataError, some
-from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
+from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool
 from data_modules.pools.sources import Item
 from diffgmm.audio import AudioError, read, resample
 from diffgmm.audio.levels import active_level, to_mono, without_offset
@@ -96,12 +96,12 @@ def _built(items: Sequence[Item], sample_rate: int, cache: Path, title: str, kee
     """Folder of the pool, written first under a temporary name unless it is there; others wait at a lock."""
     key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
-    if folder_is_pool(folder):
+    if (folder / INFO).is_file():  # a pool appears under its name only when complete
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(cache / f".{key}.lock"):
-            if folder_is_pool(folder):
+            if (folder / INFO).is_file():
                 return folder
             part = cache / f".{key}.part"
             shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed: the lock is ours

@@ -48,7 +48,6 @@ class Collection:
         valid_speech, valid_noise, test_speech, test_noise: folders for the other splits.
         valid_fraction, test_fraction: share of `speech` and `noise` split off where there is no such folder.
         split_by: ``group`` (whole first-level folders, such as speakers) or ``file``.
-        seed: of the choice of what is split off.
     """
 
     corpus: Folders = None
@@ -61,7 +60,6 @@ class Collection:
     valid_fraction: float = 0.1
     test_fraction: float = 0.0
     split_by: str = "group"
-    seed: int = 0
     _found: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +90,7 @@ class Collection:
                     if split not in given and not (corpora and share <= 0.0):
                         train = [item for item in given["train"] if item.split == "train"]
                         rest = [item for item in given["train"] if item.split != "train"]
-                        given["train"] = rest + split_off(train, share, split, self.split_by, self.seed)
+                        given["train"] = rest + split_off(train, share, split, self.split_by)
             items += [item for split in given.values() for item in split]
         return items
 

@@ -189,8 +189,3 @@ class Pool:
         start, stop = self._ends[first], self._ends[last]
         at = start + rng.random() * (stop - start)
         return min(int(np.searchsorted(self._ends[first : last + 1], at, side="right")) - 1 + first, last - 1)
-
-
-def folder_is_pool(folder: str | Path) -> bool:
-    """Whether a folder holds a finished pool (a pool appears under its name only when complete)."""
-    return Path(folder, INFO).is_file()

@@ -94,10 +94,9 @@ def convert(
     except AudioError as error:
         return Refused("undecodable", str(error).removeprefix(f"{entry.file}: "))
     to_rate = sample_rate or rate
-    samples = (condition or keep)(x, rate, entry.kind, to_rate)
-    if isinstance(samples, Refused):
-        return samples
-    pcm = samples
+    pcm = (condition or keep)(x, rate, entry.kind, to_rate)
+    if isinstance(pcm, Refused):
+        return pcm
     if pcm.dtype != np.int16:
         pcm = np.clip(np.rint(pcm * 32768.0), -32768, 32767).astype(np.int16)
     # In memory first: libsndfile would tell of a full disk in its own words, Python raises OSError.

@@ -64,10 +64,8 @@ def check_entries(recipe: Recipe, entries: Iterable[Entry]) -> list[Entry]:
         if entry.split not in SPLITS or entry.kind not in (PAIR_KINDS if recipe.paired else KINDS):
             raise DataError(f"{recipe.name}: {entry.file}: {entry.path} is no place in this corpus")
         if entry.path in by_path:
-            other = by_path[entry.path].member
-            raise DataError(
-                f"{recipe.name}: {entry.member} and {other} would both become {entry.path}; keep one"
-            )
+            both = f"{entry.member} and {by_path[entry.path].member}"
+            raise DataError(f"{recipe.name}: {both} would both become {entry.path}; keep one")
         by_path[entry.path] = entry
     if not by_path:
         raise DataError(
@@ -91,21 +89,11 @@ def choose(
     if recipe.unique:
         _drop_doubles(kept, left)
     _keep_only(folder, kept)
-    clips = [
-        Clip(
-            path,
-            entry.split,
-            entry.kind,
-            entry.group,
-            entry.language,
-            entry.source or recipe.name,
-            entry.licence or recipe.licence,
-            result.frames / result.sample_rate,
-            result.sha256,
-            entry.member,
-        )
-        for path, (entry, result) in kept.items()
-    ]
+    clips = []
+    for path, (entry, result) in kept.items():
+        about = (entry.language, entry.source or recipe.name, entry.licence or recipe.licence)
+        facts = (result.frames / result.sample_rate, result.sha256, entry.member)
+        clips.append(Clip(path, entry.split, entry.kind, entry.group, *about, *facts))
     return clips, left
 
 
@@ -120,9 +108,8 @@ def _drop_halves(kept: Kept, left: Left, strict: bool) -> None:
         elif partner[1].sample_rate != result.sample_rate or (
             abs(partner[1].frames - result.frames) > TOLERANCE_SECONDS * result.sample_rate
         ):
-            why = Refused(
-                "unequal", f"its {other} half has {partner[1].frames} samples, it has {result.frames}"
-            )
+            lengths = f"{partner[1].frames} samples, it has {result.frames}"
+            why = Refused("unequal", f"its {other} half has {lengths}")
         else:
             continue
         if strict:

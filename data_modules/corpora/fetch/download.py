@@ -65,14 +65,10 @@ class _Fetcher:
         self._apt_lock = Lock()
         self.ledger, self.stop, self.session = Ledger(folder), Event(), requests.Session()
         self._totals = {source.name: source.size or 0 for source in to_come}
-        self.bar = tqdm(
-            total=sum(self._totals.values()) or None,
-            initial=sum(size_of(part_path(folder, source)) for source in to_come),
-            unit="B",
-            unit_scale=True,
-            desc="download",
-            disable=None if to_come else True,
-        )
+        total = sum(self._totals.values()) or None
+        have = sum(size_of(part_path(folder, source)) for source in to_come)
+        hidden = None if to_come else True
+        self.bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=hidden)
 
     def obtain(self, source: Source, tick: Callable[[], None]) -> Fetched | str:
         """The checked file: the user's, else one that is there, else a download; or why an optional one is missing."""

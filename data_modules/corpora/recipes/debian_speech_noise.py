@@ -25,15 +25,9 @@ _STATED = {"apt": "Debian bookworm's Packages file", "pip": "the Python package 
 
 def source_of(pin: Pin) -> Source:
     """A package as a file to fetch."""
-    return Source(
-        pin.file_name,
-        size=pin.size,
-        checksum=f"sha256:{pin.sha256}",
-        checksum_from=_STATED[pin.manager],
-        by=pin.manager,
-        package=pin.request,
-        optional=pin.manager == "pip",
-    )
+    stated, digest = _STATED[pin.manager], f"sha256:{pin.sha256}"
+    optional = pin.manager == "pip"
+    return Source(pin.file_name, "", pin.size, digest, stated, pin.manager, pin.request, optional)
 
 
 def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None]) -> None:

@@ -116,9 +116,8 @@ def phonemes(text: str, language: str) -> str:
         if not words.strip():
             continue
         done = subprocess.run([*command, words.strip()], capture_output=True, text=True, check=False)
-        if done.returncode != 0 or (
-            done.stderr and not done.stdout.strip()
-        ):  # it knows no such voice, and says 0
+        silent = done.stderr and not done.stdout.strip()  # it knows no such voice, and says 0
+        if done.returncode != 0 or silent:
             raise DataError(f"{NAME}: espeak-ng can't read {words!r} ({done.stderr.strip()})")
         spoken.append(" ".join(done.stdout.split()).replace("\u200d", "").replace("_", "") + mark[:1])
     return " ".join(spoken)
@@ -147,9 +146,8 @@ class _Speaker:
 
     def say(self, voice: Voice, text: str, language: str, speed: float) -> np.ndarray | None:
         """Speech, float32 [samples] at 16 kHz; None where the text has nothing to say or the model fails at it."""
-        tokens = [self._tokens[sign] for sign in phonemes(text, language) if sign in self._tokens][
-            :_MOST_TOKENS
-        ]
+        signs = [sign for sign in phonemes(text, language) if sign in self._tokens]
+        tokens = [self._tokens[sign] for sign in signs[:_MOST_TOKENS]]
         if len(tokens) < 12:
             return None
         style = sum(
