@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_modules.benchmarks.render import PairList, read_list
+from data_modules.benchmarks import recorded, render
 from data_modules.errors import DataError
 
 #: Sets that are rendered from a list.
@@ -26,9 +26,9 @@ def list_path(name: str) -> Path:
     return Path(__file__).with_name(name.replace("-", "_") + ".json")
 
 
-def load_list(name: str) -> PairList:
+def load_list(name: str) -> render.PairList:
     """The list of a set in :data:`LISTS`."""
-    return read_list(list_path(name))
+    return render.read_list(list_path(name))
 
 
 def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | None = None) -> Path:
@@ -43,7 +43,6 @@ def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | N
         DataError: unknown name; the corpus is missing, incomplete or another one.
     """
     from data_modules import home
-    from data_modules.benchmarks import recorded, render
 
     if name not in NAMES:
         raise DataError(f"unknown benchmark set {name!r}; choose from {', '.join(NAMES)}")
