@@ -98,8 +98,6 @@ def label_of(pin: Pin, member: str) -> Label | None:
         pin: the package.
         member: path inside the package, without "./"; for nested archives the path in the inner one.
 
-    >>> from data_modules.corpora.recipe import csv_rows
-    from data_modules.corpora.recipes.debian.packages import PINS
     >>> pins = {pin.name: pin for pin in PINS}
     >>> label_of(pins["0ad-data"], "audio/ambient/weather/rain_11.ogg")
     Label(split='train', kind='noise', group='rain', language='')
