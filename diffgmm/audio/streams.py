@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+UNKNOWN = 1 << 62  # libsndfile's number of samples for "not told" is above this
 _4GIB = 1 << 32
 _MOST_CHUNKS = 10_000  # a file with more has none: it is damaged
 _LONGER = 64  # above the ratio of the highest to the lowest bit rate of MP3

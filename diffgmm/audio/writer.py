@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Literal
 
 import numpy as np
@@ -24,7 +23,7 @@ from diffgmm.audio.formats import (
     coding,
     sample_bytes,
 )
-from diffgmm.audio.media import MediaSound, NoRoom
+from diffgmm.audio.media import MediaWriter, NoRoom
 from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
 from diffgmm.utils.files import part_beside
 
@@ -83,7 +82,7 @@ class Writer:
         self.gain, self._peak, self._overwrite = 1.0, 0.0, overwrite
         self.clipped, self._frames, self._like = 0, 0, like
         self.lost: list[str] = []
-        self._sound: soundfile.SoundFile | MediaSound | None = None
+        self._sound: soundfile.SoundFile | MediaWriter | None = None
         self._spool: IO[bytes] | None = None
         headroom = self.subtype in FLOAT_SUBTYPES
         self._cut_off = clip == "keep" and not headroom
@@ -150,7 +149,7 @@ class Writer:
                 while data := self._spool.read(BLOCK * 4 * self.channels):
                     self._encode(np.frombuffer(data, np.float32).reshape(-1, self.channels) * gain)
                 self._spool.close()
-            if isinstance(self._sound, MediaSound):
+            if isinstance(self._sound, MediaWriter):
                 self._sound.finish()
                 self._sound.close()
                 self.lost = self._sound.lost
@@ -173,18 +172,13 @@ class Writer:
             self._sound.close()
         self._part.unlink(missing_ok=True)
 
-    def _opened(self) -> soundfile.SoundFile | MediaSound:
+    def _opened(self) -> soundfile.SoundFile | MediaWriter:
         if self.format == "MEDIA":
             ending = self.path.suffix.lower()
-            return MediaSound(self._part, ending, self.sample_rate, self.channels, self._like)
+            return MediaWriter(self._part, ending, self.sample_rate, self.channels, self._like)
+        options = {"format": self.format, **coding(self.subtype, self._like)}
         sound = soundfile.SoundFile(
-            os.fsencode(self._part),
-            "w",
-            self.sample_rate,
-            self.channels,
-            self.subtype,
-            format=self.format,
-            **coding(self.subtype, self._like),
+            os.fsencode(self._part), "w", self.sample_rate, self.channels, self.subtype, **options
         )
         if self._like is not None:
             tags.copy_channels(self._like.path, sound)
@@ -222,11 +216,8 @@ class Writer:
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except (
-            soundfile.SoundFileError,
-            OSError,
-            AssertionError,
-        ) as error:  # soundfile asserts that all is written
+        # soundfile asserts that all is written
+        except (soundfile.SoundFileError, OSError, AssertionError) as error:
             why = self._words_of_the_system(error)
             self.abort()
             raise AudioError(f"{self.path}: writing failed: {why}") from error
@@ -250,9 +241,7 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -283,16 +272,9 @@ def write(
         AudioError: exists already, unwritable folder, unsupported combination, NaN or Inf in ``x``.
     """
     x = np.atleast_2d(x)
-    writer = Writer(
-        path,
-        sample_rate,
-        x.shape[0],
-        format=format,
-        subtype=subtype,
-        overwrite=overwrite,
-        frames=x.shape[1],
-    )
-    with writer:
+    with Writer(
+        path, sample_rate, len(x), format=format, subtype=subtype, overwrite=overwrite, frames=x.shape[1]
+    ) as writer:
         for start in range(0, x.shape[1], BLOCK):
             writer.write(x[:, start : start + BLOCK])
     return writer.gain
