@@ -242,11 +242,12 @@ def _pictures(like: AudioInfo) -> list[Any]:
     for coded in source.tags.get("metadata_block_picture", []) if not pictures else []:
         with suppress(ValueError, error):  # damaged: there is nothing to keep
             pictures.append(Picture(base64.b64decode(coded)))
-    for frame in source.tags.getall("APIC") if hasattr(source.tags, "getall") else []:
-        pictures.append(_picture(frame.data, frame.mime, frame.type, frame.desc))
-    for cover in map(bytes, source.tags.get("covr", [])):
-        pictures.append(_picture(cover, "image/png" if cover.startswith(b"\x89PNG") else "image/jpeg"))
-    return pictures
+    frames = source.tags.getall("APIC") if hasattr(source.tags, "getall") else []
+    pictures += [_picture(frame.data, frame.mime, frame.type, frame.desc) for frame in frames]
+    return pictures + [
+        _picture(cover, "image/png" if cover.startswith(b"\x89PNG") else "image/jpeg")
+        for cover in map(bytes, source.tags.get("covr", []))
+    ]
 
 
 def _translate(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:

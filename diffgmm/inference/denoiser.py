@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffgmm.audio import BLOCK
 from diffgmm.diffusion.pretrained import (
     PRETRAINED,
     ModelError,
@@ -18,7 +17,7 @@ from diffgmm.diffusion.pretrained import (
     read_description,
 )
 from diffgmm.diffusion.sampler_options import whole_number
-from diffgmm.inference.any_rate import ThroughRate, check_settings, checked, mixed_back, recording
+from diffgmm.inference.any_rate import ThroughRate, blocks_of, check_settings, recording
 from diffgmm.inference.backends import open_backend
 from diffgmm.inference.backends.later import Later
 from diffgmm.inference.uncertainty_tracks import Tracks, Uncertain
@@ -124,12 +123,10 @@ class Denoiser(WindowModel):
             ValueError: a setting out of range, ``x`` of another shape, or NaN or Inf in it.
         """
         x = recording(x)
-        channels = np.atleast_2d(x)
-        pieces = (channels[:, i : i + BLOCK] for i in range(0, channels.shape[1], BLOCK))
-        y = np.empty(channels.shape, np.float32)
+        y = np.empty(np.atleast_2d(x).shape, np.float32)
         done = 0
         for piece in self.denoise_blocks(
-            pieces, sample_rate, channels.shape[0], seed=seed, strength=strength, **sampling
+            blocks_of(x), sample_rate, len(y), seed=seed, strength=strength, **sampling
         ):
             y[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
@@ -157,12 +154,7 @@ class Denoiser(WindowModel):
         """
         check_settings(sample_rate, channels, strength)
         grid = self.grid(self.enhancer(seed=seed, **sampling), channels)
-        path = ThroughRate(sample_rate, self.sample_rate, channels, grid)
-        for block in blocks:
-            for x, y in path.push(checked(block, channels)):
-                yield mixed_back(x, y, strength)
-        for x, y in path.finish():
-            yield mixed_back(x, y, strength)
+        return ThroughRate(sample_rate, self.sample_rate, channels, grid, strength).run(blocks)
 
     def denoise_with_uncertainty(
         self,
@@ -210,10 +202,7 @@ class Denoiser(WindowModel):
         from diffgmm.inference.uncertainty import UncertainStream
 
         check_settings(sample_rate, channels, 1.0)
-        stream = UncertainStream(self, sample_rate, channels, self.options(**sampling), seed)
-        for block in blocks:
-            yield from stream.push(checked(block, channels))
-        yield from stream.finish()
+        return UncertainStream(self, sample_rate, channels, self.options(**sampling), seed).run(blocks)
 
     def posterior_samples(
         self, x: np.ndarray, sample_rate: int, n: int, *, seed: int = 0, **sampling: Unpack[Sampling]

@@ -131,7 +131,7 @@ class FrameMerger:
 
     def reach(self, frames_per_sample: float) -> int:
         """How many samples, from the very first, have settled frames on both sides."""
-        return max(0, int((self._error.end - 1) / frames_per_sample))
+        return self._error.reach(frames_per_sample)
 
     def at(self, start: int, end: int, frames_per_sample: float) -> tuple[np.ndarray, np.ndarray]:
         """Standard deviation and confidence ``[channels, end - start]`` of these samples; earlier ones are forgotten.
@@ -140,9 +140,9 @@ class FrameMerger:
         transform's squared synthesis window shares the frames out.
         """
         position = np.arange(start, end) * frames_per_sample
-        whole = position.astype(np.int64)
-        part = np.sin(0.5 * np.pi * (position - whole)) ** 2
-        error, power = (_between(frames, whole, part) for frames in (self._error, self._power))
+        frame = position.astype(np.int64)
+        weight = np.sin(0.5 * np.pi * (position - frame)) ** 2
+        error, power = (track.between(frame, weight) for track in (self._error, self._power))
         total = error + power
         sure = np.divide(power, total, out=np.ones_like(total), where=total > 0)
         return np.sqrt(error).astype(np.float32), sure.astype(np.float32)
@@ -155,15 +155,3 @@ class FrameMerger:
         return BinMap(
             np.sqrt(error), shares, frequencies, np.arange(error.shape[-1]) * self._hop / sample_rate
         )
-
-
-def _between(frames: Fifo, whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Values at ``whole + part`` of a sequence that ends with its last value for ever."""
-    if (
-        not len(whole) or frames.end == 0
-    ):  # a sound too short to leave a sample at the model's rate has no frame
-        return np.zeros((len(frames.view(0, 0)), len(whole)))
-    frames.forget(min(int(whole[0]), frames.end - 1))
-    values, last = frames.view(frames.start, frames.end), frames.end - 1
-    low, high = (values[:, np.minimum(at, last) - frames.start] for at in (whole, whole + 1))
-    return low + part * (high - low)

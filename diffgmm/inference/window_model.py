@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,33 +22,13 @@ if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
     from typing_extensions import Unpack
 
     from diffgmm.diffusion.model import Enhanced
-    from diffgmm.diffusion.sampler_options import Estimate
 
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
 ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
 ROWS_ELSEWHERE = 16
 
 Note = Callable[[np.ndarray, "Tensor", "Enhanced", np.ndarray], None]
-"""``note(rows, noisy [B, 1, T], enhanced, exponents [B, 1])``: the model saw these rows times 2 ** -exponent."""
-
-
-class Enhancer(Protocol):
-    """What :class:`Denoiser` needs of a model; :class:`diffgmm.diffusion.model.MixtureDenoiser` is one."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-
-    def enhance(
-        self,
-        noisy: Tensor,
-        *,
-        nfe: int = 1,
-        estimate: Estimate = "mean",
-        samples: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> Enhanced:
-        """Denoise ``[B, 1, T]`` at :attr:`sample_rate`."""
+"""``note(batch, noisy [B, 1, T], enhanced, exponents [B, 1])``: windows by number, as heard times 2 ** -exponent."""
 
 
 def _frame_hop(representation: Any) -> int:
@@ -64,7 +44,8 @@ class WindowModel:
     """A model, where it runs, what its description says, and the grid of windows that it runs on.
 
     Args:
-        model: maps noisy windows ``[B, 1, T]`` to clean ones.
+        model: maps noisy windows ``[B, 1, T]`` to clean ones by ``enhance``, and has a ``sample_rate``, like
+            :class:`diffgmm.diffusion.model.MixtureDenoiser`.
         description: what :func:`diffgmm.diffusion.saving.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
         window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
@@ -74,7 +55,7 @@ class WindowModel:
 
     def __init__(
         self,
-        model: Enhancer | Later,
+        model: Any,
         description: Mapping[str, Any] | None = None,
         *,
         device: str | torch.device = "cpu",
@@ -111,19 +92,18 @@ class WindowModel:
         return torch.device(self._device)
 
     @property
-    def model(self) -> Enhancer:
+    def model(self) -> Any:
         """The model, loaded when first asked for."""
         import torch
 
         with self._loading:
             if self._threads is not None:
                 torch.set_num_threads(self._threads)
-            model: Any = self._model.load() if isinstance(self._model, Later) else self._model
+            model = self._model.load() if isinstance(self._model, Later) else self._model
             if isinstance(model, torch.nn.Module) and not self._placed:
                 model = model.to(self.device).eval()
             self._model, self._placed = model, True
-        found: Enhancer = model
-        return found
+        return model
 
     def options(self, **sampling: Unpack[Sampling]) -> SamplerConfig:
         """What the model is asked for: the given settings, and its own defaults for the others.
@@ -138,7 +118,7 @@ class WindowModel:
         """The model as a function of windows (``Enhance`` of the window grid); arguments as in :meth:`denoise`."""
         options = self.options(**sampling)
         seed = whole_number("seed", seed, 0)
-        return lambda rows, keys: self.run(rows, keys, options, seed)
+        return lambda windows, keys: self.run(windows, keys, options, seed)
 
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
         """The fixed grid of windows, running ``enhance``."""
@@ -153,67 +133,54 @@ class WindowModel:
 
     def run(
         self,
-        rows: np.ndarray,
+        windows: np.ndarray,
         keys: list[tuple[int, int]],
         options: SamplerConfig,
         seed: int = 0,
         note: Note | None = None,
     ) -> np.ndarray:
-        """Denoise windows ``[B, T]``; ``note`` is told what the model answered for those that are not silent."""
+        """Denoise windows ``[B, T]``; ``note`` is shown what the model gave for those that are not silent.
+
+        The model hears them at a level that no floor or overflow in it can touch; digital silence stays as it is.
+        """
+        outputs = np.zeros(windows.shape, np.float32)
+        peaks = np.abs(windows).max(axis=1)
+        heard = np.flatnonzero(peaks)
         # Sampling noise belongs to a channel and a place, whatever shares a batch with them.
-        if not options.is_random():
-            return self._enhance(rows, np.arange(len(rows)), options, None, note)
-        from diffgmm.utils.random import keyed_generator
-
-        outputs = [
-            self._enhance(rows, np.array([i]), options, keyed_generator(self.device, seed, *key), note)
-            for i, key in enumerate(keys)
-        ]
-        return np.concatenate(outputs)
-
-    def _enhance(
-        self,
-        rows: np.ndarray,
-        chosen: np.ndarray,
-        options: SamplerConfig,
-        generator: torch.Generator | None,
-        note: Note | None,
-    ) -> np.ndarray:
-        """The ``chosen`` ones of ``[B, T]`` through the model at a level that no floor or overflow in it can touch."""
-        outputs = np.zeros((len(chosen), rows.shape[1]), np.float32)
-        peaks = np.abs(rows[chosen]).max(axis=1)
-        sounding = np.flatnonzero(peaks)  # digital silence stays digital silence
-        if not len(sounding):
-            return outputs
-        heard = chosen[sounding]
-        _, exponents = np.frexp(peaks[sounding, None])  # powers of two, so scaling loses nothing
-        safe = np.ldexp(rows[heard], -exponents)
-        if note is None and self._default is not None and is_default(options):
-            clean = self._default(safe)
-        else:
-            clean = self._by_model(safe, heard, exponents, options, generator, note)
-        if not np.isfinite(clean).all():
-            raise ModelError(
-                "the model's output is not finite; its weights are damaged or it was not trained well"
-            )
-        outputs[sounding] = np.ldexp(clean, exponents)
+        batches = heard[:, None] if options.is_random() else [heard] if len(heard) else []
+        for batch in batches:
+            _, exponents = np.frexp(peaks[batch, None])  # powers of two, so scaling loses nothing
+            safe = np.ldexp(windows[batch], -exponents)
+            if note is None and self._default is not None and is_default(options):
+                clean = self._default(safe)
+            else:
+                key = (seed, *keys[batch[0]]) if options.is_random() else None
+                clean = self._by_model(safe, batch, exponents, options, key, note)
+            if not np.isfinite(clean).all():
+                raise ModelError(
+                    "the model's output is not finite; its weights are damaged or it was not trained well"
+                )
+            outputs[batch] = np.ldexp(clean, exponents)
         return outputs
 
     def _by_model(
         self,
         safe: np.ndarray,
-        heard: np.ndarray,
+        batch: np.ndarray,
         exponents: np.ndarray,
         options: SamplerConfig,
-        generator: torch.Generator | None,
+        key: tuple[int, ...] | None,
         note: Note | None,
     ) -> np.ndarray:
         import torch
 
+        from diffgmm.utils.random import keyed_generator
+
         noisy = torch.from_numpy(safe[:, None]).to(self.device)
+        generator = None if key is None else keyed_generator(self.device, *key)
         with torch.inference_mode():
             enhanced = self.model.enhance(noisy, generator=generator, **options.options())
             if note is not None:
-                note(heard, noisy, enhanced, exponents)
+                note(batch, noisy, enhanced, exponents)
         clean: np.ndarray = enhanced.waveform[:, 0].float().cpu().numpy()
         return clean
