@@ -134,7 +134,7 @@ def denoise_upload(
         table = target.with_name(f"{target.stem}.uncertainty.csv") if settings.uncertainty else None
         done = 0.0
 
-        def told(seconds: float) -> None:
+        def advance(seconds: float) -> None:
             nonlocal done
             visit.check()
             if seconds:
@@ -143,7 +143,7 @@ def denoise_upload(
 
         result = denoise_file(
             upload, target, model=load(settings.model), strength=settings.strength, picture=picture,
-            uncertainty=table, salvage=settings.salvage, progress=told, **settings.sampling(),
+            uncertainty=table, salvage=settings.salvage, progress=advance, **settings.sampling(),
         )  # fmt: skip
         tracks = folder / "tracks.wav"
         channels = write_tracks(upload, target, result.gain, tracks, settings.salvage)
