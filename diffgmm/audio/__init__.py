@@ -8,7 +8,7 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 from diffgmm.audio.formats import choose_format
 from diffgmm.audio.media import CONTAINERS
 from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
-from diffgmm.audio.signal import fit_length, level_db, resample, resampled_length
+from diffgmm.audio.signal import fit_length, resample, resampled_length
 from diffgmm.audio.sounds import av_is_installed
 from diffgmm.audio.writer import Clip, Writer, write
 
@@ -24,7 +24,6 @@ __all__ = [
     "choose_format",
     "fit_length",
     "is_audio",
-    "level_db",
     "probe",
     "read",
     "read_blocks",

@@ -8,15 +8,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from diffgmm.audio.streams import UNKNOWN
-
-if TYPE_CHECKING:
-    from diffgmm.audio.reader import AudioInfo
 
 #: Endings of containers that only PyAV opens (``pip install av``).
 CONTAINERS = frozenset(
@@ -133,9 +130,7 @@ class MediaWriter:
 
     format = "MEDIA"
 
-    def __init__(
-        self, path: Path, ending: str, sample_rate: int, channels: int, like: AudioInfo | None
-    ) -> None:
+    def __init__(self, path: Path, ending: str, sample_rate: int, channels: int, like: Path | None) -> None:
         import av
 
         self._rate, self._channels = sample_rate, channels
@@ -149,7 +144,7 @@ class MediaWriter:
             container, encoder = ENCODERS[ending]
             source: Any = None
             with suppress(av.FFmpegError):  # libsndfile reads more formats: these have no pictures
-                source = None if like is None else resources.enter_context(av.open(os.fsdecode(like.path)))
+                source = None if like is None else resources.enter_context(av.open(os.fsdecode(like)))
             options = {"brand": "M4A "} if ending in (".m4a", ".m4b") else {}
             self._out: Any = resources.enter_context(
                 av.open(os.fsdecode(path), "w", format=container, container_options=options)
@@ -161,7 +156,7 @@ class MediaWriter:
             self._packets = packets(source, self._templates) if self._templates else iter(())
             self._next = next(self._packets, None)
             if like is not None and not all(map(_is_cover, self._templates)):
-                self._gaps = gaps(like.path)
+                self._gaps = gaps(like)
             self._resources = resources.pop_all()
 
     def _add_sound(self, encoder: str, source: Any) -> None:

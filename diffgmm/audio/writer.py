@@ -174,8 +174,9 @@ class Writer:
 
     def _opened(self) -> soundfile.SoundFile | MediaWriter:
         if self.format == "MEDIA":
+            like = None if self._like is None else self._like.path
             ending = self.path.suffix.lower()
-            return MediaWriter(self._part, ending, self.sample_rate, self.channels, self._like)
+            return MediaWriter(self._part, ending, self.sample_rate, self.channels, like)
         options = {"format": self.format, **coding(self.subtype, self._like)}
         sound = soundfile.SoundFile(
             os.fsencode(self._part), "w", self.sample_rate, self.channels, self.subtype, **options

@@ -17,14 +17,13 @@ from diffgmm.diffusion.sampler_options import SamplerConfig, whole_number
 from diffgmm.inference.any_rate import ThroughRate, blocks_of
 from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
 from diffgmm.inference.window_grid import Enhance
-from diffgmm.inference.window_model import WindowModel
 
 
 class UncertainStream:
     """Blocks of any sizes in, output with its tracks out, in constant memory.
 
     Args:
-        denoiser: holds a model with a mixture.
+        denoiser: a :class:`diffgmm.inference.Denoiser` whose model gives a mixture.
         sample_rate: of the blocks, Hz.
         channels: of every block.
         options: of the sampler, resolved.
@@ -38,7 +37,7 @@ class UncertainStream:
 
     def __init__(
         self,
-        denoiser: WindowModel,
+        denoiser: Any,
         sample_rate: int,
         channels: int,
         options: SamplerConfig,
@@ -120,7 +119,7 @@ class UncertainStream:
 
 
 def whole(
-    denoiser: WindowModel, x: np.ndarray, sample_rate: int, options: SamplerConfig, *, seed: int, bins: bool
+    denoiser: Any, x: np.ndarray, sample_rate: int, options: SamplerConfig, *, seed: int, bins: bool
 ) -> Uncertain:
     """Everything at once; arguments as in :meth:`diffgmm.inference.Denoiser.denoise_with_uncertainty`."""
     channels = len(np.atleast_2d(x))

@@ -16,10 +16,10 @@ import soundfile
 
 from diffgmm import audio
 from diffgmm.cli.main import main
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.evaluation import evaluate, pairing, results, scores
 from diffgmm.evaluation.results import Cost, Results
 from diffgmm.inference import Denoiser
-from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import statistics
 from diffgmm.report import (
     ReportError,
