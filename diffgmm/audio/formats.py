@@ -19,7 +19,8 @@ from diffgmm.audio.sounds import av_is_installed
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
 INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")
 _LOSSY = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+#: Bytes of one sample of the subtypes that are not compressed.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 #: Containers with 32-bit sizes, and how many bytes of samples they take beside header and tags.
 SMALL_CONTAINERS = ("WAV", "WAVEX", "AIFF", "AU")
 MOST_BYTES = (1 << 32) - (1 << 22)
@@ -85,11 +86,6 @@ def _writable(form: str, subtype: str, sample_rate: int, channels: int) -> bool:
             return True
     except (soundfile.SoundFileError, ValueError, TypeError):
         return False
-
-
-def sample_bytes(subtype: str) -> int:
-    """Bytes of one sample of an uncompressed subtype; an upper bound for the others in a WAV."""
-    return _SAMPLE_BYTES.get(subtype, 1)
 
 
 def coding(subtype: str, like: AudioInfo | None) -> dict[str, float | str]:

@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 UNKNOWN = 1 << 62  # libsndfile's number of samples for "not told" is above this
@@ -386,26 +387,21 @@ class _Mp3Stream:
         return self.header[1] >> 1, self.header[2] & 12, self.header[3] >> 6 == 3
 
 
-def _lengths() -> list[int]:
-    """Bytes of an MPEG layer III frame for each value of its header's second and third byte; 0: it is none."""
-    lengths = [0] * (1 << 16)
-    for key in range(0xE200, 1 << 16):
-        version, kbits, rate = key >> 11 & 3, key >> 4 & 15, key >> 2 & 3
-        if key >> 8 & 0xE6 == 0xE2 and version != 1 and rate != 3 and kbits not in (0, 15):
-            first = version == 3
-            bits = (144 if first else 72) * _KBITS[first][kbits] * 1000
-            lengths[key] = bits // _RATES[version][rate] + (key >> 1 & 1)
-    return lengths
-
-
-_LENGTHS = _lengths()
+@cache
+def _frame_bytes(second: int, third: int) -> int:
+    """Bytes of an MPEG layer III frame, by the second and third byte of its header; 0: it is none."""
+    version, kbits, rate = second >> 3 & 3, third >> 4, third >> 2 & 3
+    if second & 0xE6 != 0xE2 or version == 1 or rate == 3 or kbits in (0, 15):
+        return 0
+    bits = (144 if version == 3 else 72) * _KBITS[version == 3][kbits] * 1000
+    return bits // _RATES[version][rate] + (third >> 1 & 1)
 
 
 def _frame_length(view: mmap.mmap, at: int) -> int:
     """Bytes of the MPEG layer III frame that begins at ``at``; 0 if none does."""
     if at + 4 > len(view) or view[at] != 0xFF:
         return 0
-    return _LENGTHS[view[at + 1] << 8 | view[at + 2]]
+    return _frame_bytes(view[at + 1], view[at + 2])
 
 
 def _count_at(header: bytes) -> int:

@@ -18,10 +18,10 @@ from diffgmm.audio.formats import (
     FLOAT_SUBTYPES,
     INTEGER_BITS,
     MOST_BYTES,
+    SAMPLE_BYTES,
     SMALL_CONTAINERS,
     choose_format,
     coding,
-    sample_bytes,
 )
 from diffgmm.audio.media import MediaWriter, NoRoom
 from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
@@ -193,7 +193,7 @@ class Writer:
         Raises:
             AudioError: they don't fit into the format, or the file has begun as another.
         """
-        needed = frames * self.channels * sample_bytes(self.subtype)
+        needed = frames * self.channels * SAMPLE_BYTES.get(self.subtype, 1)
         if self.format not in SMALL_CONTAINERS or needed <= MOST_BYTES:
             return
         if self.format not in ("WAV", "WAVEX") or started:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +83,15 @@ def plan(
     for path in paths:
         if path.is_dir():
             folder = Path(output) if output else _beside(path)
-            found = list(walk(path, recursive))
-            if not any(map(_may_be_read, found)):
+            pairs = []
+            for file in walk(path, recursive):
+                if _may_be_read(file):
+                    pairs.append((file, _writable_name(folder / file.relative_to(path))))
+                else:
+                    skipped.append(file)
+            if not pairs:
                 more = "" if recursive else "; --recursive looks into its subfolders"
                 raise UsageError(f"{path}: no audio files ({' '.join(FORMATS)}) in this folder{more}")
-            skipped += [file for file in found if not _may_be_read(file)]
-            pairs = [
-                (file, _writable_name(folder / file.relative_to(path)))
-                for file in found
-                if _may_be_read(file)
-            ]
         elif output is None and path != STDIN:
             pairs = [(path, _writable_name(path.with_name(f"{path.stem}.denoised{path.suffix}")))]
         elif as_file and output:
@@ -166,12 +166,9 @@ def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
         if path != STDIN and path.is_char_device():  # such as /dev/zero, which has no end
             raise UsageError(f"{path}: is a device, no recording; send its sound through a pipe")
         spool = scratch / f"{len(spools)}{path.suffix}"
-        with spool.open("wb") as file:
-            if path == STDIN:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            else:
-                with path.open("rb") as pipe:
-                    shutil.copyfileobj(pipe, file)
+        pipe = nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb")
+        with pipe as sound, spool.open("wb") as file:
+            shutil.copyfileobj(sound, file)
         spools[path] = spool
     return spools
 

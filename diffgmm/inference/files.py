@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,14 +277,11 @@ class _FileDenoiser:
 
 def _hand_on(file: Path, stream: Path) -> None:
     """Copy a finished file into a pipe, a device or, for ``-``, the standard output."""
-    with file.open("rb") as finished:
-        if stream == STDIN:
-            assert sys.__stdout__ is not None
-            shutil.copyfileobj(finished, sys.__stdout__.buffer)
-            sys.__stdout__.buffer.flush()
-        else:
-            with stream.open("wb") as pipe:
-                shutil.copyfileobj(finished, pipe)
+    assert sys.__stdout__ is not None
+    pipe = nullcontext(sys.__stdout__.buffer) if stream == STDIN else stream.open("wb")
+    with file.open("rb") as finished, pipe as target:
+        shutil.copyfileobj(finished, target)
+        target.flush()
 
 
 class _Tracks:

@@ -21,7 +21,7 @@ import numpy as np
 from diffgmm.audio import Writer
 from diffgmm.audio.buffer import Fifo
 from diffgmm.inference.streaming import STEP_SECONDS, StreamingDenoiser
-from diffgmm.utils.errors import UserError
+from diffgmm.utils.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,7 +108,7 @@ class Live:
             self._resources.close()
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"{_reason(error)}; --list shows the devices") from error
+            raise UserError(f"{one_line(error)}; --list shows the devices") from error
         self._skip = self._stream.latency
 
     def _listen(self, block: np.ndarray, frames: int, time: Any, status: Any) -> None:
@@ -163,7 +163,7 @@ class Live:
             if self._writer is not None:
                 self._writer.abort()
             raise UserError(
-                f"a device does not start: {_reason(error)}; try again, or choose another"
+                f"a device does not start: {one_line(error)}; try again, or choose another"
             ) from error
         return self
 
@@ -192,7 +192,3 @@ def _sounddevice() -> Any:
     except OSError as error:
         raise UserError("live sound needs PortAudio (on Debian: apt install libportaudio2)") from error
     return sounddevice
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
