@@ -298,7 +298,7 @@ def gaps(path: Path) -> list[tuple[int, int]]:
     """
     import av
 
-    found: list[tuple[int, int]] = []
+    jumps: list[tuple[int, int]] = []
     with av.open(os.fsdecode(path)) as container:
         stream: Any = container.streams.audio[0]
         rate, samples, clock = stream.rate, 0, 0
@@ -306,8 +306,8 @@ def gaps(path: Path) -> list[tuple[int, int]]:
             if frame.pts is not None and frame.time_base is not None:
                 jump = round(float(frame.pts * frame.time_base) * rate) - clock
                 if abs(jump) > _GAP_SECONDS * rate:
-                    found.append((samples, jump))
+                    jumps.append((samples, jump))
                     clock += jump
             samples += frame.samples
             clock += frame.samples
-    return found
+    return jumps

@@ -218,11 +218,16 @@ class Denoiser:
         Raises:
             ValueError: as :meth:`denoise`, or the model gives no mixture, or one that was trained by no likelihood.
         """
-        from diffgmm.inference.uncertainty import whole
+        from diffgmm.inference.uncertainty import UncertainStream
 
         x = recording(x)
-        check_settings(sample_rate, np.atleast_2d(x).shape[0], 1.0)
-        return whole(self, x, sample_rate, self.options(**sampling), seed=seed, bins=bins)
+        channels = len(np.atleast_2d(x))
+        check_settings(sample_rate, channels, 1.0)
+        options, kept_seconds = self.options(**sampling), float("inf") if bins else 0.0
+        stream = UncertainStream(self, sample_rate, channels, options, seed, kept_seconds)
+        empty = np.zeros((3, channels, 0), np.float32)
+        tracks = np.concatenate([empty, *map(np.stack, stream.run(blocks_of(x)))], axis=2)
+        return Uncertain(*tracks.reshape(3, *x.shape), sample_rate, stream.bins() if bins else None)
 
     def uncertain_blocks(
         self,

@@ -14,8 +14,8 @@ from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
 from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.diffusion.sampler_options import SamplerConfig, whole_number
-from diffgmm.inference.any_rate import ThroughRate, blocks_of
-from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
+from diffgmm.inference.any_rate import ThroughRate
+from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks
 from diffgmm.inference.window_grid import Enhance
 
 
@@ -116,17 +116,3 @@ class UncertainStream:
             return clean
 
         return noted
-
-
-def whole(
-    denoiser: Any, x: np.ndarray, sample_rate: int, options: SamplerConfig, *, seed: int, bins: bool
-) -> Uncertain:
-    """Everything at once; arguments as in :meth:`diffgmm.inference.Denoiser.denoise_with_uncertainty`."""
-    channels = len(np.atleast_2d(x))
-    stream = UncertainStream(denoiser, sample_rate, channels, options, seed, float("inf") if bins else 0.0)
-    pieces = list(stream.run(blocks_of(x)))
-    empty = np.zeros((channels, 0), np.float32)
-    waveform, std, confidence = (
-        np.concatenate([empty, *(piece[k] for piece in pieces)], axis=1).reshape(x.shape) for k in range(3)
-    )
-    return Uncertain(waveform, std, confidence, sample_rate, stream.bins() if bins else None)

@@ -83,9 +83,8 @@ class FrameMerger:
     def __init__(self, channels: int, hop: int, fade: int, keep: int = 0) -> None:
         self._channels, self._hop, self._fade, self._keep = channels, hop, fade, keep
         self._first = self._newest = 0  # frames before the first are settled; start of the newest window
-        self._sums: list[
-            np.ndarray
-        ] = []  # weights, error, power, responsibilities of the frames since, by frame last
+        # Weights, error, power, and responsibilities and errors of bins, of the frames since, by frame last.
+        self._sums: list[np.ndarray] = []
         self._error, self._power = Fifo(channels, np.float64), Fifo(channels, np.float64)
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -120,13 +119,13 @@ class FrameMerger:
         ready = self._sums[0].shape[-1] if everything else self._newest // self._hop - self._first
         if ready <= 0:
             return
-        weights, *sums = (one[..., :ready] for one in self._sums)
+        weights, *sums = (values[..., :ready] for values in self._sums)
         self._error.push(sums[0] / weights)
         self._power.push(sums[1] / weights)
         if wanted := min(ready, self._keep - self._first) if len(sums) > 2 else 0:
             error = (sums[2] / weights[:, None])[..., :wanted]
             self._kept.append((error, (sums[3] / weights[:, None, None])[..., :wanted]))
-        self._sums = [one[..., ready:].copy() for one in self._sums]
+        self._sums = [values[..., ready:].copy() for values in self._sums]
         self._first += ready
 
     def reach(self, frames_per_sample: float) -> int:
@@ -151,7 +150,7 @@ class FrameMerger:
         """The map of the first ``frames`` frames, if they were kept; ``sample_rate`` is the model's."""
         if not self._kept:
             return None
-        error, shares = (np.concatenate([one[i] for one in self._kept], -1)[..., :frames] for i in (0, 1))
+        error, shares = (np.concatenate([piece[i] for piece in self._kept], -1)[..., :frames] for i in (0, 1))
         return BinMap(
             np.sqrt(error), shares, frequencies, np.arange(error.shape[-1]) * self._hop / sample_rate
         )

@@ -29,20 +29,20 @@ class Later:
         self._path, self._trust = path, trust
         try:
             self.sample_rate = int(description["sample_rate"])
-            told = dict(description["model"]["init_args"]["representation"]["init_args"])
+            settings = dict(description["model"]["init_args"]["representation"]["init_args"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: describes no model") from error
-        known = {name: told[name] for name in ("hop", "window_seconds") if told.get(name) is not None}
+        known = {name: settings[name] for name in ("hop", "window_seconds") if settings.get(name) is not None}
         self.representation = SimpleNamespace(**known)
         window = known.get("window_seconds", 1.0)
         if not isinstance(window, (int, float)) or not 0.1 <= window <= 60.0:
             raise ModelError(f"{path}: window_seconds must be 0.1 to 60, got {window!r:.40}")
-        hop = told.get("hop", 1)
+        hop = settings.get("hop", 1)
         if type(hop) is not int or not 1 <= hop <= self.sample_rate:
             raise ModelError(f"{path}: hop must be a whole number of samples, got {hop!r:.40}")
-        if told.get("sample_rate", self.sample_rate) != self.sample_rate:
+        if settings.get("sample_rate", self.sample_rate) != self.sample_rate:
             raise ModelError(
-                f"{path}: sample_rate {self.sample_rate}, but its parts have {told['sample_rate']!r:.40}"
+                f"{path}: sample_rate {self.sample_rate}, but its parts have {settings['sample_rate']!r:.40}"
             )
 
     def load(self) -> nn.Module:
