@@ -13,8 +13,7 @@ import numpy as np
 from diffgmm.diffusion.pretrained import ModelError, check_likelihood, model_path, read_description
 from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling, whole_number
 from diffgmm.inference.any_rate import ThroughRate, blocks_of, check_settings, recording
-from diffgmm.inference.backends import Rows, is_default, open_backend
-from diffgmm.inference.backends.later import Later
+from diffgmm.inference.backends import Later, Rows, is_default, open_backend
 from diffgmm.inference.drift import without_drift
 from diffgmm.inference.uncertainty_tracks import Tracks, Uncertain
 from diffgmm.inference.window_grid import Enhance, WindowGrid
