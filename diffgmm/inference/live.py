@@ -13,7 +13,6 @@ import queue
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +103,7 @@ class Live:
                 self.latency += self._out.latency + SLACK_SECONDS
             else:
                 self._writer = Writer(file, rate, channels, overwrite=overwrite)
+                self._resources.callback(self._writer.abort)  # nothing is left to drop once it is closed
         except (ValueError, sounddevice.PortAudioError) as error:
             self._resources.close()
             if isinstance(error, UserError):
@@ -160,23 +160,16 @@ class Live:
                 self._out.start()
         except _sounddevice().PortAudioError as error:
             self._resources.close()
-            if self._writer is not None:
-                self._writer.abort()
             raise UserError(
                 f"a device does not start: {one_line(error)}; try again, or choose another"
             ) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop; what was heard is written to its end, after an interrupt, too."""
         with self._resources:
             self._in.stop()
-            if self._writer is None:
-                return
-            if kind is not None and issubclass(kind, Exception):
-                self._writer.abort()
+            if self._writer is None or (kind is not None and issubclass(kind, Exception)):
                 return
             while not self._waiting.empty():
                 self.pass_block()

@@ -83,10 +83,10 @@ class FrameMerger:
     def __init__(self, channels: int, hop: int, fade: int, keep: int = 0) -> None:
         self._channels, self._hop, self._fade, self._keep = channels, hop, fade, keep
         self._first = self._newest = 0  # frames before the first are settled; start of the newest window
-        # Weights, error, power, and responsibilities and errors of bins, of the frames since, by frame last.
-        self._sums: list[np.ndarray] = []
+        # Of each frame since: weight, error and power, and for the map error and responsibilities of all bins.
+        self._sums = np.zeros((channels, 3, 0), np.float32)
         self._error, self._power = Fifo(channels, np.float64), Fifo(channels, np.float64)
-        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._kept: list[np.ndarray] = []
 
     def add(
         self, channel: int, start: int, samples: int, error: np.ndarray, power: np.ndarray, shares: np.ndarray
@@ -95,37 +95,30 @@ class FrameMerger:
         place = np.arange(error.shape[1]) * self._hop
         inside = np.clip(np.minimum(place, samples - place) / self._fade, 0.0, 1.0)
         weights = np.maximum(np.sin(0.5 * np.pi * inside) ** 2, _LEAST).astype(np.float32)
+        values = np.stack([np.ones_like(weights), error.sum(0), power.sum(0)])
+        if self._first < self._keep:
+            values = np.concatenate([values, error, *shares])
         begin = start // self._hop - self._first
         skip, end = max(0, -begin), begin + len(weights)
-        begin += skip
-        values = [np.ones_like(weights), error.sum(0), power.sum(0)]
-        if self._first < self._keep:
-            values += [error, shares]
-        while len(self._sums) < len(values):
-            self._sums.append(np.zeros((self._channels, *values[len(self._sums)].shape[:-1], 0), np.float32))
-        del self._sums[len(values) :]
-        for i, value in enumerate(values):
-            missing = end - self._sums[i].shape[-1]
-            if missing > 0:
-                pad = [(0, 0)] * (self._sums[i].ndim - 1) + [(0, missing)]
-                self._sums[i] = np.pad(self._sums[i], pad)
-            self._sums[i][channel, ..., begin:end] += (weights * value)[..., skip:]
+        width, length = self._sums.shape[1:]
+        if len(values) > width:  # the first window
+            self._sums = np.zeros((self._channels, len(values), 0), np.float32)
+        longer = [(0, 0), (0, 0), (0, max(0, end - length))]
+        self._sums = np.pad(self._sums[:, : len(values)], longer)
+        self._sums[channel, :, begin + skip : end] += (weights * values)[:, skip:]
         self._newest = max(self._newest, start)
 
     def settle(self, everything: bool = False) -> None:
         """Close the frames that later windows, which start after the newest one, leave alone; or all."""
-        if not self._sums:
-            return
-        ready = self._sums[0].shape[-1] if everything else self._newest // self._hop - self._first
+        ready = self._sums.shape[2] if everything else self._newest // self._hop - self._first
         if ready <= 0:
             return
-        weights, *sums = (values[..., :ready] for values in self._sums)
-        self._error.push(sums[0] / weights)
-        self._power.push(sums[1] / weights)
-        if wanted := min(ready, self._keep - self._first) if len(sums) > 2 else 0:
-            error = (sums[2] / weights[:, None])[..., :wanted]
-            self._kept.append((error, (sums[3] / weights[:, None, None])[..., :wanted]))
-        self._sums = [values[..., ready:].copy() for values in self._sums]
+        means = self._sums[:, 1:, :ready] / self._sums[:, :1, :ready]
+        self._error.push(means[:, 0])
+        self._power.push(means[:, 1])
+        if means.shape[1] > 2 and self._first < self._keep:
+            self._kept.append(means[:, 2:, : self._keep - self._first])
+        self._sums = self._sums[:, :, ready:].copy()
         self._first += ready
 
     def reach(self, frames_per_sample: float) -> int:
@@ -150,7 +143,8 @@ class FrameMerger:
         """The map of the first ``frames`` frames, if they were kept; ``sample_rate`` is the model's."""
         if not self._kept:
             return None
-        error, shares = (np.concatenate([piece[i] for piece in self._kept], -1)[..., :frames] for i in (0, 1))
-        return BinMap(
-            np.sqrt(error), shares, frequencies, np.arange(error.shape[-1]) * self._hop / sample_rate
-        )
+        bins = len(frequencies)
+        means = np.concatenate(self._kept, axis=2)[..., :frames]
+        shares = means[:, bins:].reshape(self._channels, -1, bins, means.shape[2])
+        times = np.arange(means.shape[2]) * self._hop / sample_rate
+        return BinMap(np.sqrt(means[:, :bins]), shares, frequencies, times)
