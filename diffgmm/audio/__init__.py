@@ -1,4 +1,4 @@
-"""Read, resample and write audio files without surprises.
+"""Reading, resampling and writing of audio files without surprises.
 
 Arrays are float32 of shape ``[channels, samples]`` in [-1, 1] throughout. Files keep what they came
 with: format, subtype, rate, channel count and length. Everything a user can get wrong ends in an

@@ -31,7 +31,7 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
 
     Files keep what they came with if the ending stays the same. In another format they get the same subtype where
     it exists, else the least integer depth that holds as many bits (24 for floats, 16 for what was coded with a
-    loss), and the codec that the name says: ``.opus`` is Opus. Containers of AAC and video are the format ``MEDIA``.
+    loss), and the codec that the name implies: ``.opus`` is Opus. Containers of AAC and video are the format ``MEDIA``.
 
     Raises:
         AudioError: the ending names no audio format, or one that needs PyAV, which is not installed.
@@ -44,14 +44,14 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
     same = False
     if like is not None and like.format != "MEDIA":
         before = like.path.suffix.lower()
-        same = suffix == before or not {suffix, before} & FORMATS.keys()  # neither name says anything
+        same = suffix == before or not {suffix, before} & FORMATS.keys()  # neither name is informative
     if suffix not in FORMATS and not same:
         raise AudioError(
             f"{path}: the name's ending is no audio format; use one of {' '.join([*FORMATS, *ENCODERS])}"
         )
     form = like.format if like is not None and same else FORMATS[suffix]  # a .wav may hold WAVEX or RF64
     if form == "WAV" and not same and like is not None and like.channels > 2:
-        form = "WAVEX"  # which says where its channels belong
+        form = "WAVEX"  # which states the places of its channels
     default = "OPUS" if suffix == ".opus" else str(soundfile.default_subtype(form))
     if like is None:
         return form, default

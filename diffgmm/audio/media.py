@@ -39,7 +39,7 @@ _GAP_SECONDS = 0.03  # between the time stamps of sound; less is rounding
 
 
 class NoRoom(ValueError):
-    """The container can't hold something; the message says what, and what to do."""
+    """The container can't hold something; the message names it and the remedy."""
 
 
 @contextmanager
@@ -115,7 +115,7 @@ class MediaWriter:
     Args:
         path: the file to write, whatever its ending.
         ending: of the name that it will have; a key of :data:`ENCODERS`.
-        sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` says so.
+        sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` reports it.
         channels: up to 8.
         like: the file that the sound came from. Its tags, cover, chapters and bit rate are kept where there is room;
             for the endings of :data:`VIDEO` its pictures and subtitles, as they are and in step with the sound, too.
@@ -165,7 +165,7 @@ class MediaWriter:
         heard = source.streams.audio[0] if source and source.streams.audio else None
         codec = heard.codec_context.name if heard else ""
         layout = heard.layout.name if heard and heard.channels == self._channels else ""
-        if not layout or layout.endswith("channels"):  # a WAV file need not tell places
+        if not layout or layout.endswith("channels"):  # a WAV file need not name speakers
             layout = _LAYOUTS[self._channels]
         if codec == "aac" and self._out.format.name == "matroska":
             encoder = "aac"  # both do; this one keeps the rate
@@ -269,7 +269,7 @@ def packets(source: Any, streams: list[Any]) -> Iterator[Any]:
     """What some streams of a container hold, each packet with the time of its decoding.
 
     Matroska keeps only when a picture is shown; the times of a stream's first pictures are counted back from the first
-    that can be told.
+    known one.
     """
     early: dict[int, list[Any]] = {stream.index: [] for stream in streams}
     for packet in source.demux(streams):
@@ -284,7 +284,7 @@ def packets(source: Any, streams: list[Any]) -> Iterator[Any]:
             held.dts = start - (len(waiting) - k) * step
             yield held
         if packet.size:  # the last of a stream is empty
-            if packet.dts is None:  # a cover, or a stream that tells no more
+            if packet.dts is None:  # a cover, or a stream without times
                 packet.pts = packet.dts = packet.pts or 0
             yield packet
 

@@ -1,4 +1,4 @@
-"""Read audio files whole or block by block, refusing what is not sound."""
+"""Reader of audio files, whole or block by block, that refuses what is not sound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BLOCK = 1 << 16  # frames per block when streaming
 _SMALL = 512  # of a damaged file: libsndfile drops a block that breaks off
 LOWEST_RATE = 100  # Hz; one second at 1 Hz would become 16000 samples in a model, the rest is damage
 HIGHEST_RATE = 10_000_000  # Hz, far above any recorder; filters from a damaged header's 1 GHz took 3 GB
-# libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
+# libsndfile clips a sample count that the header promises to what is there, and reports it only in its log.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
 _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
 _AGAIN = "copy the file again (`diffgmm denoise --salvage` takes what is there)"

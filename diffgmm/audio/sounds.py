@@ -1,4 +1,4 @@
-"""Decoders behind one face: libsndfile for a file or several streams in it, PyAV for what libsndfile can't read."""
+"""Decoders of one interface: libsndfile for a file or several streams in it, PyAV for what libsndfile can't read."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-UNKNOWN = 1 << 62  # libsndfile's number of samples for "not told" is above this
+UNKNOWN = 1 << 62  # libsndfile's number of samples for an unknown length is above this
 _4GIB = 1 << 32
 _MOST_CHUNKS = 10_000  # a file with more has none: it is damaged
 _LONGER = 64  # above the ratio of the highest to the lowest bit rate of MP3
@@ -43,7 +43,7 @@ class Stretch:
 class Layout:
     """The streams of a file, in order; none: the file as it is.
 
-    ``note`` says what its header tells wrongly, ``missing`` what is not there though it ought to be.
+    ``note`` names what its header states wrongly, ``missing`` what should be there and is not.
     """
 
     streams: tuple[Stretch, ...] = ()
@@ -234,7 +234,9 @@ def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, 
     size = len(view)
     open_end = data.size < 0 or (data.size == 0 and family.size == "<Q") or data.size == -family.frame
     end = data.start + max(data.size, 0)
-    if not open_end and end > size:  # cut, or from a pipe: libsndfile reads what is there and tells the rest
+    if (
+        not open_end and end > size
+    ):  # cut, or from a pipe: libsndfile reads what is there and reports the rest
         return size, False
     if not open_end and data.size > family.skip:
         padding = range(max(4, family.align))
@@ -495,7 +497,7 @@ def _mp3(view: mmap.mmap, first: int) -> Layout:
 
 
 def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
-    """Frames that the stream's first frame counts, and that frame; 0 where none tells."""
+    """Frames that the stream's first frame counts, and that frame; 0 without a count."""
     if stream.info is None:
         return 0, b""
     frame = bytes(view[stream.start : stream.start + stream.info])
@@ -505,7 +507,7 @@ def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
 
 
 def _recounted(frame: bytes, stream: _Mp3Stream, size: int) -> bytes:
-    """The frame with the count, corrected; what LAME says of the padding at the end is no longer true."""
+    """The frame with the count, corrected; LAME's padding at the end no longer applies."""
     corrected, at = bytearray(frame), _count_at(frame) + 4
     (flags,) = struct.unpack_from(">I", corrected, at)
     struct.pack_into(">I", corrected, at + 4, stream.frames)

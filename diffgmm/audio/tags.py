@@ -55,7 +55,7 @@ def copy_channels(source: Path, sound: soundfile.SoundFile) -> None:
 
 
 def _places(source: Path, channels: int) -> list[int]:
-    """The speaker of each channel, as libsndfile numbers them; nothing if the file doesn't say.
+    """The speaker of each channel, as libsndfile numbers them; nothing if the file doesn't state them.
 
     FLAC has a tag for them, which libsndfile doesn't read, or means the usual ones.
     """
@@ -107,7 +107,7 @@ def _texts(like: AudioInfo) -> dict[str, list[str]]:
 
 
 def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
-    """Write into ``target``, which is complete otherwise, what ``like.path`` tells about itself.
+    """Write into ``target``, which is complete otherwise, the metadata of ``like.path``.
 
     Args:
         like: where the sound came from.

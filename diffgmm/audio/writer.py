@@ -1,4 +1,4 @@
-"""Write audio files atomically, keeping format and subtype, rescaling only what would clip."""
+"""Atomic writer of audio files that keeps format and subtype and rescales only what would clip."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Writer:
             raise AudioError(f"{self.path.parent}: no such folder to write into")
         self._part = part_beside(self.path)
         try:
-            self._part.touch()  # says why it can't, where libsndfile has one word for everything
+            self._part.touch()  # gives the reason for a failure, where libsndfile has one message for everything
         except PermissionError as error:
             raise AudioError(f"{self.path.parent}: no permission to write into this folder") from error
         except OSError as error:
@@ -227,7 +227,7 @@ class Writer:
             raise
 
     def _words_of_the_system(self, error: BaseException) -> str:
-        """Why a file can't be written: libsndfile does not tell, so one more write is tried."""
+        """Why a file can't be written: libsndfile gives no reason, so one more write is tried."""
         if isinstance(error, OSError) and error.errno != errno.EIO:
             return error.strerror or str(error)
         try:

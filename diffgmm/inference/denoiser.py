@@ -83,7 +83,7 @@ class Denoiser:
         self._threads: int | None = None
         self.sample_rate = model.sample_rate
         self.description: dict[str, Any] = dict(description or {})
-        # Every n-th sample starts a frame of the model, or of what is told of its uncertainty.
+        # Every n-th sample starts a frame of the model or of its uncertainty.
         representation = getattr(model, "representation", None)
         self.align = 1 if representation is None else _frame_hop(representation)
         self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
@@ -203,7 +203,7 @@ class Denoiser:
         bins: bool = True,
         **sampling: Unpack[Sampling],
     ) -> Uncertain:
-        """Denoise a whole recording and tell how sure the model is; arguments as in :meth:`denoise`.
+        """Denoise a whole recording and estimate the model's uncertainty; arguments as in :meth:`denoise`.
 
         Args:
             bins: also give the map of time and frequency: four bytes a bin for the standard deviation and for each

@@ -1,4 +1,4 @@
-"""Inputs and an output become a list of files, checked before any work."""
+"""Plan of a run: inputs and an output as a list of files, checked before any work."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _names_a_file(output: str, paths: list[Path]) -> bool:
 
 
 def _may_be_read(path: Path) -> bool:
-    """Whether it is audio, or would be with PyAV: then reading it says what to do."""
+    """Whether it is audio, or would be with PyAV: then the reader's error says what to install."""
     return is_audio(path) or path.suffix.lower() in CONTAINERS
 
 
@@ -158,7 +158,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
-    """Copies of what comes through pipes: formats are told by their beginning, and lengths at their end."""
+    """Copies of what comes through pipes: the format is at the beginning, the length known at the end."""
     spools: dict[Path, Path] = {}
     for path in filter(_is_stream, paths):
         if scratch is None or path in spools:
@@ -174,13 +174,13 @@ def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
 
 
 def _name(path: Path, spools: dict[Path, Path]) -> str:
-    """A file name for the output; that of the standard input says what it holds."""
+    """A file name for the output; that of the standard input has the ending of its format."""
     if path != STDIN:
         return path.name
     try:
         form = probe(spools[path], salvage=True).format
     except AudioError:
-        return "stdin"  # reading it again says why
+        return "stdin"  # reading it again gives the reason
     return "stdin" + next((ending for ending, known in FORMATS.items() if known == form), ".wav")
 
 

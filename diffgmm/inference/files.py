@@ -53,7 +53,7 @@ class Denoised:
         spent: seconds that denoising took.
         gain: what the output was multiplied by so as not to clip; 1.0 for nothing.
         clipped: samples that were cut off at full scale, with ``clip="keep"``.
-        lost: what the input tells about itself and the output's format can't hold, in words.
+        lost: metadata of the input that the output's format can't hold, in words.
         error: why there is no output, or None.
     """
 

@@ -1,4 +1,4 @@
-"""Denoise sound as it arrives, with a fixed delay."""
+"""Denoising of sound as it arrives, with a fixed delay."""
 
 from __future__ import annotations
 

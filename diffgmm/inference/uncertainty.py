@@ -1,4 +1,4 @@
-"""Denoising with uncertainty: the window grid of :mod:`diffgmm.inference`, whose frames also say how sure they are."""
+"""Denoising with uncertainty: the window grid of :mod:`diffgmm.inference`, whose frames carry their expected error."""
 
 from __future__ import annotations
 

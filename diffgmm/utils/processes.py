@@ -94,7 +94,7 @@ def process_pool(workers: int, what: str) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-_PATIENCE = 10.0  # seconds for the calls that are being done when nobody needs them any more
+_PATIENCE = 10.0  # seconds for calls in progress whose results are no longer needed
 
 
 class Workers(Generic[T]):

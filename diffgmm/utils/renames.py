@@ -87,7 +87,7 @@ def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[st
     values = {name: given.get(name, usual) for name, (usual, _) in _EITHER.items()}
     if all(values[name] == usual for name, (usual, _) in _EITHER.items()):
         return class_path, own
-    # How it is initialised no trained weights tell.
+    # Trained weights do not depend on the initialisation.
     belz = all(values[name] == other for name, (_, other) in _EITHER.items() if name != "initialisation")
     usual = {"embedding": 64, "position": True, "bottleneck": "none", "dilations": [], "input_layers": 0}
     # What Belz's has no argument for was switched off.

@@ -69,7 +69,7 @@ def is_default(config: SamplerConfig) -> bool:
 
 
 class Later:
-    """Stands for the model of a file: what can be told from its description, and :meth:`load`.
+    """Stands for the model of a file: what its description states, and :meth:`load`.
 
     Args:
         path: of the file.
