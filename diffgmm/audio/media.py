@@ -29,10 +29,6 @@ ENCODERS = {
 VIDEO = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm"])
 """Those that take pictures along."""
 _COVERED = frozenset([".m4a", ".m4b", ".mp4", ".m4v", ".mov"])
-_RATES = {
-    "libopus": (8000, 12000, 16000, 24000, 48000),
-    "aac": (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
-}
 _BITS_A_CHANNEL = 96_000  # a second, where the source has no rate to keep
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _GAP_SECONDS = 0.03  # between the time stamps of sound; less is rounding
@@ -160,6 +156,8 @@ class MediaWriter:
             self._resources = resources.pop_all()
 
     def _add_sound(self, encoder: str, source: Any) -> None:
+        import av
+
         if self._channels not in _LAYOUTS:
             raise NoRoom(f"{self._channels} channels are too many for this format; choose .wav or .flac")
         heard = source.streams.audio[0] if source and source.streams.audio else None
@@ -169,8 +167,8 @@ class MediaWriter:
             layout = _LAYOUTS[self._channels]
         if codec == "aac" and self._out.format.name == "matroska":
             encoder = "aac"  # both do; this one keeps the rate
-        rates = _RATES[encoder]
-        rate = next((rate for rate in rates if rate >= self._rate), rates[-1])
+        rates: Any = av.Codec(encoder, "w").audio_rates
+        rate = min((rate for rate in rates if rate >= self._rate), default=max(rates))
         if rate != self._rate:
             self.lost.append(f"the rate of {self._rate} Hz, it is {rate}")
         self._sound: Any = self._out.add_stream(encoder, rate=rate, layout=layout)
