@@ -346,33 +346,21 @@ class Denoiser:
             if note is None and self._default is not None and is_default(options):
                 clean = self._default(safe)
             else:
-                key = (seed, *keys[batch[0]]) if options.is_random() else None
-                clean = self._by_model(safe, batch, exponents, options, key, note)
+                import torch
+
+                from diffgmm.utils.random import keyed_generator
+
+                noisy = torch.from_numpy(safe[:, None]).to(self.device)
+                key = (seed, *keys[batch[0]])
+                generator = keyed_generator(self.device, *key) if options.is_random() else None
+                with torch.inference_mode():
+                    enhanced = self.model.enhance(noisy, generator=generator, **options.options())
+                    if note is not None:
+                        note(batch, noisy, enhanced, exponents)
+                clean = enhanced.waveform[:, 0].float().cpu().numpy()
             if not np.isfinite(clean).all():
                 raise ModelError(
                     "the model's output is not finite; its weights are damaged or it was not trained well"
                 )
             outputs[batch] = np.ldexp(clean, exponents)
         return outputs
-
-    def _by_model(
-        self,
-        safe: np.ndarray,
-        batch: np.ndarray,
-        exponents: np.ndarray,
-        options: SamplerConfig,
-        key: tuple[int, ...] | None,
-        note: Note | None,
-    ) -> np.ndarray:
-        import torch
-
-        from diffgmm.utils.random import keyed_generator
-
-        noisy = torch.from_numpy(safe[:, None]).to(self.device)
-        generator = None if key is None else keyed_generator(self.device, *key)
-        with torch.inference_mode():
-            enhanced = self.model.enhance(noisy, generator=generator, **options.options())
-            if note is not None:
-                note(batch, noisy, enhanced, exponents)
-        clean: np.ndarray = enhanced.waveform[:, 0].float().cpu().numpy()
-        return clean

@@ -133,7 +133,6 @@ def _blocks(
         for number, (upload, name) in enumerate(uploads):
             count = f" ({number + 1} of {len(uploads)})" if len(uploads) > 1 else ""
             progress(0.0, desc=name + count)
-
             share = functools.partial(progress, desc=name + count)
             outcomes.append(denoise_upload(upload, name, visit, load, settings, most_minutes, share))
             heard = [(outcome.name, index) for index, outcome in enumerate(outcomes) if outcome.denoised]
