@@ -43,7 +43,8 @@ def spectrogram_panel(
     """
     signals = {name: plots.mono(x) for name, x in panels.items()}
     seconds = max((x.size for x in signals.values()), default=1) / sample_rate
-    count = len(signals) + (uncertainty is not None)
+    shown = signals if uncertainty is None else {**signals, "uncertainty": uncertainty}
+    count = len(shown)
     across = 1 if seconds > _WIDE_SECONDS else min(count, 3 if count != 4 else 2)
     down = math.ceil(count / across)
     width, height = (11.0, 1.9) if across == 1 else (min(16.0, 4.4 * across + 1.4), 2.6)
@@ -52,13 +53,11 @@ def spectrogram_panel(
     low, high = plots.scale(signals, sample_rate)
     peak = plots.peak_of(*signals.values())
     image, drawn = None, []
-    for i, (name, x) in enumerate((signals | {"uncertainty": uncertainty}).items()):
-        if i == count:
-            break
+    for i, (name, x) in enumerate(shown.items()):
         row, column = divmod(i, across)
         top, below = (figure.add_subplot(grid[2 * row + k, column]) for k in (0, 1))
         plots.set_heading(top, name)
-        if i < len(signals):
+        if name in signals:
             plots.waveform(top, x, sample_rate, seconds, peak)
             image = plots.spectrogram(below, x, sample_rate, seconds, low, high)
             drawn.append(below)
