@@ -23,18 +23,10 @@ _OF_THE_SAMPLES = frozenset(
 )  # fmt: skip
 _OF_ANOTHER_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff")  # joined to this one
 _LARGEST_CHUNK = 1 << 26
-_STRINGS = (
-    "title",
-    "artist",
-    "album",
-    "date",
-    "genre",
-    "tracknumber",
-    "comment",
-    "copyright",
-)  # libsndfile's
-_OF_THE_ENCODER = frozenset(("encoder", "encoded-by", "encodedby", "waveformatextensible_channel_mask"))
+#: What libsndfile writes by itself.
+_STRINGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 _MASK = "waveformatextensible_channel_mask"
+_OF_THE_ENCODER = frozenset(("encoder", "encoded-by", "encodedby", _MASK))
 _PLACES = {
     0x1: 2, 0x2: 3, 0x4: 4, 0x8: 11, 0x10: 9, 0x20: 10, 0x40: 12, 0x80: 13, 0x100: 8, 0x200: 14, 0x400: 15,
 }  # fmt: skip
