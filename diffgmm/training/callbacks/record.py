@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 
 from diffgmm.training.callbacks.loggers import run_folder
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 from diffgmm.utils.provenance import changes, facts, hardware
 
 
@@ -33,8 +33,7 @@ class RunRecord(L.Callback):
     def _write(self, trainer: L.Trainer) -> None:
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / self.file) as part:
-            part.write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / self.file, json.dumps(self._facts, indent=2) + "\n")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, seed, devices and the data's own fingerprint, if it has one."""
@@ -64,8 +63,7 @@ class RunRecord(L.Callback):
         if not difference:
             return {"git_diff": None}
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "changes.diff") as part:
-            part.write_text(difference, encoding="utf-8")
+        write_text(folder / "changes.diff", difference)
         return {"git_diff": "changes.diff"}
 
     def _progress(self, trainer: L.Trainer, finished: bool) -> None:
