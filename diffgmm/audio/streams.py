@@ -169,7 +169,8 @@ def chunks(view: mmap.mmap | bytes, first: int = 0) -> Iterator[Chunk]:
     if not family.data:
         if first + 24 <= len(view):
             offset, size = struct.unpack_from(">II", view, first + 4)
-            yield from [Chunk(b"", first + offset, size)] if 24 <= offset < len(view) - first else []
+            if 24 <= offset < len(view) - first:
+                yield Chunk(b"", first + offset, size)
         return
     at, long = first + family.head, 0
     for _ in range(_MOST_CHUNKS):

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,13 +198,8 @@ def denoise_jobs(
     if jobs == 1:
         yield from map(work, todo)
         return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        futures: list[Future[Denoised]] = [pool.submit(work, job) for job in todo]
-        for future in futures:
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt the running ones end at their next block
+    with ThreadPoolExecutor(jobs) as pool:  # after an interrupt the running ones end at their next block
+        yield from pool.map(work, todo)
 
 
 class _FileDenoiser:
