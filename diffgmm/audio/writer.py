@@ -41,7 +41,7 @@ class Writer:
         path: the file.
         sample_rate: Hz.
         channels: of every block.
-        format, subtype: soundfile's names; by default what the ending of ``path`` stands for.
+        format, subtype: soundfile's names; by default those of ``like``, or what the ending of ``path`` stands for.
         overwrite: replace an existing file.
         like: the file that the sound came from: its bit rate, places of channels, tags and cover are kept where the
             format can hold them.
@@ -75,7 +75,7 @@ class Writer:
             raise ValueError(f"clip must be scale or keep, got {clip!r}")
         self.path = Path(path)
         if format is None:
-            format, default = choose_format(self.path)
+            format, default = choose_format(self.path, like)
             subtype = subtype or default
         self.sample_rate, self.channels, self.format = sample_rate, channels, format
         self.subtype = subtype or str(soundfile.default_subtype(format))

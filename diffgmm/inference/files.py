@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffgmm.audio import Clip, Writer, choose_format, probe, read_blocks
+from diffgmm.audio import Clip, Writer, probe, read_blocks
 from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.diffusion.sampler_options import Sampling
 from diffgmm.inference.denoiser import Denoiser
@@ -228,17 +228,7 @@ class _FileDenoiser:
         rate, channels = info.sample_rate, info.channels
         start = time.perf_counter()
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        form, subtype = choose_format(job.target, like=info)
-        writer = Writer(
-            job.target,
-            rate,
-            channels,
-            format=form,
-            subtype=subtype,
-            like=info,
-            frames=info.frames,
-            **self._writing,
-        )
+        writer = Writer(job.target, rate, channels, like=info, frames=info.frames, **self._writing)
         outputs: Iterable[np.ndarray]
         with writer:
             if job.uncertainty:
