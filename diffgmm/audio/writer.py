@@ -13,16 +13,7 @@ from typing import IO, Literal
 import numpy as np
 import soundfile
 
-from diffgmm.audio import tags
-from diffgmm.audio.formats import (
-    FLOAT_SUBTYPES,
-    INTEGER_BITS,
-    MOST_BYTES,
-    SAMPLE_BYTES,
-    SMALL_CONTAINERS,
-    choose_format,
-    coding,
-)
+from diffgmm.audio import formats, tags
 from diffgmm.audio.media import MediaWriter, NoRoom
 from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
 from diffgmm.utils.files import part_beside
@@ -75,7 +66,7 @@ class Writer:
             raise ValueError(f"clip must be scale or keep, got {clip!r}")
         self.path = Path(path)
         if format is None:
-            format, default = choose_format(self.path, like)
+            format, default = formats.choose_format(self.path, like)
             subtype = subtype or default
         self.sample_rate, self.channels, self.format = sample_rate, channels, format
         self.subtype = subtype or str(soundfile.default_subtype(format))
@@ -84,9 +75,11 @@ class Writer:
         self.lost: list[str] = []
         self._sound: soundfile.SoundFile | MediaWriter | None = None
         self._spool: IO[bytes] | None = None
-        headroom = self.subtype in FLOAT_SUBTYPES
+        headroom = self.subtype in formats.FLOAT_SUBTYPES
         self._cut_off = clip == "keep" and not headroom
-        spooled = (frames is None and self.format in SMALL_CONTAINERS) or not (headroom or self._cut_off)
+        spooled = (frames is None and self.format in formats.SMALL_CONTAINERS) or not (
+            headroom or self._cut_off
+        )
         if frames is not None:
             self._fit(frames)
         if self.path.is_dir():
@@ -142,7 +135,7 @@ class Writer:
                 if self._sound is not None and self._sound.format != self.format:  # longer than a WAV can be
                     self._sound.close()
                     self._sound = self._opened()
-                scaled = self._peak > 1.0 and not self._cut_off and self.subtype not in FLOAT_SUBTYPES
+                scaled = self._peak > 1.0 and not self._cut_off and self.subtype not in formats.FLOAT_SUBTYPES
                 self.gain = 1.0 / self._peak if scaled else 1.0
                 self._spool.seek(0)
                 gain = np.float32(self.gain)
@@ -177,7 +170,7 @@ class Writer:
             like = None if self._like is None else self._like.path
             ending = self.path.suffix.lower()
             return MediaWriter(self._part, ending, self.sample_rate, self.channels, like)
-        options = {"format": self.format, **coding(self.subtype, self._like)}
+        options = {"format": self.format, **formats.coding(self.subtype, self._like)}
         sound = soundfile.SoundFile(
             os.fsencode(self._part), "w", self.sample_rate, self.channels, self.subtype, **options
         )
@@ -193,8 +186,8 @@ class Writer:
         Raises:
             AudioError: they don't fit into the format, or the file has begun as another.
         """
-        needed = frames * self.channels * SAMPLE_BYTES.get(self.subtype, 1)
-        if self.format not in SMALL_CONTAINERS or needed <= MOST_BYTES:
+        needed = frames * self.channels * formats.SAMPLE_BYTES.get(self.subtype, 1)
+        if self.format not in formats.SMALL_CONTAINERS or needed <= formats.MOST_BYTES:
             return
         if self.format not in ("WAV", "WAVEX") or started:
             raise AudioError(
@@ -206,7 +199,7 @@ class Writer:
     def _encode(self, frames: np.ndarray) -> None:
         if self._sound is None:
             raise ValueError(f"{self.path}: writer is closed")
-        bits = INTEGER_BITS.fullmatch(self.subtype)
+        bits = formats.INTEGER_BITS.fullmatch(self.subtype)
         if bits:  # round here: libsndfile truncates, which shifts every sample down by half a step
             top = 1 << (int(bits[1]) - 1)
             steps = np.clip(np.rint(frames.astype(np.float64) * top), -top, top - 1)
