@@ -46,10 +46,9 @@ class Denoiser:
     """A trained model made fit for real files.
 
     Windows of 4 s (or what the model asks for) at fixed positions are cross-faded, so audio of any length needs
-    constant memory and the result does not depend on the pieces it comes in. Channels are independent. Other
-    rates are resampled;
-    the band above the model's loses what is steady in it, and follows the gain of the model's own top band
-    (:class:`diffgmm.inference.any_rate.ThroughRate`).
+    constant memory and the result does not depend on the pieces it comes in. Channels are independent. Other rates
+    are resampled; the band above the model's loses what is steady in it, and follows the gain of the model's own top
+    band (:class:`diffgmm.inference.any_rate.ThroughRate`).
 
     Args:
         model: maps noisy windows ``[B, 1, T]`` to clean ones by ``enhance``, and has a ``sample_rate``, like
@@ -319,9 +318,9 @@ class Denoiser:
             enhance, channels, self._window, self._overlap, shortest, self._rows, self.align, self.prepare
         )
 
-    def prepare(self, rows: np.ndarray) -> np.ndarray:
+    def prepare(self, windows: np.ndarray) -> np.ndarray:
         """Windows ``[B, T]`` as the model is to see them: without an offset (``Prepare`` of the window grid)."""
-        return without_drift(rows, self.sample_rate)
+        return without_drift(windows, self.sample_rate)
 
     def run(
         self,
