@@ -7,9 +7,9 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 
 from diffgmm.audio.formats import choose_format
 from diffgmm.audio.media import CONTAINERS
-from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
+from diffgmm.audio.reader import BLOCK, FORMATS, AudioInfo, is_audio, probe, read, read_blocks
 from diffgmm.audio.signal import fit_length, resample, resampled_length
-from diffgmm.audio.sounds import av_is_installed
+from diffgmm.audio.sounds import AudioError, av_is_installed
 from diffgmm.audio.writer import Clip, Writer, write
 
 __all__ = [

@@ -11,8 +11,7 @@ import numpy as np
 
 from diffgmm.audio import plots
 from diffgmm.audio.figures import rgb
-from diffgmm.audio.reader import AudioError
-from diffgmm.audio.sounds import av_is_installed
+from diffgmm.audio.sounds import AudioError, av_is_installed
 from diffgmm.utils.files import replacing
 
 ENDINGS = (".gif", ".mp4")

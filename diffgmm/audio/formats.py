@@ -13,8 +13,8 @@ import numpy as np
 import soundfile
 
 from diffgmm.audio.media import ENCODERS
-from diffgmm.audio.reader import FORMATS, AudioError, AudioInfo
-from diffgmm.audio.sounds import av_is_installed
+from diffgmm.audio.reader import FORMATS, AudioInfo
+from diffgmm.audio.sounds import AudioError, av_is_installed
 
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
 INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")

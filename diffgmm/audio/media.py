@@ -172,8 +172,8 @@ class MediaWriter:
         if rate != self._rate:
             self.lost.append(f"the rate of {self._rate} Hz, it is {rate}")
         self._sound: Any = self._out.add_stream(encoder, rate=rate, layout=layout)
-        lossy = codec in ("aac", "opus", "mp3float", "vorbis")
-        self._sound.bit_rate = (lossy and heard.bit_rate) or _BITS_A_CHANNEL * self._channels
+        kept = heard.bit_rate if heard and codec in ("aac", "opus", "mp3float", "vorbis") else None
+        self._sound.bit_rate = kept or _BITS_A_CHANNEL * self._channels
 
     def _take_over(self, source: Any, ending: str) -> None:
         known = ("major_brand", "minor_version", "compatible_brands", "encoder")

@@ -264,7 +264,7 @@ def _corrected(view: mmap.mmap, first: int, data: Chunk, family: Family, length:
     """The bytes before the samples with the sizes that are true."""
     head = bytearray(view[first : data.start])
     size_at = len(head) - struct.calcsize(family.size)
-    if head[:4] in (b"RIFF", b"RF64", b"RIFX"):
+    if bytes(head[:4]) in (b"RIFF", b"RF64", b"RIFX"):
         # libsndfile takes these sizes for a file that was not closed, and reads it to the end, be it above 4 GiB.
         head[:4] = b"RIFX" if head[:4] == b"RIFX" else b"RIFF"
         length, total = 0, 8

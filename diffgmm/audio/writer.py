@@ -15,7 +15,8 @@ import soundfile
 
 from diffgmm.audio import formats, tags
 from diffgmm.audio.media import MediaWriter, NoRoom
-from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
+from diffgmm.audio.reader import BLOCK, AudioInfo
+from diffgmm.audio.sounds import AudioError
 from diffgmm.utils.files import part_beside
 
 Clip = Literal["scale", "keep"]

@@ -225,7 +225,8 @@ class Denoiser:
         stream = UncertainStream(self, sample_rate, channels, options, seed, kept_seconds)
         empty = np.zeros((3, channels, 0), np.float32)
         tracks = np.concatenate([empty, *map(np.stack, stream.run(blocks_of(x)))], axis=2)
-        return Uncertain(*tracks.reshape(3, *x.shape), sample_rate, stream.bins() if bins else None)
+        waveform, std, confidence = tracks.reshape(3, *x.shape)
+        return Uncertain(waveform, std, confidence, sample_rate, stream.bins() if bins else None)
 
     def uncertain_blocks(
         self,

@@ -6,9 +6,9 @@ that shape.
 
 from __future__ import annotations
 
-import io
 import json
 import struct
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,21 +81,21 @@ def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
 
 
 def _traced(module: nn.Module, samples: int | None, folding: bool) -> Any:
-    onnx, content = _onnx(), io.BytesIO()
+    onnx = _onnx()
     names: dict[str, Any] = {"input_names": ["noisy"], "output_names": ["clean"]}
     axes = {0: "batch", 2: "samples"}
     fixed: dict[str, Any] = {"dynamic_axes": {"noisy": axes, "clean": axes}} if samples is None else {}
     example = torch.randn(1, 1, samples or TRACED, generator=torch.Generator().manual_seed(0))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # On deprecation, and on Python values in the trace: what is written is run at other lengths afterwards. The
         # newer exporter's graphs fail in onnxruntime at other lengths than the traced one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, (example,), content, dynamo=False, opset_version=OPSET, do_constant_folding=folding,
+            module, (example,), f"{folder}/graph.onnx", dynamo=False, opset_version=OPSET, do_constant_folding=folding,
             keep_initializers_as_inputs=not folding,  # else equal weights become one, under one of their names
             **names, **fixed,
         )  # fmt: skip
-    return onnx.load_from_string(content.getvalue())
+        return onnx.load(f"{folder}/graph.onnx")
 
 
 def _onnx() -> Any:
