@@ -135,7 +135,7 @@ class _Cli(LightningCLI):
         """Find out where to go on from, and open the run's metrics without deleting what they hold."""
         self._check_schedule()
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
-            config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False))
+            config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
             found = resume.find(self.trainer, config)
             self.config_init["fit"]["ckpt_path"] = None if found is None else str(found)
             if found is not None:
@@ -362,6 +362,7 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     # Lightning starts further processes by this name: a path where the command was called by one.
     sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
     _reach_working_folder()
+    exact = {"allow_abbrev": False}
     try:
         _Cli(
             DiffGMM,
@@ -371,7 +372,8 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             save_config_callback=ConfigFile,
             # A run that is continued has its configuration in its folder already; others get a folder of their own.
             save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+            # Each verb's parser by itself, too: jsonargparse before 4.53 has them take abbreviations all the same.
+            parser_kwargs={"exit_on_error": False, **exact, **dict.fromkeys(_Cli.subcommands(), exact)},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:
