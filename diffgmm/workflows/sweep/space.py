@@ -170,10 +170,10 @@ def _range(key: str, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         checked = {name: _NUMBERS[kind](x) for name, x in numbers.items() if x is not None or name != "step"}
     except (TypeError, ValueError, OverflowError) as error:  # there is no infinite whole number
         raise SweepError(f"{key}: needs low and high, as numbers") from error
-    if not all(map(math.isfinite, checked.values())):
-        raise SweepError(f"{key}: needs low and high, as finite numbers")
     if kind == "int" and max(map(abs, checked.values())) > _LARGEST:
         raise SweepError(f"{key}: whole numbers go up to {_LARGEST}")
+    if not all(map(math.isfinite, checked.values())):
+        raise SweepError(f"{key}: needs low and high, as finite numbers")
     checked["log"] = bool(options.get("log", False))
     try:
         {"float": distributions.FloatDistribution, "int": distributions.IntDistribution}[kind](**checked)
