@@ -186,6 +186,6 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
-    if most is not None and value > most:
+    if most is not None and int(value) > most:
         raise ValueError(f"{name} must be at most {most}, got {value!r:.40}")
     return int(value)
