@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         facts = [
             {
-                "folder": str(entry.folder), "values": {name: entry.value(name, by) for name in entry.values},
+                "folder": str(entry.folder), "values": {name: entry.value(name, by) for name in entry.curves},
                 "settings": entry.settings, "record": entry.record,
             }
             for entry in runs
