@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if find_spec("gradio") is None:
         raise UsageError("diffgmm demo needs Gradio: pip install 'diffgmm[demo]'")
-    from diffgmm.inference.denoiser import Denoiser, available_models
+    from diffgmm.diffusion.pretrained import available_models
+    from diffgmm.inference.denoiser import Denoiser
     from diffgmm.page.blocks import serving, wait_for_ever
     from diffgmm.utils.interrupts import leaving_on_sigterm
 

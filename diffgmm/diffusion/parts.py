@@ -267,7 +267,7 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     if max(sizes) > LARGEST:
         raise ModelError(
             f"a window of {seconds:g} s would take tensors of {4 * max(sizes) / 2**30:.1f} GiB; at most "
-            f"{4 * LARGEST / 2**30:.0f} GiB is made for a file's model"
+            f"{4 * LARGEST / 2**30:.0f} GiB is made"
         )
 
 

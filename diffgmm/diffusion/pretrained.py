@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
+from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, MOST_STEPS, SOLVERS
 from diffgmm.utils.errors import UserError
 
 FORMAT = 1
@@ -171,7 +171,8 @@ def not_plain(description: dict[Any, Any]) -> str | None:
 def _unfit_option(name: str, value: Any) -> str | None:
     """What a sampler option must be, if ``value`` isn't that; options of later versions are left alone."""
     if name in ("nfe", "samples", "substeps"):
-        return None if type(value) is int and 1 <= value <= 1000 else "a whole number from 1 to 1000"
+        fits = type(value) is int and 1 <= value <= MOST_STEPS
+        return None if fits else f"a whole number from 1 to {MOST_STEPS}"
     if name in ("grid_power", "temperature"):
         fits = type(value) in (int, float) and 1e-6 <= value <= 1e6
         return None if fits else "a number from 1e-06 to 1e+06"

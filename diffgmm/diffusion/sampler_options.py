@@ -22,6 +22,9 @@ Solver = Literal["step", "flow", "heun"]
 
 SOLVERS: tuple[Solver, ...] = ("step", "flow", "heun")
 
+MOST_STEPS = 1000
+"""Calls, runs and steps within a call at most, each."""
+
 FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 """``PACKAGE.MODULE:FUNCTION``."""
 
@@ -73,7 +76,7 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         for name in ("nfe", "samples", "substeps"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, MOST_STEPS))
         for name in ("grid_power", "temperature"):
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
@@ -173,14 +176,16 @@ def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -
     return checked
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """``value`` as an int.
 
     Raises:
-        ValueError: it is no whole number from ``least`` on.
+        ValueError: it is no whole number from ``least`` on, or above ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if most is not None and int(value) > most:
+        raise ValueError(f"{name} must be at most {most}, got {value!r:.40}")
     return int(value)

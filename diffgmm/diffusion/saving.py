@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -57,6 +58,30 @@ def build(spec: Any, trust: Collection[str] = ()) -> Any:
         if isinstance(path, str) and renames.current(path) in map(parts.class_path, classes):
             return parts.plan(spec, slot).make()
     raise ModelError(f"{parts.brief(path, 80)!r} is not a class that a model description may name")
+
+
+def check_parts(given: Mapping[str, Any], trust: Collection[str]) -> None:
+    """Refuse parts of sizes beyond any use before there is memory for them, where no file of weights bounds them.
+
+    Args:
+        given: ``{"class_path", "init_args"}`` of each part.
+        trust: packages whose classes may be named; their sizes are theirs to check.
+
+    Raises:
+        ModelError: names the argument, or the memory.
+    """
+    named = {slot: given.get(slot) for slot in parts.PARTS}
+    for slot, spec in named.items():
+        module, _, name = str(spec["class_path"]).rpartition(".") if isinstance(spec, dict) else ("", "", "")
+        if isinstance(
+            cls := getattr(sys.modules.get(module), name, None), type
+        ):  # perhaps where it is re-exported
+            named[slot] = {**spec, "class_path": parts.class_path(cls)}
+    plans = _Plans({"class_path": parts.class_path(MixtureDenoiser), "init_args": named}, trust)
+    skeleton = plans.skeleton() if all(part.ours for part in plans.parts.values()) else None
+    count = 0 if skeleton is None else sum(value.numel() for value in skeleton.parameters())
+    if count > parts.LARGEST:
+        raise ModelError(f"the model would have {count:,} parameters; at most {parts.LARGEST:,} are made")
 
 
 class _Plans:

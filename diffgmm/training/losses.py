@@ -25,6 +25,7 @@ from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Context, Representation
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.training import perceptual
 
 
@@ -265,6 +266,9 @@ class Consistency(Loss):
         return (x.representation.encode(x.estimate_wave, x.context) - x.estimate).square().mean()
 
 
+_LONGEST = 16384  # samples of an analysis window
+
+
 @lru_cache(maxsize=16)
 def _hann(size: int, device: str) -> Tensor:
     return torch.hann_window(size, device=device)
@@ -293,6 +297,10 @@ class Spectrum(Loss):
     n_fft: int = 512
     hop: int = 128
 
+    def __post_init__(self) -> None:
+        whole_number("n_fft", self.n_fft, 2, _LONGEST)
+        whole_number("hop", self.hop, 1, self.n_fft)
+
     def __call__(self, x: LossInputs) -> Tensor:
         a, b = (_spectrum(w / x.level, self.n_fft, self.hop) for w in (x.estimate_wave, x.clean_wave))
         power_a, power_b = (torch.view_as_real(v).square().sum(-1).clamp_min(1e-8) for v in (a, b))
@@ -311,6 +319,10 @@ class MultiResolutionSTFT(Loss):
     """
 
     sizes: Sequence[int] = (256, 512, 1024)
+
+    def __post_init__(self) -> None:
+        for size in self.sizes:
+            whole_number("sizes", size, 4, _LONGEST)
 
     def __call__(self, x: LossInputs) -> Tensor:
         total = x.mean.new_zeros(())

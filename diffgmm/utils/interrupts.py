@@ -1,4 +1,4 @@
-"""Stopping long work between two steps, so that nothing is left half-written."""
+"""Interruption of long work between two steps, so that nothing is left half-written."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def in_threads(
             raise Stopped
 
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(function, argument, tick) for argument in given]
-        try:
+        try:  # from here on: who is interrupted between two of these must not wait for what has begun
+            jobs = [pool.submit(function, argument, tick) for argument in given]
             wait(jobs, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 
 FILE = "wandb_run_id"
 
@@ -42,8 +42,7 @@ class ResumedWandbLogger(WandbLogger):
     def keep(self, folder: Path) -> None:
         """Write the run's id into the training's folder."""
         if self._id is not None:
-            with replacing(folder / FILE) as part:
-                part.write_text(self._id + "\n", encoding="utf-8")
+            write_text(folder / FILE, self._id + "\n")
 
 
 @rank_zero_only
