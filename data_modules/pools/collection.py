@@ -60,7 +60,7 @@ class Collection:
     valid_fraction: float = 0.1
     test_fraction: float = 0.0
     split_by: str = "group"
-    _found: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.corpus and not (self.speech and self.noise):
@@ -68,9 +68,9 @@ class Collection:
 
     def items(self, strict: bool = False) -> list[Item]:
         """All files, found once; `strict`: a speaker of a corpus in two splits is an error, not a warning."""
-        if "all" not in self._found:
-            self._found["all"] = self._scan(strict)
-        return self._found["all"]
+        if "all" not in self._cache:
+            self._cache["all"] = self._scan(strict)
+        return self._cache["all"]
 
     def _scan(self, strict: bool) -> list[Item]:
         items: list[Item] = []
