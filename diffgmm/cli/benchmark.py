@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from diffgmm.cli.options import add_renamed, add_shared, at_least, names, numbers
 from diffgmm.diffusion.sampler_options import MOST_STEPS
 from diffgmm.utils.errors import FAILED, UsageError
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = _pairs(args.set, args.corpus).only(args.subset)
     _check_out(out, pairs.info.name, args.overwrite)
     cache = home() / "benchmark"
-    with leaving_on_sigterm():
+    with Interrupts(at_once=True):
         outcome = run(pairs, candidates, cache, args.metrics, args.jobs, args.timing, args.trust)
     config = {key: value for key, value in vars(args).items() if key not in ("out", "overwrite")}
     results = write(out, pairs, outcome, command=["diffgmm", *sys.argv[1:]], config=config)

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from diffgmm.diffusion.pretrained import available_models
     from diffgmm.inference.denoiser import Denoiser
     from diffgmm.page.blocks import serving, wait_for_ever
-    from diffgmm.utils.interrupts import leaving_on_sigterm
+    from diffgmm.utils.interrupts import Interrupts
 
     model_file(args.model)
     if args.share:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         models, load, port=args.port, share=args.share, most_minutes=args.max_minutes,
         uncertainty=find_spec("torch") is not None,
     )  # fmt: skip
-    with leaving_on_sigterm(), page as (address, public):
+    with Interrupts(at_once=True), page as (address, public):
         print(f"open {address} (Ctrl-C ends it)", flush=True)
         if public:
             print(f"public: {public}", flush=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffgmm.cli.options import add_shared
 from diffgmm.utils.errors import UsageError
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         raise UsageError("--json goes with --list")
     root = args.root.expanduser() if args.root else home() / "corpora"
-    with leaving_on_sigterm():
+    root = args.root.expanduser() if args.root else home() / "corpora"
+    with Interrupts(at_once=True):
         corpus = prepare(
             _recipe(args), root, args.variant, name=args.name, mirror=args.mirror, overwrite=args.overwrite,
             downloads=args.downloads.expanduser() if args.downloads else None, workers=args.workers,
