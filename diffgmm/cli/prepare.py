@@ -50,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         raise UsageError("--json goes with --list")
     root = args.root.expanduser() if args.root else home() / "corpora"
-    root = args.root.expanduser() if args.root else home() / "corpora"
     with Interrupts(at_once=True):
         corpus = prepare(
             _recipe(args), root, args.variant, name=args.name, mirror=args.mirror, overwrite=args.overwrite,
