@@ -71,9 +71,8 @@ def of_items(items: Iterable[Item], rows: Mapping[Item, dict[str, str]] | None =
             records.unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
     if not records.clips:
         name, reason = records.unreadable[0] if records.unreadable else ("the corpus", "no files")
-        raise DataError(
-            f"none of the {len(records.unreadable)} files can be read; the first is {name} ({reason})"
-        )
+        count = len(records.unreadable)
+        raise DataError(f"none of the {count} files can be read; the first is {name} ({reason})")
     return records
 
 

@@ -71,9 +71,8 @@ class Mixer:
         augmentations: Sequence[Augmentation] = (),
     ) -> None:
         if speech.sample_rate != noise.sample_rate:
-            raise DataError(
-                f"speech at {speech.sample_rate} Hz and noise at {noise.sample_rate} Hz can't be mixed"
-            )
+            rates = f"speech at {speech.sample_rate} Hz and noise at {noise.sample_rate} Hz"
+            raise DataError(f"{rates} can't be mixed")
         self.speech, self.noise = speech, noise
         self.mixing = mixing or Mixing()
         self.sample_rate = speech.sample_rate

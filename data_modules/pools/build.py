@@ -86,9 +86,8 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
             what = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             what = "missing"
-        digest.update(
-            f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n".encode("utf-8", "surrogateescape")
-        )
+        line = f"{os.path.abspath(item.path)}\0{item.group}\0{what}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:24]
 
 
@@ -113,9 +112,8 @@ def _built(items: Sequence[Item], sample_rate: int, cache: Path, title: str, kee
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise DataError(
-            f"{cache}: the pool of {title} can't be written ({error.strerror or error})"
-        ) from error
+        reason = error.strerror or error
+        raise DataError(f"{cache}: the pool of {title} can't be written ({reason})") from error
     return folder
 
 

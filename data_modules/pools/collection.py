@@ -30,9 +30,8 @@ def resolve_corpus(name: str) -> Path:
     prepared = home() / "corpora" / name
     if prepared.exists():
         return prepared
-    raise DataError(
-        f"{name}: no such corpus; give a folder, a manifest, mini, or a name in {home() / 'corpora'}"
-    )
+    places = f"give a folder, a manifest, mini, or a name in {home() / 'corpora'}"
+    raise DataError(f"{name}: no such corpus; {places}")
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,9 @@ class Collection:
         """
         items = select(self.items(strict), split, kind)
         if not items:
-            where = self.corpus or f"the {kind} folders"
-            raise DataError(
-                f"{where}: no {kind} for {split}; give {split}_{kind} folders or a {split}_fraction"
+            place, hint = (
+                self.corpus or f"the {kind} folders",
+                f"give {split}_{kind} folders or a {split}_fraction",
             )
+            raise DataError(f"{place}: no {kind} for {split}; {hint}")
         return open_pool(items, sample_rate, cache, title=f"{split} {kind}", strict=strict, quiet=quiet)

@@ -86,9 +86,8 @@ def read_manifest(path: str | Path) -> dict[Item, dict[str, str]]:
             table = csv.DictReader(file, restval="")
             missing = {"path", "split", "kind", "group"} - set(table.fieldnames or ())
             if missing:
-                raise DataError(
-                    f"{manifest}: no column {', '.join(sorted(missing))}; needs path, split, kind, group"
-                )
+                names = ", ".join(sorted(missing))
+                raise DataError(f"{manifest}: no column {names}; needs path, split, kind, group")
             rows = {_row_item(row, manifest, table.line_num): row for row in table}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{manifest}: can't be read as a CSV manifest ({error})") from error

@@ -156,9 +156,8 @@ def describe(
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for entry, why in left:
         member = entry.member or entry.file.name
-        reasons[entry.source or recipe.name, why.reason].append(
-            f"{member}: {why.detail}" if why.detail else member
-        )
+        text = f"{member}: {why.detail}" if why.detail else member
+        reasons[entry.source or recipe.name, why.reason].append(text)
     about: dict[str, Any] = {
         "corpus": name,
         "recipe": recipe.name,

@@ -87,10 +87,7 @@ class Ledger:
     def _record(self, source: Source, checksum: str) -> str:
         with FileLock(self.path.with_name(".checksums.lock")):
             entries = self._read()
-            entries[source.name] = {
-                "checksum": checksum,
-                "origin": "recorded",
-                "url": source.url or source.package,
-            }
+            address = source.url or source.package
+            entries[source.name] = {"checksum": checksum, "origin": "recorded", "url": address}
             write_text(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
         return checksum

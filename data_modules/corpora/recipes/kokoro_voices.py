@@ -154,12 +154,9 @@ class _Speaker:
             np.float32(part) * self.styles[name][min(len(tokens), len(self.styles[name])) - 1]
             for name, part in voice.shares
         )
-        given = {
-            "tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
-            "style": np.asarray(style, dtype=np.float32)[None],
-            "speed": np.array([speed], dtype=np.float32),
-        }
-        spoken = np.asarray(self._session.run(None, given)[0], dtype=np.float32).ravel()
+        numbers, vector = np.array([[0, *tokens, 0]], np.int64), np.asarray(style, np.float32)[None]
+        inputs = {"tokens": numbers, "style": vector, "speed": np.array([speed], np.float32)}
+        spoken = np.asarray(self._session.run(None, inputs)[0], dtype=np.float32).ravel()
         if not np.isfinite(spoken).all() or len(spoken) < MODEL_RATE:
             return None
         powers = frame_powers(spoken, MODEL_RATE)

@@ -18,13 +18,9 @@ def _wanted(source: str, member: str) -> bool:
 
 def _languages(folder: Path) -> dict[str, str]:
     """Clip -> language, from the lines ``speech-librivox-0000 f english`` of the annotations."""
-    languages = {}
-    for table in sorted(folder.glob("**/speech/*/ANNOTATIONS")):
-        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-            words = line.split()
-            if len(words) >= 3:
-                languages[words[0]] = words[2].lower()
-    return languages
+    texts = (table.read_text("utf-8", "replace") for table in sorted(folder.glob("**/speech/*/ANNOTATIONS")))
+    lines = [line.split() for text in texts for line in text.splitlines()]
+    return {words[0]: words[2].lower() for words in lines if len(words) >= 3}
 
 
 def _entries(folder: Path, variant: str) -> Iterator[Entry]:
