@@ -63,10 +63,10 @@ def sample_steps(
 ) -> Tensor:
     """Steps of the process itself, or of its flow, with one network call per interval.
 
-    ``step`` is ancestral sampling (Ho et al., arXiv 2006.11239, algorithm 2) with the process's own reverse step, in the
-    strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place. ``flow`` is the probability
-    flow in exponential form (Zheng et al., arXiv 2405.15885): deterministic but for the start, which is drawn at random
-    with ``sample``, while the steps take the expected noise, as the flow demands.
+    ``step`` is ancestral sampling (Ho et al., arXiv 2006.11239, algorithm 2) with the process's own reverse step, in
+    the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place. ``flow`` is the
+    probability flow in exponential form (Zheng et al., arXiv 2405.15885): deterministic but for the start, which is
+    drawn at random with ``sample``, while the steps take the expected noise, as the flow demands.
 
     ``substeps`` above 1 divides each interval into closed-form steps (compare Gaussian-mixture flow matching, arXiv
     2504.05304): the mixture is carried along by Bayes' rule on the states (:func:`transport`).
