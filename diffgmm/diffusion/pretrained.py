@@ -70,7 +70,7 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     if path.suffix not in (".json", ".safetensors", ".ckpt"):
         known = ", ".join(available_models()) or "none"
         raise ModelError(
-            f"unknown model {str(name)!r}; shipped: {known}; or give a .ckpt, .json or .safetensors file"
+            f"unknown model {str(name)!r}; shipped: {known}; or give a .ckpt, .json, .safetensors file"
         )
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
@@ -80,6 +80,18 @@ def model_path(name: str | os.PathLike[str]) -> Path:
 LONGEST_DESCRIPTION = 16 * 2**20
 """Bytes of ``NAME.json`` at most."""
 
+PAIR = " (a model is NAME.safetensors with NAME.json beside it)"
+
+
+def check_file(path: Path, hint: str = "") -> None:
+    """Refuse what is no file: a pipe or a device would be read for ever.
+
+    Raises:
+        ModelError: says which.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}{hint}")
+
 
 def read_description(path: Path) -> dict[str, Any]:
     """The description in ``NAME.json``, as :func:`checked` has it.
@@ -87,20 +99,18 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is not there, not JSON, or describes no model.
     """
-    hint = "a model is NAME.safetensors with NAME.json beside it"
-    if not path.is_file():  # a pipe or a device would be read for ever
-        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'} ({hint})")
+    check_file(path, PAIR)
     size = path.stat().st_size
     if size > LONGEST_DESCRIPTION:
         raise ModelError(f"{path}: {size / 2**20:.0f} MiB, a description has at most 16")
     try:
         description = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except RecursionError as error:
-        raise ModelError(f"{path}: not a diffgmm model: nested too deeply") from error
     except (
-        ValueError
-    ) as error:  # not UTF-8, not JSON, a number of thousands of digits, a key that comes twice
-        raise ModelError(f"{path}: not a diffgmm model: {str(error)[:160]}") from error
+        ValueError,
+        RecursionError,
+    ) as error:  # not UTF-8, not JSON, thousands of digits, a key that comes twice
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:160]
+        raise ModelError(f"{path}: not a diffgmm model: {reason}") from error
     return checked(description, path)
 
 
@@ -137,9 +147,7 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
             raise ModelError(f"{path}: {name} must be entries by name")
     rate = description.get("sample_rate")
     if type(rate) is not int or not 1000 <= rate <= 768_000:
-        raise ModelError(
-            f"{path}: sample_rate must be a whole number of Hz from 1000 to 768000, got {rate!r:.40}"
-        )
+        raise ModelError(f"{path}: sample_rate must be whole Hz from 1000 to 768000, got {rate!r:.40}")
     for name, value in (description.get("sampler") or {}).items():
         if (wanted := _unfit_option(name, value)) is not None:
             raise ModelError(f"{path}: sampler: {name} must be {wanted}, got {value!r:.40}")
