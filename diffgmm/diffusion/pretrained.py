@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
+from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.utils.errors import UserError
 
 FORMAT = 1
@@ -148,9 +148,10 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
     rate = description.get("sample_rate")
     if type(rate) is not int or not 1000 <= rate <= 768_000:
         raise ModelError(f"{path}: sample_rate must be whole Hz from 1000 to 768000, got {rate!r:.40}")
-    for name, value in (description.get("sampler") or {}).items():
-        if (wanted := _unfit_option(name, value)) is not None:
-            raise ModelError(f"{path}: sampler: {name} must be {wanted}, got {value!r:.40}")
+    try:
+        SamplerConfig.saved(description.get("sampler") or {})
+    except ValueError as error:
+        raise ModelError(f"{path}: sampler: {error}") from error
     return description
 
 
@@ -174,18 +175,3 @@ def not_plain(description: dict[Any, Any]) -> str | None:
         elif type(value) not in (str, int, float, bool, type(None)):
             return f"a value of type {type(value).__name__}"
     return None
-
-
-def _unfit_option(name: str, value: Any) -> str | None:
-    """What a sampler option must be, if ``value`` isn't that; options of later versions are left alone."""
-    if name in ("nfe", "samples", "substeps"):
-        return None if type(value) is int and 1 <= value <= 1000 else "a whole number from 1 to 1000"
-    if name in ("grid_power", "temperature"):
-        fits = type(value) in (int, float) and 1e-6 <= value <= 1e6
-        return None if fits else "a number from 1e-06 to 1e+06"
-    if name == "step_noise":
-        return None if type(value) in (bool, type(None)) else "true, false or null"
-    if name == "solver" and isinstance(value, str) and len(value) <= 200 and FOREIGN.fullmatch(value):
-        return None  # imported for those who trust its package, and for nobody else
-    choices = {"estimate": ESTIMATES, "solver": SOLVERS}.get(name)
-    return None if choices is None or value in choices else f"one of {', '.join(choices)}"

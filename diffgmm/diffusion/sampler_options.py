@@ -73,26 +73,31 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         for name in ("nfe", "samples", "substeps"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, 1000))
         for name in ("grid_power", "temperature"):
             value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            if not (isinstance(value, Real) and 1e-6 <= value <= 1e6):
+                raise ValueError(f"{name} must be a number above 0, up to a million, got {value!r:.40}")
         if self.estimate not in ESTIMATES:
-            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r}")
+            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r:.40}")
         if self.step_noise not in (None, True, False):
-            raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r}")
-        known = self.solver in SOLVERS if isinstance(self.solver, str) else callable(self.solver)
-        if not known and not (isinstance(self.solver, str) and FOREIGN.fullmatch(self.solver)):
-            raise ValueError(
-                f"solver must be one of {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, got {self.solver!r}"
-            )
+            raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r:.40}")
+        known = callable(self.solver)
+        if isinstance(self.solver, str):
+            known = self.solver in SOLVERS or bool(len(self.solver) <= 200 and FOREIGN.fullmatch(self.solver))
+        if not known:
+            named = f"{', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION"
+            raise ValueError(f"solver must be one of {named}, got {self.solver!r:.40}")
         if self.substeps > 1 and self.solver not in ("step", "flow"):
             raise ValueError("substeps above 1 need a bridge and the solver step or flow")
 
     @classmethod
     def saved(cls, entries: Mapping[str, Any]) -> SamplerConfig:
-        """Settings from the ``sampler`` of a model's description; entries of later versions are left out."""
+        """Settings from the ``sampler`` of a model's description; entries of later versions are left out.
+
+        Raises:
+            ValueError: a value out of range.
+        """
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in entries.items() if name in names})
 
@@ -173,14 +178,15 @@ def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -
     return checked
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """``value`` as an int.
 
     Raises:
-        ValueError: it is no whole number from ``least`` on.
+        ValueError: it is no whole number from ``least`` to ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name} must be a whole number, got {value!r:.40}")
+    if value < least or (most is not None and value > most):
+        limit = f"at least {least}" if value < least else f"at most {most}"
+        raise ValueError(f"{name} must be {limit}, got {value!r:.40}")
     return int(value)

@@ -27,7 +27,7 @@ class _OverTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *S]`` to ``[B, C, *S]``."""
-        last = x.dim() - 1  # ONNX knows no negative axes here
+        last = x.dim() - 1  # ONNX supports no negative axes here
         sequence = x.movedim(last, 1)
         flat = sequence.flatten(2)
         change = self.out(self.over_time(self.into(flat)))

@@ -19,11 +19,11 @@ class _Along(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """``[R, L, C]`` to ``[R, L, C]``."""
         # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
-        with torch.autocast(rows.device.type, enabled=False):
-            exact = at_least_float32(rows)
+        with torch.autocast(x.device.type, enabled=False):
+            exact = at_least_float32(x)
             return exact + self.out(self.gru(self.norm(exact))[0])
 
 

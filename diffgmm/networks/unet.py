@@ -22,7 +22,7 @@ from diffgmm.networks.blocks import (
     norm,
     padded,
     upsample,
-)
+)  # fmt: skip
 from diffgmm.networks.bottleneck import BottleneckKind, make_bottleneck
 from diffgmm.networks.dual_path import DualPath
 from diffgmm.networks.fine_band import FineBand
