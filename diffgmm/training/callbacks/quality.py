@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from diffgmm.metrics import Score, default_names, get_metric
 from diffgmm.metrics.statistics import mean
-from diffgmm.training.callbacks.pair_callback import PairCallback
-from diffgmm.training.ranks import position, sample_rate_of, signal
+from diffgmm.training.callbacks.pair_callback import PairCallback, Places
+from diffgmm.training.ranks import gathered, sample_rate_of, signal
 from diffgmm.utils.processes import Workers
 
 Scores = dict[str, Score]
@@ -46,13 +46,13 @@ def score_item(
     """Score one pair's result and, if given, its noisy signal; anything unforeseen becomes a reason."""
 
     def scores(x: np.ndarray) -> Scores:
-        found = {}
+        values = {}
         for name in names:
             try:
-                found[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
+                values[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
             except Exception as error:  # a bug here must not cost a training run; it shows among the reasons
-                found[name] = Score(math.nan, f"{type(error).__name__}: {error}")
-        return found
+                values[name] = Score(math.nan, f"{type(error).__name__}: {error}")
+        return values
 
     return scores(denoised), None if noisy is None else scores(noisy)
 
@@ -65,35 +65,27 @@ def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[flo
         names: of metrics.
         snr_edges: ascending, in dB; buckets without a pair are left out.
     """
-    found = {"pairs": float(len(items))}
+    means = {"pairs": float(len(items))}
     for name in names:
         denoised = [item.denoised[name].value for item in items]
         noisy = [item.noisy[name].value for item in items]
-        found[name] = mean(denoised)
-        found[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
-        found[f"{name}_noisy"] = mean(noisy)
-        found[f"{name}_improvement"] = mean(list(map(get_metric(name).improvement, noisy, denoised)))
-        for bucket, inside in _buckets(items, snr_edges).items():
-            found[f"{name}_snr_{bucket}"] = mean([item.denoised[name].value for item in inside])
-    return found
+        means[name] = mean(denoised)
+        means[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
+        means[f"{name}_noisy"] = mean(noisy)
+        means[f"{name}_improvement"] = mean(map(get_metric(name).improvement, noisy, denoised))
+        edges = [-math.inf, *snr_edges, math.inf] if snr_edges else []
+        for low, high in itertools.pairwise(edges):
+            bucket = f"{low:g}_{high:g}".replace("-inf_", "below_")
+            bucket = f"from_{low:g}" if high == math.inf else bucket
+            if inside := [item.denoised[name].value for item in items if low <= item.snr < high]:
+                means[f"{name}_snr_{bucket}"] = mean(inside)
+    return means
 
 
 def reasons(items: Sequence[Item], name: str) -> str:
     """Why pairs have no score, counted; empty if all have one."""
     why = Counter(item.denoised[name].reason for item in items if not item.denoised[name].valid)
     return ", ".join(f"{count}: {reason}" for reason, count in sorted(why.items()))
-
-
-def _buckets(items: Sequence[Item], snr_edges: Sequence[float]) -> dict[str, list[Item]]:
-    buckets = {}
-    edges = [-math.inf, *snr_edges, math.inf] if snr_edges else []
-    for low, high in itertools.pairwise(edges):
-        name = f"{low:g}_{high:g}".replace("-inf_", "below_")
-        name = f"from_{low:g}" if high == math.inf else name
-        inside = [item for item in items if low <= item.snr < high]
-        if inside:
-            buckets[name] = inside
-    return buckets
 
 
 _LAST_WAIT = 300.0  # seconds, for the scores of the last validation once training is over
@@ -123,7 +115,7 @@ class QualityMetrics(PairCallback):
     pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are waited for at the
     end, for five minutes at most.
     If a checkpoint, early stopping or scheduler monitors one of the scores, it has to be there at once: then, in
-    ``validate`` and ``test``, and with ``workers: 0`` training waits, and is told when that takes more than ``budget``.
+    ``validate`` and ``test``, and with ``workers: 0`` training waits, and warns if that takes more than ``budget``.
 
     Args:
         metrics: names, of another package ``PACKAGE.MODULE:FUNCTION`` (:func:`diffgmm.metrics.get_metric`); ``null``:
@@ -160,10 +152,8 @@ class QualityMetrics(PairCallback):
         self.metrics, self.sample_rate, self.limit, self.resample = metrics, sample_rate, limit, resample
         self.snr_edges, self.budget = sorted(snr_edges or []), budget
         self._workers: Workers[tuple[Scores, Scores | None]] = Workers(score_item, workers, _NICE)
-        self._active = False
         self._names: tuple[str, ...] = ()
         self._rate = 0
-        self._seen: Counter[int] = Counter()  # items so far, by loader
         self._items: list[Item] = []
         self._waiting: list[tuple[tuple[int, int], float, bytes]] = []
         self._noisy: dict[bytes, Scores] = {}  # by content: the pairs may change from epoch to epoch
@@ -177,38 +167,32 @@ class QualityMetrics(PairCallback):
         if self._late is not None:
             left = self.budget * (time.monotonic() - self._began) - self._blocked
             self._publish(trainer, max(0.0, left))
-        self._active = not trainer.sanity_checking
-        self._seen, self._items, self._waiting = Counter(), [], []
+        self._items, self._waiting = [], []
         self._rate = self.sample_rate or sample_rate_of(trainer, module)
         self._names = tuple(self.metrics or default_names(self._rate))
         for name in self._names:
             get_metric(name).rate_for(self._rate, self.resample)
 
-    def add(
-        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
-    ) -> None:
-        if not self._active:
-            return
+    def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
         began = time.monotonic()
-        size = len(batch["clean"])
-        ratios = batch.get("snr", torch.full((size,), math.nan))
-        for i in range(size):
-            place = position(trainer, loaders, loader_index, self._seen[loader_index])
-            self._seen[loader_index] += 1
+        ratios = batch.get("snr", torch.full((len(places),), math.nan))
+        for i, place in enumerate(places):
             if place is None or (self.limit is not None and place >= self.limit):
                 continue
-            noisy, clean = signal(batch["noisy"][i]), signal(batch["clean"][i])
+            noisy, clean, denoised = (
+                signal(x[i]) for x in (batch["noisy"], batch["clean"], outputs["denoised"])
+            )
             key = hashlib.blake2b(noisy.tobytes() + clean.tobytes(), digest_size=16).digest()
-            self._waiting.append(((loader_index, place), float(ratios[i]), key))
+            self._waiting.append(((loader, place), float(ratios[i]), key))
             fresh = None if key in self._noisy else noisy
-            denoised = signal(outputs["denoised"][i])
             self._workers.submit(denoised, fresh, clean, self._rate, self._names, self.resample)
+        self._blocked += time.monotonic() - began
         if self._workers.jobs == 0:
             self._collect()
-        self._blocked += time.monotonic() - began
 
     def _collect(self, seconds: float | None = None) -> int:
         """Wait for the scores of what was submitted, at most so long; the number of those given up."""
+        began = time.monotonic()
         waiting, self._waiting = self._waiting, []
         given_up = 0
         for (place, snr, key), result in zip(waiting, self._workers.results_within(seconds), strict=True):
@@ -222,38 +206,30 @@ class QualityMetrics(PairCallback):
                 denoised, fresh = result
                 noisy = self._noisy[key] if fresh is None else self._noisy.setdefault(key, fresh)
             self._items.append(Item(place, snr, denoised, noisy))
+        self._blocked += time.monotonic() - began
         return given_up
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        if not self._active:
-            return
         fitting = trainer.state.fn == TrainerFn.FITTING
         if fitting and self._workers.jobs and not self._monitored(trainer, stage):
             self._late = _Late(stage, trainer.global_step, trainer.current_epoch)
             return
-        began = time.monotonic()
         self._collect()
-        self._blocked += time.monotonic() - began
-        logged = self._summary(trainer, stage)
-        if fitting:
-            logged |= self._cost(stage, warn=True)
+        logged = self._summary(trainer, stage) | (self._cost(stage, warn=True) if fitting else {})
         module.log_dict(logged, sync_dist=trainer.world_size > 1)  # equal on all ranks, but for the cost
 
     def _monitored(self, trainer: L.Trainer, stage: str) -> bool:
         """Whether something in the run decides by one of the scores, and so needs it at once."""
         watchers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]  # type: ignore[attr-defined]
-        watched = [str(getattr(one, "monitor", None)) for one in watchers]
-        own = [f"{stage}/{name}" for name in self._names]
-        return any(key == name or key.startswith(f"{name}_") for key in watched for name in own)
+        watched = [f"{getattr(watcher, 'monitor', None)}_" for watcher in watchers]
+        return any(key.startswith(f"{stage}/{name}_") for key in watched for name in self._names)
 
     def _publish(self, trainer: L.Trainer, seconds: float | None = None) -> None:
         """Log the scores of an earlier validation, at its step; called on all ranks alike."""
         if self._late is None:
             return
         late, self._late = self._late, None
-        began = time.monotonic()
         given_up = self._collect(seconds)
-        self._blocked += time.monotonic() - began
         limit = f"{_LAST_WAIT:g} s" if seconds == _LAST_WAIT else f"{100 * self.budget:g} % of the time"
         logged = self._summary(trainer, late.stage, given_up, limit) | self._cost(late.stage, warn=False)
         for logger in trainer.loggers:
@@ -263,12 +239,9 @@ class QualityMetrics(PairCallback):
     def _summary(
         self, trainer: L.Trainer, stage: str, given_up: int = 0, limit: str = ""
     ) -> dict[str, float]:
-        items, self._items = self._items, []
-        if trainer.world_size > 1:
-            everyones: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(everyones, (items, given_up))
-            items = [item for theirs, _ in everyones for item in theirs]
-            given_up = sum(number for _, number in everyones)
+        shares = gathered(trainer, (self._items, given_up))
+        given_up, self._items = sum(number for _, number in shares), []
+        items = [item for theirs, _ in shares for item in theirs]
         items.sort(key=lambda item: item.position)  # as in one process
         if given_up:
             rank_zero_warn(
@@ -278,8 +251,7 @@ class QualityMetrics(PairCallback):
         for name in self._names:
             if why := reasons(items, name):
                 rank_zero_warn(f"{stage}/{name}: not every one of {len(items)} pairs has a score ({why})")
-        found = summary(items, self._names, self.snr_edges)
-        return {f"{stage}/{name}": value for name, value in found.items()}
+        return {f"{stage}/{name}": v for name, v in summary(items, self._names, self.snr_edges).items()}
 
     def _cost(self, stage: str, warn: bool) -> dict[str, float]:
         share = self._blocked / max(1e-9, time.monotonic() - self._began)
@@ -291,9 +263,7 @@ class QualityMetrics(PairCallback):
             )
         return {f"{stage}/scoring_percent": 100 * share}
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         # Ranks finish at different times, and what all have to do together can't be asked for here.
         if self._late is not None and trainer.world_size == 1 and self._workers.ready():
             self._publish(trainer)
@@ -303,14 +273,8 @@ class QualityMetrics(PairCallback):
             rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
         self._publish(trainer, _LAST_WAIT)
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._close()
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def teardown(self, *_: Any) -> None:
         self._late, self._waiting = None, []
         self._workers.close()
+
+    on_exception = teardown
