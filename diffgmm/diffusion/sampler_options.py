@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from diffgmm.utils.errors import UserError
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Estimate = Literal["mean", "sample", "mode"]
 
-ESTIMATES: tuple[Estimate, ...] = ("mean", "sample", "mode")
+ESTIMATES: tuple[Estimate, ...] = get_args(Estimate)
 
 Solver = Literal["step", "flow", "heun"]
 
-SOLVERS: tuple[Solver, ...] = ("step", "flow", "heun")
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 """``PACKAGE.MODULE:FUNCTION``."""

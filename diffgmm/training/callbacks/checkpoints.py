@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import zipfile
@@ -18,18 +19,20 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.errors import TrainingError
+from diffgmm.training.ranks import gathered
 from diffgmm.utils.files import replacing
 
 
 def _state() -> dict[str, Any]:
     """States of the global generators, as plain data and tensors."""
     kind, keys, *rest = np.random.get_state()
+    _, words, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "python": list(random.getstate()[1]),
-        "gauss": random.getstate()[2],
+        "python": list(words),
+        "gauss": gauss,
     }
 
 
@@ -52,27 +55,16 @@ class RandomState(L.Callback):
     def __init__(self) -> None:
         self._loaded: list[dict[str, Any]] | None = None
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        states: list[Any] = [None] * trainer.world_size
-        if trainer.world_size > 1:
-            torch.distributed.all_gather_object(states, _state())
-        else:
-            states[0] = _state()
-        checkpoint["random_states"] = states
+    def on_save_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["random_states"] = gathered(trainer, _state())
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._loaded = checkpoint.get("random_states")
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        loaded, self._loaded = self._loaded, None  # once, where the run before went on from its checkpoint
-        if loaded is not None and len(loaded) == trainer.world_size:
-            _set(loaded[trainer.global_rank])
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        states, self._loaded = self._loaded, None  # once, where the run before went on from its checkpoint
+        if states is not None and len(states) == trainer.world_size:
+            _set(states[trainer.global_rank])
 
 
 LAST = "last.ckpt"
@@ -128,12 +120,11 @@ class AtomicCheckpoints(TorchCheckpointIO):
 def _sync_folder(folder: Path) -> None:
     """Make a rename last, where the file system lets a folder be synchronised."""
     handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.suppress(
+        OSError
+    ):  # some network file systems refuse; a rename is then as lasting as they make it
         os.fsync(handle)
-    except OSError:  # some network file systems refuse; the rename is then as lasting as they make it
-        pass
-    finally:
-        os.close(handle)
+    os.close(handle)
 
 
 class LastCheckpoint(Checkpoint):
@@ -175,7 +166,7 @@ class LastCheckpoint(Checkpoint):
         self._saved = trainer.global_step
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, loop, fetcher = trainer.global_step, trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         due = bool(self.every_n_steps) and step - max(self._saved, 0) >= self.every_n_steps

@@ -31,16 +31,16 @@ NAMES = (
 class MixtureDiagnostics(PairCallback):
     """Judges the mixture that the model gives for the noise of validation and test pairs, from the noisy signal alone.
 
-    That is its prediction at t = 1. Logged as ``val/mixture_...`` (``test/...`` in tests): ``nll`` in nats per bin and
-    real dimension, ``crps`` in the representation's unit, ``coverage_50`` and ``coverage_90`` (share of bins whose noise
-    lies in the central 50 % and 90 % interval), ``calibration_error`` (mean distance of such shares from what they
-    should be, 0 to 0.5), ``components`` (in use: the exponential of the entropy of the mean responsibilities, 1 to
-    K), ``components_per_bin`` (likewise of the weights of a single bin, mean over the bins), ``smallest_share`` (mean
-    responsibility of the component used least; near 0 one has collapsed: see the ``balance`` loss) and
-    ``gaussian_gap`` (NLL of the Gaussian with each bin's mean and variance, minus ``nll``: what the mixture's shape
-    earns, in nats per real dimension; below 0 it costs). Once an epoch a picture of the calibration goes to the loggers
-    and to ``calibration/epoch_003.png`` in the run's folder. It takes one network call per pair. Under DDP every pair
-    counts once.
+    That is its prediction at t = 1. Logged as ``val/mixture_...`` (``test/...`` in tests): ``nll`` in nats per bin
+    and real dimension, ``crps`` in the representation's unit, ``coverage_50`` and ``coverage_90`` (share of bins
+    whose noise lies in the central 50 % and 90 % interval), ``calibration_error`` (mean distance of such shares from
+    what they should be, 0 to 0.5), ``components`` (in use: the exponential of the entropy of the mean
+    responsibilities, 1 to K), ``components_per_bin`` (likewise of the weights of a single bin, mean over the bins),
+    ``smallest_share`` (mean responsibility of the component used least; near 0 one has collapsed: see the ``balance``
+    loss) and ``gaussian_gap`` (NLL of the Gaussian with each bin's mean and variance, minus ``nll``: what the
+    mixture's shape earns, in nats per real dimension; below 0 it costs). Once an epoch a picture of the calibration
+    goes to the loggers and to ``calibration/epoch_003.png`` in the run's folder. It takes one network call per pair.
+    Under DDP every pair counts once.
 
     Args:
         limit: judge the first so many pairs.

@@ -45,11 +45,9 @@ class RunRecord(L.Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._start = self._read = time.monotonic()
-        device = trainer.strategy.root_device
-        gpus = tuple(range(trainer.num_devices)) if device.type == "cuda" else ()
-        self._meter = EnergyMeter(gpus=gpus)
-        data = getattr(trainer, "datamodule", None)
-        fingerprint = getattr(data, "fingerprint", None)
+        on_gpus = trainer.strategy.root_device.type == "cuda"
+        self._meter = EnergyMeter(gpus=tuple(range(trainer.num_devices)) if on_gpus else ())
+        fingerprint = getattr(getattr(trainer, "datamodule", None), "fingerprint", None)
         seed = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
         known = facts()
         self._facts = known | {
@@ -91,9 +89,7 @@ class RunRecord(L.Callback):
         }
         self._write(trainer)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Read the energy counters once a minute."""
         if self._meter is not None and time.monotonic() - self._read > _METER_SECONDS:
             self._read = time.monotonic()
@@ -127,8 +123,10 @@ class RunRecord(L.Callback):
 def _earlier(path: Path) -> list[dict[str, Any]]:
     """What earlier parts of the run took, by the record that this one will replace."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    part = {name: told.get(name) for name in ("started", "seconds", "steps", "energy_joules", "git_revision")}
-    return [*told.get("earlier", []), part]
+    part = {
+        name: before.get(name) for name in ("started", "seconds", "steps", "energy_joules", "git_revision")
+    }
+    return [*before.get("earlier", []), part]
