@@ -110,7 +110,7 @@ class _Cli(LightningCLI):
         if trainer.precision not in _PRECISIONS:
             usable = "spectra and likelihood need weights in float32; use 32-true, bf16-mixed or 16-mixed"
             raise UsageError(f"--trainer.precision {trainer.precision}: {usable}")
-        averaged = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+        averaged = any(isinstance(c, WeightAveraging) for c in trainer.callbacks)  # type: ignore[attr-defined]
         if averaged and getattr(trainer.strategy, "_start_method", None) == "spawn":
             raise UsageError("averages of weights can't be sent to spawned processes: --trainer.strategy ddp")
         return trainer

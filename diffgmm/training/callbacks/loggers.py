@@ -40,8 +40,6 @@ def log_audio(trainer: L.Trainer, tag: str, x: np.ndarray, sample_rate: int) -> 
     x = np.clip(x, -1, 1)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_audio(
-                tag, torch.from_numpy(x)[None], trainer.global_step, sample_rate=sample_rate
-            )
+            logger.experiment.add_audio(tag, torch.from_numpy(x)[None], trainer.global_step, sample_rate)
         elif isinstance(logger, WandbLogger):
             logger.log_audio(tag, [x], step=trainer.global_step, sample_rate=[sample_rate])
