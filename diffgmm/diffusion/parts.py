@@ -8,7 +8,6 @@ bounds before anything is made.
 from __future__ import annotations
 
 import collections.abc
-import importlib
 import inspect
 import math
 from collections.abc import Collection, Mapping
@@ -20,8 +19,10 @@ from diffgmm.diffusion.head import Head, MixtureHead
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.sampler_options import foreign
 from diffgmm.networks import BelzUNet, Network, UNet
 from diffgmm.utils import renames
+from diffgmm.utils.errors import UserError
 
 PARTS: dict[str, tuple[type, ...]] = {
     "representation": (Waveform, Complex, Magnitude),
@@ -144,18 +145,10 @@ def foreign_class(path: str, kind: str, base: type, trust: Collection[str]) -> t
     if package == "diffgmm" or not rest or not all(name.isidentifier() for name in path.split(".")):
         known = f" ({', '.join(cls.__name__ for cls in PARTS[kind])})" if kind in PARTS else ""
         raise ModelError(f"{brief(path, 80)!r} is not a {kind} that a model file may name{known}")
-    if package not in trust:
-        raise ModelError(
-            f"the {kind} is {brief(path, 80)!r}, code of a package that did not come with diffgmm; if you trust it, "
-            f"type --trust {package} (in Python: trust=({package!r},))"
-        )
-    module, _, name = path.rpartition(".")
     try:
-        cls = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise ModelError(
-            f"the {kind} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
-        ) from error
+        cls = foreign(path, kind, trust)
+    except UserError as error:
+        raise ModelError(str(error)) from error
     if not isinstance(cls, type) or not issubclass(cls, base):
         plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
         raise ModelError(f"{path!r} is not a class of {plural}: it must derive from {class_path(base)}")

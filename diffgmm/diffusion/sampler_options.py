@@ -147,18 +147,21 @@ class SamplerConfig:
         return self.estimate == "sample" or self.nfe > 1 or self.solver not in SOLVERS
 
 
-def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -> Callable[..., Any]:
-    """The function that ``PACKAGE.MODULE:FUNCTION`` names; its package is imported, with all that doing so runs.
+def foreign(path: str, kind: str, trust: Collection[str] | None = ()) -> Any:
+    """What ``PACKAGE.MODULE:NAME`` or ``PACKAGE.MODULE.NAME`` names; its package is imported, with all that this runs.
 
     Args:
-        path: of the function.
-        kind: what it is for, for messages: ``solver``, ``metric``.
+        path: of a function or class.
+        kind: what it is for, for messages: ``solver``, ``metric``, ``network``...
         trust: packages that may be imported; ``None``: any.
 
+    Returns:
+        ``None`` if the module has nothing of this name.
+
     Raises:
-        UserError: the package is not trusted or can't be imported, or has no such function.
+        UserError: the package is not trusted or can't be imported.
     """
-    module, _, name = path.partition(":")
+    module, _, name = path.replace(":", ".").rpartition(".")
     package = module.partition(".")[0]
     trust = (trust,) if isinstance(trust, str) else trust
     if trust is not None and package not in trust:
@@ -167,15 +170,23 @@ def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -
             f"type --trust {package} (in Python: trust=({package!r},))"
         )
     try:
-        function = getattr(import_module(module), name, None)
+        return getattr(import_module(module), name, None)
     except ImportError as error:
-        raise UserError(
-            f"the {kind} {path!r} can't be imported: {error}; install {package}, or put its folder on PYTHONPATH"
-        ) from error
+        hint = f"install {package}, or put its folder on PYTHONPATH"
+        raise UserError(f"the {kind} {path!r:.90} can't be imported: {error!s:.160}; {hint}") from error
+
+
+def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -> Callable[..., Any]:
+    """The function that ``PACKAGE.MODULE:FUNCTION`` names; see :func:`foreign`.
+
+    Raises:
+        UserError: the package is not trusted or can't be imported, or has no such function.
+    """
+    function = foreign(path, kind, trust)
     if not callable(function):
+        module, _, name = path.partition(":")
         raise UserError(f"{path!r}: {module} has no function {name}")
-    checked: Callable[..., Any] = function
-    return checked
+    return function
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:

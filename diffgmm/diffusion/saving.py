@@ -60,7 +60,6 @@ def build(
         raise ModelError(f"the model is {parts.brief(path, 80)!r}, not MixtureDenoiser")
     if not isinstance(given, dict) or set(given) != set(parts.PARTS):
         raise ModelError(f"a model is described by {', '.join(parts.PARTS)}")
-    trust = (trust,) if isinstance(trust, str) else trust
     plans = {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
     representation = plans["representation"].make()
     parts.check_sizes(representation, plans["network"], plans["head"])

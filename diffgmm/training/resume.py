@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from diffgmm.diffusion.saving import check_checkpoint
 from diffgmm.training.callbacks.checkpoints import LAST, is_whole
-from diffgmm.training.callbacks.wandb import ResumedWandbLogger
+from diffgmm.training.callbacks.loggers import ResumedWandbLogger
 from diffgmm.training.module import DiffGMM
 from diffgmm.utils import renames
 from diffgmm.utils.errors import UsageError

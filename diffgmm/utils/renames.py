@@ -34,7 +34,7 @@ MODULES = {
     "diffgmm.callbacks.tally": "diffgmm.training.callbacks.quality",
     "diffgmm.callbacks.throughput": "diffgmm.training.callbacks.throughput",
     "diffgmm.callbacks.trial": "diffgmm.workflows.sweep.trial",
-    "diffgmm.callbacks.wandb_run": "diffgmm.training.callbacks.wandb",
+    "diffgmm.callbacks.wandb_run": "diffgmm.training.callbacks.loggers",
     "diffgmm.denoiser": "diffgmm.training.module",
     "diffgmm.metrics.modules": "diffgmm.metrics.torch_modules",
     "diffgmm.model": "diffgmm.diffusion.model",
@@ -44,6 +44,7 @@ MODULES = {
     "diffgmm.process": "diffgmm.diffusion.process",
     "diffgmm.representation": "diffgmm.diffusion.representation",
     "diffgmm.schedules": "diffgmm.training.schedules",
+    "diffgmm.training.callbacks.wandb": "diffgmm.training.callbacks.loggers",
     "diffgmm.workflows.sweep.outcome": "diffgmm.workflows.sweep.trial",
 }
 """Module of an earlier version -> where its classes are now."""

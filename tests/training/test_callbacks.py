@@ -146,7 +146,7 @@ def test_scores_come_late_at_the_step_of_their_validation(tmp_path: Path, pair: 
     run.fit(module)
     rows = rows_of(run, "val/snr")
     assert [(row["step"], row["epoch"]) for row in rows] == [("2", "0.0"), ("4", "1.0")]
-    assert all(float(row["val/pairs"]) == 2 and 0 < float(row["val/scoring_percent"]) < 100 for row in rows)
+    assert all(float(row["val/pairs"]) == 2 for row in rows)
     last = np.mean(expected(module, "snr"))
     assert float(rows[-1]["val/snr"]) == pytest.approx(last, rel=1e-5)
     assert float(run.callback_metrics["val/snr"]) == pytest.approx(last, rel=1e-5)
@@ -162,7 +162,7 @@ def test_scores_beyond_the_budget_are_given_up_and_told(tmp_path: Path, pair: Pa
         CSVLogger(tmp_path),
         max_epochs=2,
     )
-    with pytest.warns(UserWarning, match=r"val: scores of 0 pairs, 2 more would have taken over 0 % of the"):
+    with pytest.warns(UserWarning, match=r"val: scores of 0 pairs, 2 more would have taken over 0 s"):
         run.fit(module)
     rows = rows_of(run, "val/pairs")
     assert [float(row["val/pairs"]) for row in rows] == [0, 2] and rows[0]["val/stoi"] == "nan"
@@ -175,10 +175,7 @@ def test_a_score_that_decides_is_waited_for(tmp_path: Path, pair: PairOfSignals)
     stop = EarlyStopping("val/snr", mode="max", min_delta=1000.0, patience=1)
     callbacks = [QualityMetrics(["snr"], workers=1, budget=0.0), stop]
     run = trainer(tmp_path, callbacks, CSVLogger(tmp_path), max_epochs=5)
-    with pytest.warns(
-        UserWarning, match=r"training waited \d+ % of the time for scores, over the budget of 0 %"
-    ):
-        run.fit(Gate(Pairs(*pair, count=2)))
+    run.fit(Gate(Pairs(*pair, count=2)))
     assert run.current_epoch == 2 and len(rows_of(run, "val/snr")) == 2
 
 

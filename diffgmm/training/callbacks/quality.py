@@ -98,6 +98,7 @@ class _Late(NamedTuple):
     stage: str
     step: int
     epoch: int
+    ended: float  # by the monotonic clock
 
 
 class QualityMetrics(PairCallback):
@@ -110,12 +111,10 @@ class QualityMetrics(PairCallback):
 
     **What it costs.** While fitting, a process of its own scores and training goes on; the scores of a validation are
     logged, at that validation's step, when they are there: within the following epoch, under DDP with the next
-    validation. ``val/scoring_percent`` is the share of wall time since the start that training waited for them. Scores
-    that the next validation would have to wait for beyond ``budget`` are given up: the means are then over fewer
-    pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are waited for at the
-    end, for five minutes at most.
-    If a checkpoint, early stopping or scheduler monitors one of the scores, it has to be there at once: then, in
-    ``validate`` and ``test``, and with ``workers: 0`` training waits, and warns if that takes more than ``budget``.
+    validation. Scores that the next validation would have to wait for beyond ``budget`` are given up: the means are
+    then over fewer pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are
+    waited for at the end, for five minutes at most. If a checkpoint, early stopping or scheduler monitors one of the
+    scores, it has to be there at once: then, in ``validate`` and ``test``, and with ``workers: 0`` training waits.
 
     Args:
         metrics: names, of another package ``PACKAGE.MODULE:FUNCTION`` (:func:`diffgmm.metrics.get_metric`); ``null``:
@@ -126,7 +125,7 @@ class QualityMetrics(PairCallback):
         snr_edges: also log means by signal-to-noise ratio, in buckets between these values in dB: ``[0, 5, 10]`` gives
             ``val/NAME_snr_below_0``, ``_snr_0_5``, ``_snr_5_10`` and ``_snr_from_10``.
         resample: let metrics judge resampled signals where they are not defined at ``sample_rate``.
-        budget: share of wall time that training may wait for scores.
+        budget: share of the time between two validations that training may wait for scores.
 
     Raises:
         ValueError: unknown metric or numbers out of range; when validation starts, no sample rate found, a
@@ -148,7 +147,7 @@ class QualityMetrics(PairCallback):
         if (limit is not None and limit < 1) or workers < 0:
             raise ValueError("QualityMetrics: limit must be at least 1, workers at least 0")
         if not 0.0 <= budget <= 1.0:
-            raise ValueError(f"QualityMetrics: budget is a share of wall time from 0 to 1, got {budget}")
+            raise ValueError(f"QualityMetrics: budget is a share of the time from 0 to 1, got {budget}")
         self.metrics, self.sample_rate, self.limit, self.resample = metrics, sample_rate, limit, resample
         self.snr_edges, self.budget = sorted(snr_edges or []), budget
         self._workers: Workers[tuple[Scores, Scores | None]] = Workers(score_item, workers, _NICE)
@@ -158,15 +157,10 @@ class QualityMetrics(PairCallback):
         self._waiting: list[tuple[tuple[int, int], float, bytes]] = []
         self._noisy: dict[bytes, Scores] = {}  # by content: the pairs may change from epoch to epoch
         self._late: _Late | None = None
-        self._began, self._blocked, self._told = time.monotonic(), 0.0, False
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._began, self._blocked, self._told = time.monotonic(), 0.0, False
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self._late is not None:
-            left = self.budget * (time.monotonic() - self._began) - self._blocked
-            self._publish(trainer, max(0.0, left))
+            self._publish(trainer, self._late, self.budget * (time.monotonic() - self._late.ended))
         self._items, self._waiting = [], []
         self._rate = self.sample_rate or sample_rate_of(trainer, module)
         self._names = tuple(self.metrics or default_names(self._rate))
@@ -174,25 +168,21 @@ class QualityMetrics(PairCallback):
             get_metric(name).rate_for(self._rate, self.resample)
 
     def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
-        began = time.monotonic()
         ratios = batch.get("snr", torch.full((len(places),), math.nan))
         for i, place in enumerate(places):
             if place is None or (self.limit is not None and place >= self.limit):
                 continue
-            noisy, clean, denoised = (
-                signal(x[i]) for x in (batch["noisy"], batch["clean"], outputs["denoised"])
-            )
+            noisy, clean = signal(batch["noisy"][i]), signal(batch["clean"][i])
             key = hashlib.blake2b(noisy.tobytes() + clean.tobytes(), digest_size=16).digest()
             self._waiting.append(((loader, place), float(ratios[i]), key))
             fresh = None if key in self._noisy else noisy
+            denoised = signal(outputs["denoised"][i])
             self._workers.submit(denoised, fresh, clean, self._rate, self._names, self.resample)
-        self._blocked += time.monotonic() - began
         if self._workers.jobs == 0:
             self._collect()
 
     def _collect(self, seconds: float | None = None) -> int:
         """Wait for the scores of what was submitted, at most so long; the number of those given up."""
-        began = time.monotonic()
         waiting, self._waiting = self._waiting, []
         given_up = 0
         for (place, snr, key), result in zip(waiting, self._workers.results_within(seconds), strict=True):
@@ -206,17 +196,15 @@ class QualityMetrics(PairCallback):
                 denoised, fresh = result
                 noisy = self._noisy[key] if fresh is None else self._noisy.setdefault(key, fresh)
             self._items.append(Item(place, snr, denoised, noisy))
-        self._blocked += time.monotonic() - began
         return given_up
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         fitting = trainer.state.fn == TrainerFn.FITTING
         if fitting and self._workers.jobs and not self._monitored(trainer, stage):
-            self._late = _Late(stage, trainer.global_step, trainer.current_epoch)
-            return
-        self._collect()
-        logged = self._summary(trainer, stage) | (self._cost(stage, warn=True) if fitting else {})
-        module.log_dict(logged, sync_dist=trainer.world_size > 1)  # equal on all ranks, but for the cost
+            self._late = _Late(stage, trainer.global_step, trainer.current_epoch, time.monotonic())
+        else:
+            scores = self._scores(trainer, stage)
+            module.log_dict(scores, sync_dist=trainer.world_size > 1)  # equal on all ranks already
 
     def _monitored(self, trainer: L.Trainer, stage: str) -> bool:
         """Whether something in the run decides by one of the scores, and so needs it at once."""
@@ -224,54 +212,41 @@ class QualityMetrics(PairCallback):
         watched = [f"{getattr(watcher, 'monitor', None)}_" for watcher in watchers]
         return any(key.startswith(f"{stage}/{name}_") for key in watched for name in self._names)
 
-    def _publish(self, trainer: L.Trainer, seconds: float | None = None) -> None:
+    def _publish(self, trainer: L.Trainer, late: _Late, seconds: float | None = None) -> None:
         """Log the scores of an earlier validation, at its step; called on all ranks alike."""
-        if self._late is None:
-            return
-        late, self._late = self._late, None
-        given_up = self._collect(seconds)
-        limit = f"{_LAST_WAIT:g} s" if seconds == _LAST_WAIT else f"{100 * self.budget:g} % of the time"
-        logged = self._summary(trainer, late.stage, given_up, limit) | self._cost(late.stage, warn=False)
+        self._late = None
+        logged = self._scores(trainer, late.stage, seconds)
         for logger in trainer.loggers:
             logger.log_metrics({**logged, "epoch": float(late.epoch)}, step=late.step)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in logged.items()})
 
-    def _summary(
-        self, trainer: L.Trainer, stage: str, given_up: int = 0, limit: str = ""
-    ) -> dict[str, float]:
+    def _scores(self, trainer: L.Trainer, stage: str, seconds: float | None = None) -> dict[str, float]:
+        """Means over the pairs of all ranks, those that have scores after so many seconds."""
+        given_up = self._collect(seconds)
         shares = gathered(trainer, (self._items, given_up))
         given_up, self._items = sum(number for _, number in shares), []
         items = [item for theirs, _ in shares for item in theirs]
         items.sort(key=lambda item: item.position)  # as in one process
         if given_up:
             rank_zero_warn(
-                f"{stage}: scores of {len(items)} pairs, {given_up} more would have taken over "
-                f"{limit}; set limit, or more workers"
+                f"{stage}: scores of {len(items)} pairs, {given_up} more would have taken over {seconds:.0f} s; "
+                "set limit, or more workers"
             )
         for name in self._names:
             if why := reasons(items, name):
                 rank_zero_warn(f"{stage}/{name}: not every one of {len(items)} pairs has a score ({why})")
         return {f"{stage}/{name}": v for name, v in summary(items, self._names, self.snr_edges).items()}
 
-    def _cost(self, stage: str, warn: bool) -> dict[str, float]:
-        share = self._blocked / max(1e-9, time.monotonic() - self._began)
-        if warn and share > self.budget and not self._told:
-            self._told = True
-            rank_zero_warn(
-                f"{stage}: training waited {100 * share:.0f} % of the time for scores, over the budget of "
-                f"{100 * self.budget:g} %; set limit, or let worker processes score and monitor val/loss"
-            )
-        return {f"{stage}/scoring_percent": 100 * share}
-
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         # Ranks finish at different times, and what all have to do together can't be asked for here.
         if self._late is not None and trainer.world_size == 1 and self._workers.ready():
-            self._publish(trainer)
+            self._publish(trainer, self._late)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._late is not None and not self._workers.ready():
-            rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
-        self._publish(trainer, _LAST_WAIT)
+        if self._late is not None:
+            if not self._workers.ready():
+                rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
+            self._publish(trainer, self._late, _LAST_WAIT)
 
     def teardown(self, *_: Any) -> None:
         self._late, self._waiting = None, []

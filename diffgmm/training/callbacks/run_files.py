@@ -14,8 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from diffgmm.training.callbacks.loggers import run_folder
-from diffgmm.training.callbacks.wandb import ResumedWandbLogger
+from diffgmm.training.callbacks.loggers import ResumedWandbLogger, run_folder
 from diffgmm.training.ranks import epoch_counts
 from diffgmm.training.run_folders import flat
 from diffgmm.utils.files import replacing
