@@ -76,9 +76,7 @@ def bin_errors(
         return BinErrors(*(_averaged(value).unsqueeze(value.dim() - 1) for value in values))
     if not isinstance(representation, Spectral):
         kind = type(representation).__name__
-        raise UserError(
-            f"no uncertainty in sound for a model of {kind}: that takes a Spectral representation"
-        )
+        raise UserError(f"no uncertainty for a model of {kind}: that takes a Spectral representation")
     n_fft, sides = representation.n_fft, representation.sides()[:, None].to(error.device)
     audible = (representation.spectrum(encoded, context).abs().sum(1, keepdim=True) > 0).to(error.dtype)
     return BinErrors(error * audible * sides / n_fft, power * sides / n_fft, shares)

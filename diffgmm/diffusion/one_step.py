@@ -44,9 +44,7 @@ class OneStep(nn.Module):
         # Classes that derive from these compute something else.
         if type(representation) is not Complex:
             kind = type(representation).__name__
-            raise UnsupportedModel(
-                f"only models of complex spectrograms have a one-step graph, this is {kind}"
-            )
+            raise UnsupportedModel(f"only complex spectrograms have a one-step graph, this is {kind}")
         if type(head) is not MixtureHead:
             kind = type(head).__name__
             raise UnsupportedModel(f"only models with a MixtureHead have a one-step graph, this is {kind}")

@@ -177,9 +177,8 @@ def _check(cls: type, given: Mapping[str, Any], bounded: bool) -> None:
         low, high = BOUNDS.get(name, (-1e6, 1e6)) if bounded else (-math.inf, math.inf)
         for number in _numbers(value):
             if not low <= number <= high:
-                raise ModelError(
-                    f"{cls.__name__}: {name} must be {low:g} to {high:g}, got {brief(number, 60)}"
-                )
+                limits = f"{low:g} to {high:g}"
+                raise ModelError(f"{cls.__name__}: {name} must be {limits}, got {brief(number, 60)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -245,9 +244,9 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     if args.get("bottleneck") == "attention":
         sizes.append(4 * (axes[-1] / totals[-1]) ** 2)
     if max(sizes) > LARGEST:
+        size, limit = (f"{4 * values / 2**30:.1f} GiB" for values in (max(sizes), LARGEST))
         raise ModelError(
-            f"a window of {seconds:g} s would take tensors of {4 * max(sizes) / 2**30:.1f} GiB; at most "
-            f"{4 * LARGEST / 2**30:.0f} GiB is made for a file's model"
+            f"a window of {seconds:g} s would take tensors of {size}, a file's model gets {limit}"
         )
 
 

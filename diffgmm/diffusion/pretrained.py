@@ -69,9 +69,8 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if path.suffix not in (".json", ".safetensors", ".ckpt"):
         known = ", ".join(available_models()) or "none"
-        raise ModelError(
-            f"unknown model {str(name)!r}; shipped: {known}; or give a .ckpt, .json, .safetensors file"
-        )
+        hint = f"shipped: {known}; or give a .ckpt, .json or .safetensors file"
+        raise ModelError(f"unknown model {str(name)!r}; {hint}")
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     return path
@@ -137,9 +136,8 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
         raise ModelError(f"{path}: describes no model")
     if description.get("format") != FORMAT or isinstance(description["format"], bool):
-        raise ModelError(
-            f"{path}: model format {description.get('format')!r:.40}, this version reads {FORMAT}"
-        )
+        given = description.get("format")
+        raise ModelError(f"{path}: model format {given!r:.40}, this version reads {FORMAT}")
     if (problem := not_plain(description)) is not None:
         raise ModelError(f"{path}: not a diffgmm model: {problem}")
     for name in ("card", "sampler", "losses", "states"):

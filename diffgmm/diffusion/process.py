@@ -115,9 +115,7 @@ class Bridge(Process):
 
     def __post_init__(self) -> None:
         if not self.c > 0:
-            raise ValueError(
-                f"bridge: c must be positive, got {self.c} (without randomness use the blend process)"
-            )
+            raise ValueError(f"bridge: c must be positive, got {self.c} (the blend has no randomness)")
 
     def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""

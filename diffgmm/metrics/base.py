@@ -118,17 +118,13 @@ class Measure:
         """
         if not self.rates or sample_rate in self.rates:
             return sample_rate
-        defined = " or ".join(f"{rate}" for rate in self.rates)
+        defined = f"{self.name} is defined at {' or '.join(map(str, self.rates))} Hz"
         lower = [rate for rate in self.rates if rate < sample_rate]
         if not lower:
             instead = "; use pesq_nb" if self.name == "pesq_wb" and sample_rate >= 8000 else ""
-            raise ValueError(
-                f"{self.name} is defined at {defined} Hz, which {sample_rate} Hz cannot give{instead}"
-            )
+            raise ValueError(f"{defined}, which {sample_rate} Hz cannot give{instead}")
         if not resample:
-            raise ValueError(
-                f"{self.name} is defined at {defined} Hz, not {sample_rate}; resample the signals"
-            )
+            raise ValueError(f"{defined}, not {sample_rate}; resample the signals first")
         return max(lower)
 
 

@@ -47,9 +47,8 @@ def overlap(estimate: np.ndarray, reference: np.ndarray) -> Overlap:
     """
     a, b = np.asarray(estimate), np.asarray(reference)
     if a.shape != b.shape or a.dtype != bool or b.dtype != bool:
-        raise ValueError(
-            f"masks are boolean and of one shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}"
-        )
+        given = f"{a.dtype} {a.shape} and {b.dtype} {b.shape}"
+        raise ValueError(f"masks are boolean and of one shape, got {given}")
     return Overlap(*(int(np.count_nonzero(x)) for x in (a & b, a & ~b, ~a & b)))
 
 

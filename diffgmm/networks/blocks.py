@@ -32,9 +32,7 @@ def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kern
     """
     dims = len(kernel)
     if dims not in (1, 2) or any(len(s) != dims for s in strides):
-        raise ValueError(
-            f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}"
-        )
+        raise ValueError(f"kernel and every stride need one number per axis, got {kernel}, {strides}")
     if len(channels) != len(strides) or not channels:
         raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
     if min(*channels, *(step for stride in strides for step in stride)) < 1:

@@ -101,7 +101,7 @@ class UNet(Network):
             raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
         if dual < 0 or (dual and (self.dims != 2 or not 0 <= dual_level < len(channels))):
             raise ValueError(
-                f"dual is a number of blocks after a level of a spectrogram, got {dual}, level {dual_level}"
+                f"dual is a number of blocks after a level of a spectrogram: {dual}, {dual_level}"
             )
         self.features = features
         self.strides = [tuple(s) for s in strides]

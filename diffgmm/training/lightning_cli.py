@@ -141,7 +141,7 @@ class _Cli(LightningCLI):
         has_any = getattr(self.datamodule, "has_validation", lambda: True)
         if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
             raise UsageError(
-                f"the learning rate follows {monitor}, and there is no validation: give pairs for it"
+                f"the learning rate follows {monitor}, and there is no validation: give it pairs"
             )
 
     def after_fit(self) -> None:

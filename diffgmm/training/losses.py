@@ -120,9 +120,8 @@ class Loss(ABC):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.weight < math.inf:
-            raise ValueError(
-                f"the weight of {type(self).__name__} must be a number from 0 on, got {self.weight}"
-            )
+            kind = type(self).__name__
+            raise ValueError(f"the weight of {kind} must be a number from 0 on, got {self.weight}")
 
     @abstractmethod
     def __call__(self, x: LossInputs) -> Tensor:
@@ -147,9 +146,7 @@ class ELBO(Loss):
 
     def __call__(self, x: LossInputs) -> Tensor:
         if x.next_state is None:
-            raise ValueError(
-                "the elbo loss needs a next state: set grid_steps to the sampler's number of steps"
-            )
+            raise ValueError("the elbo loss needs a next state: set grid_steps to the sampler's steps")
         step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
         transition = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
         return _mean(transition.nll(x.next_state), x)

@@ -106,8 +106,7 @@ def _packaged_weights() -> dict[str, Tensor]:
         import onnx
         import speechmos
     except ImportError as error:
-        raise RuntimeError(
-            "the dnsmos loss needs speechmos and onnx: pip install 'diffgmm[dnsmos-loss]'"
-        ) from error
+        needed = "speechmos and onnx: pip install 'diffgmm[dnsmos-loss]'"
+        raise RuntimeError(f"the dnsmos loss needs {needed}") from error
     graph = onnx.load(str(Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx")).graph
     return {w.name: torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in graph.initializer}

@@ -120,9 +120,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 def _sync_folder(folder: Path) -> None:
     """Make a rename last, where the file system lets a folder be synchronised."""
     handle = os.open(folder, os.O_RDONLY)
-    with contextlib.suppress(
-        OSError
-    ):  # some network file systems refuse; a rename is then as lasting as they make it
+    # Some network file systems refuse; a rename is then as lasting as they make it.
+    with contextlib.suppress(OSError):
         os.fsync(handle)
     os.close(handle)
 

@@ -31,9 +31,8 @@ def split(windows: int, devices: int, at_most: int) -> tuple[int, int]:
         ((8, 4), (8, 1), (6, 2))
     """
     if windows < 1 or windows % devices:
-        raise TrainingError(
-            f"effective_batch.windows is {windows}: {devices} devices need a multiple of {devices}, or fewer devices"
-        )
+        wanted = f"{devices} devices need a multiple of {devices}, or fewer devices"
+        raise TrainingError(f"effective_batch.windows is {windows}: {wanted}")
     share = windows // devices
     size = next(size for size in range(min(share, max(1, at_most)), 0, -1) if share % size == 0)
     return size, share // size

@@ -43,8 +43,7 @@ class ShardNetwork(L.Callback):
         if not isinstance(trainer.strategy, ModelParallelStrategy):
             return
         if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            raise TrainingError(
-                "weights cut over processes can't be averaged: take EMAWeightAveraging out of trainer.callbacks"
-            )
+            hint = "take EMAWeightAveraging out of trainer.callbacks"
+            raise TrainingError(f"weights cut over processes can't be averaged: {hint}")
         # Lightning calls this hook next, with the processes connected; other runs should not have it.
         pl_module.configure_model = functools.partial(shard, pl_module)  # type: ignore[method-assign]
