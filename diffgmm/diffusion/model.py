@@ -28,9 +28,7 @@ class Enhanced(NamedTuple):
     waveform: Tensor  # [B, 1, T]
     noise: Tensor  # [B, 1, T]: noisy - waveform
     uncertainty: Tensor  # [B, *S]: standard deviation per real dimension, in the representation's units
-    posterior: GaussianMixture | None = (
-        None  # of the noise given the noisy window alone: the first prediction
-    )
+    posterior: GaussianMixture | None = None  # of the noise given the noisy window alone
 
 
 class MixtureDenoiser(nn.Module):

@@ -54,8 +54,8 @@ class OneStep(nn.Module):
         self.network, self.linear = skeleton.network, head.linear
         self.components, self.means = head.components, head.kind
         self.merged = True  # whether the first convolution takes state and noisy signal as one
-        self.sample_rate, self.n_fft = representation.sample_rate, representation.n_fft
-        self.hop = representation.hop
+        self.sample_rate = representation.sample_rate
+        self.n_fft, self.hop = representation.n_fft, representation.hop
         self.alpha, self.beta, self.floor = representation.alpha, representation.beta, representation._FLOOR
         for name, value in _kernels(representation).items():
             self.register_buffer(name, value, persistent=False)
@@ -135,9 +135,8 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     step = OneStep(skeleton)
     state = dict(step.named_parameters())
     weights = {name: value for name, value in weights.items() if name.startswith("network.")}
-    if (
-        model.process.conditions_on_noisy
-    ):  # of the inputs (state, noisy signal, magnitude) the first two are equal
+    if model.process.conditions_on_noisy:
+        # Of the inputs (state, noisy signal, magnitude) the first two are equal.
         entries = step.network.entries() if type(step.network) is UNet else []
         step.merged = bool(entries)
         names = {id(value): name for name, value in step.named_parameters()}

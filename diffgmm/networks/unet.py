@@ -115,15 +115,12 @@ class UNet(Network):
 
         self._slope, self._input_layers = slope, input_layers
         self.inputs: nn.Module = nn.Identity()
-        self.down = nn.ModuleList()
-        self.up = nn.ModuleList()
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self._first = channels[0]
-        for level, width in enumerate(channels):
+        for level, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = (
-                downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
-            )
+            resample = downsample(self.dims, channels[level - 1], width, stride) if level else nn.Identity()
             drop = dropout if level >= len(channels) - 2 else 0.0
             self.down.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
         self.dual_level = dual_level
@@ -156,10 +153,8 @@ class UNet(Network):
         if self._make_fine is not None:
             self.fine = self._make_fine(inputs=width)
         for _ in range(self._input_layers):
-            layers += [
-                conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims),
-                nn.LeakyReLU(self._slope),
-            ]
+            layer = conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims)
+            layers += [layer, nn.LeakyReLU(self._slope)]
             width = self._first
         if layers:
             self.inputs = nn.Sequential(*layers)

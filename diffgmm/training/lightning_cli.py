@@ -20,7 +20,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from diffgmm.diffusion.head import MixtureHead
-from diffgmm.diffusion.parts import class_path
+from diffgmm.diffusion.parts import brief, class_path
 from diffgmm.networks import UNet
 from diffgmm.training import resume
 from diffgmm.training.callbacks.averaging import Constants, RunningMeans
@@ -165,7 +165,7 @@ class _Cli(LightningCLI):
             if self._begun.yes and not isinstance(error, torch.OutOfMemoryError):
                 raise
             where = "" if self._begun.yes else " before its first batch was done"
-            reason = _short(_last_line(error))
+            reason = brief(_last_line(error), _LONGEST)
             raise TrainingError(f"{subcommand} failed{where}: {reason} ({DEBUG}=1 shows where)") from error
 
     def before_instantiate_classes(self) -> None:
@@ -185,7 +185,7 @@ class _Cli(LightningCLI):
             # Constructors refuse what contradicts itself; data errors have an exit code of their own.
             if isinstance(error, FOR_USERS):
                 raise
-            raise UsageError(f"configuration: {_brief(error)}") from error
+            raise UsageError(f"configuration: {_first_reason(error)}") from error
 
 
 def _check_window(module: DiffGMM, data: Any) -> None:
@@ -224,11 +224,6 @@ def _foreign_classes(config: Any) -> set[str]:
 _CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
 
 
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
 def _last_line(error: BaseException) -> str:
     """Kind and text of an error; of one from another process, whose text is a traceback, its last line."""
     text = str(error).strip()
@@ -237,7 +232,7 @@ def _last_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _brief(error: Exception) -> str:
+def _first_reason(error: Exception) -> str:
     """What a parser says in paragraphs, in a line: its first reason where a value had several types to fit."""
     text = str(error)
     if "Errors:" in text:
@@ -249,7 +244,8 @@ def _brief(error: Exception) -> str:
         value = "" if special else f", got {given.partition('Given value:')[2].strip()}"
         text = f"{head} {special[0] if special else ' or '.join(dict.fromkeys(reasons))}{value}"
     text = _CLASS.sub(r"\1", text).replace("NoneType", "null")
-    return _short(re.sub(r"Expected an? (?:typing\.)?", "expected ", text).replace("Literal[", "one of ["))
+    text = re.sub(r"Expected an? (?:typing\.)?", "expected ", text).replace("Literal[", "one of [")
+    return brief(text, _LONGEST)
 
 
 def _configurations(argv: Sequence[str]) -> dict[int, str]:
@@ -349,7 +345,7 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:
-        raise UsageError(_brief(error)) from error
+        raise UsageError(_first_reason(error)) from error
     except MisconfigurationException as error:  # what Lightning makes of devices, strategies and precisions
-        raise UsageError(f"configuration: {_brief(error)}") from error
+        raise UsageError(f"configuration: {_first_reason(error)}") from error
     return 0

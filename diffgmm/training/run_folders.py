@@ -179,15 +179,9 @@ def differences(first: Run, second: Run) -> list[Difference]:
     """Settings, revision, versions, data and machine of two runs where they differ."""
 
     def facts(run: Run) -> dict[str, Any]:
-        recorded = {
-            f"record.{key}": value for name in _FACTS for key, value in flat(run.record.get(name), name)
-        }
-        return {**run.settings, **recorded}
+        recorded = ((f"record.{key}", v) for name in _FACTS for key, v in flat(run.record.get(name), name))
+        return {**run.settings, **dict(recorded)}
 
     a, b = facts(first), facts(second)
-    pairs = ((key, a.get(key, _MISSING), b.get(key, _MISSING)) for key in {**a, **b})
-    return [
-        Difference(*pair)
-        for pair in pairs
-        if pair[1] != pair[2] and pair[0].rpartition(".")[2] not in _PLACES
-    ]
+    every = (Difference(key, a.get(key, _MISSING), b.get(key, _MISSING)) for key in {**a, **b})
+    return [d for d in every if d.first != d.second and d.key.rpartition(".")[2] not in _PLACES]

@@ -8,7 +8,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 
 from diffgmm.audio import figures
 from diffgmm.diffusion.mixture import GaussianMixture
@@ -16,7 +15,7 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.metrics.coverage import pit
 from diffgmm.metrics.crps import crps
 from diffgmm.training.callbacks.loggers import log_image, run_folder
-from diffgmm.training.callbacks.pair_callback import PairCallback, Places
+from diffgmm.training.callbacks.pair_callback import PairCallback, Places, when
 from diffgmm.training.ranks import gathered
 
 _BINS = 20  # of the histogram; even, so that central intervals are made of whole bins
@@ -78,8 +77,6 @@ class MixtureDiagnostics(PairCallback):
             self._draw(trainer, stage, sums, values)
 
     def _draw(self, trainer: L.Trainer, stage: str, sums: torch.Tensor, values: dict[str, float]) -> None:
-        fitting = trainer.state.fn == TrainerFn.FITTING
-        name = f"epoch_{trainer.current_epoch:03d}" if fitting else stage
         title = f"{stage}, epoch {trainer.current_epoch}, step {trainer.global_step}: " + ", ".join(
             f"{key} {value:.3g}" for key, value in values.items() if key in ("nll", "crps", "components")
         )
@@ -88,7 +85,7 @@ class MixtureDiagnostics(PairCallback):
             folder.mkdir(parents=True, exist_ok=True)
             histogram = sums[_FIRST : _FIRST + _BINS]
             shares = (histogram / histogram.sum().clamp_min(1)).tolist()
-            figure = figures.calibration_panel(shares, folder / f"{name}.png", title)
+            figure = figures.calibration_panel(shares, folder / f"{when(trainer, stage)}.png", title)
             log_image(trainer, f"{stage}_calibration", figures.rgb(figure))
         except OSError as error:
             warnings.warn(f"no picture of the calibration: {error}", stacklevel=2)

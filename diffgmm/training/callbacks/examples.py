@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from diffgmm import audio
 from diffgmm.audio import figures
 from diffgmm.training.callbacks.loggers import log_audio, log_image, run_folder
-from diffgmm.training.callbacks.pair_callback import PairCallback, Places
+from diffgmm.training.callbacks.pair_callback import PairCallback, Places, when
 from diffgmm.training.ranks import sample_rate_of, signal
 
 
@@ -92,22 +92,16 @@ class LogExamples(PairCallback):
         if not examples:
             return
         rate = self.sample_rate or sample_rate_of(trainer, module)
-        root = run_folder(trainer) / "examples"
-        folder = root / self._folder_name(trainer, stage, root)
+        folder = run_folder(trainer) / "examples" / when(trainer, stage)
+        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
+        if folder.exists() and trainer.state.fn == TrainerFn.FITTING:
+            folder = folder.with_name(f"{folder.name}_step_{trainer.global_step}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for example in examples:
                 self._show(trainer, example, rate, folder, stage)
         except (OSError, audio.AudioError) as error:
             warnings.warn(f"examples are missing: {error}", stacklevel=2)
-
-    @staticmethod
-    def _folder_name(trainer: L.Trainer, stage: str, root: Path) -> str:
-        if trainer.state.fn != TrainerFn.FITTING:
-            return stage
-        name = f"epoch_{trainer.current_epoch:03d}"
-        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
-        return f"{name}_step_{trainer.global_step}" if (root / name).exists() else name
 
     def _show(self, trainer: L.Trainer, example: _Example, rate: int, folder: Path, stage: str) -> None:
         name, noisy, denoised, clean = example.name, example.noisy, example.denoised, example.clean
@@ -126,12 +120,8 @@ class LogExamples(PairCallback):
                     audio.write(reference / f"{name}.{kind}.wav", x, rate, overwrite=True)
                     log_audio(trainer, f"{tag}/{kind}", x, rate)
         if self.images:
-            panels = {
-                "noisy": noisy,
-                "denoised": denoised,
-                "clean": clean,
-                "estimated noise": noisy - denoised,
-            }
+            panels = {"noisy": noisy, "denoised": denoised, "clean": clean}
+            panels["estimated noise"] = noisy - denoised
             snr = f", {example.snr:.1f} dB" if math.isfinite(example.snr) else ""
             title = f"{name}{snr}, epoch {trainer.current_epoch}, step {trainer.global_step}"
             path = folder / f"{name}.png"

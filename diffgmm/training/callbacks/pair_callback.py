@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
 
 from diffgmm.training.ranks import position
 
@@ -64,3 +65,8 @@ class PairCallback(L.Callback):
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._active:
             self.finish(trainer, pl_module, "test")
+
+
+def when(trainer: L.Trainer, stage: str) -> str:
+    """``epoch_003`` while training, else the stage: for names of files."""
+    return f"epoch_{trainer.current_epoch:03d}" if trainer.state.fn == TrainerFn.FITTING else stage

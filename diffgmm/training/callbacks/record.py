@@ -126,7 +126,5 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    part = {
-        name: before.get(name) for name in ("started", "seconds", "steps", "energy_joules", "git_revision")
-    }
-    return [*before.get("earlier", []), part]
+    names = ("started", "seconds", "steps", "energy_joules", "git_revision")
+    return [*before.get("earlier", []), {name: before.get(name) for name in names}]
