@@ -101,7 +101,7 @@ class MixtureHead(Head):
 
         Args:
             features: ``[B, features, *S]``.
-            reference: what masks multiply (the noisy signal, or the state where the answer rests on it alone),
+            reference: what masks multiply (the noisy signal, or the state where the prediction depends on it alone),
                 ``[B, C, *S]``.
             state: ``[B, C, *S]``, used by ``offset``.
         """

@@ -34,21 +34,21 @@ def _likelihood(name: str, loss: Any) -> bool:
 
 
 def check_likelihood(description: Mapping[str, Any]) -> None:
-    """Refuse a model whose mixture was trained by no likelihood: how wide it is then tells nothing.
+    """Refuse a model whose mixture was trained by no likelihood: its width then means nothing.
 
     Args:
-        description: of the model; one that does not tell its losses passes.
+        description: of the model; one without losses passes.
 
     Raises:
-        ModelError: it tells them, and there is no ``nll`` or ``elbo``.
+        ModelError: it has losses, and none of them is ``nll`` or ``elbo``.
     """
     losses = description.get("losses") or description.get("card", {}).get("losses")
     if not losses or not isinstance(losses, Mapping):
         return
     if not any(_likelihood(name, loss) for name, loss in losses.items()):
         raise ModelError(
-            f"the model was trained without a likelihood (losses: {', '.join(losses)}), so its mixture does not tell "
-            "how sure it is; train with a weight on nll or elbo, or leave out the uncertainty"
+            f"the model was trained without a likelihood (losses: {', '.join(losses)}), so the width of its mixture "
+            "means nothing; train with a weight on nll or elbo, or leave out the uncertainty"
         )
 
 

@@ -78,7 +78,7 @@ def _rms_level(noisy: Tensor) -> Tensor:
 class Representation(Part, ABC):
     """Base class, of representations of your own too, which say how a waveform is encoded and decoded.
 
-    ``channels`` is C, ``dims`` the number of axes in S, ``linear`` tells whether n is the true noise.
+    ``channels`` is C, ``dims`` the number of axes in S, ``linear`` says whether n is the true noise.
     ``state_affine`` and ``noise_affine`` are ``(factor, offset)``: the network sees ``factor * x + offset`` and
     predicts noise as ``(n + offset) * factor`` in its own scaled units.
     """

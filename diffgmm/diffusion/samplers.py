@@ -72,7 +72,7 @@ def sample_steps(
     2504.05304): the mixture is carried along by Bayes' rule on the states (:func:`transport`).
 
     Raises:
-        ValueError: sub-steps of a process whose states give the noise away.
+        ValueError: sub-steps of a process whose states reveal the noise.
     """
     ancestral = solver == "step"
     if step_noise is None:
@@ -201,7 +201,7 @@ def transport(
         start, end: state ``[B, C, *S]`` and time, ``end`` with the smaller time.
 
     Raises:
-        ValueError: for a process whose states give the noise away.
+        ValueError: for a process whose states reveal the noise.
     """
     before, after = (process.observation(state, noisy, _filled(noisy, time)) for state, time in (start, end))
     if before is None or after is None:
@@ -210,7 +210,7 @@ def transport(
 
 
 def check_solver(process: Process, config: SamplerConfig) -> None:
-    """Refuse sub-steps with a process that does not say what its states tell of the noise.
+    """Refuse sub-steps with a process whose states are no Gaussian observations of the noise.
 
     Raises:
         ValueError: they do not go together.

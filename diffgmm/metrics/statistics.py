@@ -1,6 +1,6 @@
 """Confidence intervals of means, and paired tests between two systems.
 
-Everything is seeded: the same values give the same answer, whatever the machine. Values that are not finite are scores
+Everything is seeded: the same values give the same result on any machine. Values that are not finite are scores
 that do not exist; they are left out, and every result says how many were left.
 """
 

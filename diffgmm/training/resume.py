@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from diffgmm.diffusion.saving import check_checkpoint
-from diffgmm.training.callbacks.checkpoints import LAST, is_whole
+from diffgmm.training.callbacks.checkpoints import LAST, is_complete
 from diffgmm.training.callbacks.loggers import ResumedWandbLogger
 from diffgmm.training.module import DiffGMM
 from diffgmm.utils import renames
@@ -109,7 +109,7 @@ def find(trainer: L.Trainer, config: dict[str, Any]) -> Path | None:
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         if _differs(path.parent.parent, wanted):
             say(f"{path}: of another configuration, not continued")
-        elif not (path.is_dir() or is_whole(path)):  # a folder: shards, one a process
+        elif not (path.is_dir() or is_complete(path)):  # a folder: shards, one a process
             say(f"{path}: damaged, not continued")
         else:
             say(f"continuing from {path}")

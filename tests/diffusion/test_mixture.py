@@ -99,7 +99,7 @@ def test_sample_has_the_moments_and_repeats_with_its_generator() -> None:
 
 
 @pytest.mark.parametrize("variance", [0.0, 0.7])
-def test_affine_equals_the_law_of_the_transformed_value(variance: float) -> None:
+def test_affine_equals_the_distribution_of_the_transformed_value(variance: float) -> None:
     q = mixture(k=2, c=1, shape=(1,))
     q = GaussianMixture(q.logits[:1], q.means[:1], q.log_scales[:1])
     moved = q.affine(-0.4, 1.5, variance)

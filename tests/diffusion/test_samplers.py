@@ -75,7 +75,7 @@ def _agreement(answer_is_joint: bool, nfe: int) -> float:
     return (n[:, 0].sign() == n[:, 1].sign()).float().mean().item()
 
 
-def test_joint_answers_are_exact_on_any_grid_and_marginal_ones_as_it_is_refined() -> None:
+def test_joint_predictions_are_exact_on_any_grid_and_marginal_ones_as_it_is_refined() -> None:
     assert _agreement(True, 1) > 0.999
     assert _agreement(True, 4) > 0.999
     shares = [_agreement(False, nfe) for nfe in (1, 4, 64)]
@@ -125,7 +125,7 @@ def test_a_walk_errs_by_what_its_last_state_tells(t: float) -> None:
 
 @pytest.mark.parametrize("process", [Blend(), Bridge()])
 @pytest.mark.parametrize("nfe", [1, 3, 7])
-def test_the_true_noise_as_answer_leads_to_clean_speech(process: Blend | Bridge, nfe: int) -> None:
+def test_the_true_noise_as_prediction_leads_to_clean_speech(process: Blend | Bridge, nfe: int) -> None:
     clean, noise = torch.randn(2, 2, 3, 4), torch.randn(2, 2, 3, 4)
     sure = GaussianMixture(torch.zeros(2, 1, 3, 4), noise.unsqueeze(1), torch.full((2, 1, 3, 4), -20.0))
     for estimate in ("mean", "sample", "mode"):

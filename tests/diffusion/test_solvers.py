@@ -93,7 +93,7 @@ def test_transport_equals_quadrature(t: float, share: float, c: float, seed: int
 
 @pytest.mark.parametrize("nfe", [1, 3])
 @pytest.mark.parametrize("substeps", [2, 7])
-def test_sampled_substeps_have_the_law_of_one_direct_step(nfe: int, substeps: int) -> None:
+def test_sampled_substeps_have_the_distribution_of_one_direct_step(nfe: int, substeps: int) -> None:
     """Also where the answer is wrong: here it ignores the state, so only sub-steps could tell."""
     noisy, process = torch.full((RUNS, 1, 1), 1.2), Bridge(0.8)
     prior = posterior(noisy)
@@ -127,7 +127,7 @@ def _correlation(joint: bool, nfe: int) -> tuple[float, float]:
     return float(found[0, 1] / found.diagonal().prod().sqrt()), float(found.diagonal().mean())
 
 
-def test_correlated_bins_need_joint_answers_or_a_fine_grid() -> None:
+def test_correlated_bins_need_joint_predictions_or_a_fine_grid() -> None:
     for nfe in (1, 4):
         assert _correlation(True, nfe) == pytest.approx((0.9, 1.0), abs=0.03)
     one, few, many = (_correlation(False, nfe) for nfe in (1, 4, 64))

@@ -40,7 +40,7 @@ def times(**options: object) -> Tensor:
     return Noising(p_t1=0.0, **options).times(torch.rand(2, 100_000, generator=g))[0]  # type: ignore[arg-type]
 
 
-def test_times_have_their_law() -> None:
+def test_times_have_their_distribution() -> None:
     assert times().mean().item() == pytest.approx(0.5, abs=0.01)
     assert times(time_law="power", time_shape=3.0).mean().item() == pytest.approx(
         3 / 4, abs=0.01

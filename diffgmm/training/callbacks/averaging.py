@@ -21,7 +21,7 @@ class Constants(L.Callback):
     """Gives averaged weights the module's own constants before they are validated.
 
     Averaging takes them for weights, and 0.9 x + 0.1 x is not x in the last bit: they wander off a little, and start
-    anew where a run is continued, since checkpoints don't hold them. Validation would then tell the two apart.
+    anew where a run is continued, since checkpoints don't hold them. Validation would then differ.
     """
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

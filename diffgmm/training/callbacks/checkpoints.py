@@ -70,7 +70,7 @@ class RandomState(L.Callback):
 LAST = "last.ckpt"
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether a checkpoint file can be read to its end: its directory, and every part's checksum."""
     try:
         with zipfile.ZipFile(path) as file:
@@ -147,7 +147,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.path = Path(LAST)
         self._saved = -1  # training step of the newest save
-        self._whole_step = True
+        self._step_complete = True
         #: What to do once the state is saved, which is then done at the next chance.
         self.then: Callable[[L.Trainer], Any] | None = None
 
@@ -171,14 +171,14 @@ class LastCheckpoint(Checkpoint):
         due = bool(self.every_n_steps) and step - max(self._saved, 0) >= self.every_n_steps
         due = due or 0 < trainer.max_steps <= step or self.then is not None
         ends = batch_idx + 1 >= trainer.num_training_batches
-        self._whole_step = ends or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self._step_complete = ends or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         # Resumed from here, validation that is to follow would be left out; at an epoch's end so would the end's hooks.
-        if due and not ends and self._whole_step and fetcher and not loop._should_check_val_fx(fetcher):
+        if due and not ends and self._step_complete and fetcher and not loop._should_check_val_fx(fetcher):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._whole_step and not ends:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._step_complete and not ends:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

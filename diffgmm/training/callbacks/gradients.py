@@ -12,13 +12,13 @@ from diffgmm.training.module import DiffGMM
 
 
 class LossGradients(L.Callback):
-    """Logs the norm of the gradient that each weighted loss has by itself, and its cosine with the whole gradient.
+    """Logs the norm of the gradient that each weighted loss has by itself, and its cosine with the total gradient.
 
     Losses on different scales can't be compared by their values: nats, decibels and MOS have no common unit, and
     gradient clipping shares out one length among all. ``gradients/NAME`` is the norm of the gradient of weight times
     loss with respect to all parameters, ``gradients/NAME_cosine`` its cosine with their sum, ``gradients/total`` the
-    norm of the sum, before clipping. A loss with a tenth of the largest norm has no say; one whose cosine is below zero
-    is worked against. One batch says little, chance is large: look at several.
+    norm of the sum, before clipping. A loss with a tenth of the largest norm has no influence; one whose cosine is
+    below zero is worked against. One batch says little, chance is large: look at several.
 
     The gradients are those of the batch, times and noise that the step itself goes on to use (dropout draws anew); of
     several processes the first one's are logged. Training stays bit for bit as it would be without. It costs a forward

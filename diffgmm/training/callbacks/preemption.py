@@ -46,7 +46,7 @@ def _started_by_rank_zero(trainer: L.Trainer) -> bool:
 class Preemption(L.Callback):
     """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM, SIGUSR1 or Ctrl-C comes in.
 
-    Clusters send them before they take a machine away: SLURM as told by ``--signal`` (SIGUSR1; the job is then
+    Clusters send them before they take a machine away: SLURM with ``--signal`` (SIGUSR1; the job is then
     requeued), Kubernetes SIGTERM. One process getting the signal is enough; all agree at the end of a step and leave
     with the exit code 128 + signal (143, 138, 130), which Kubeflow takes as a reason to start again. A second signal
     ends at once.
