@@ -129,5 +129,5 @@ class Preemption(L.Callback):
                 time.sleep(0.1)
             launcher.kill(signal.SIGKILL)
 
-    def teardown(self, *_: Any) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
         self._restore()

@@ -248,7 +248,7 @@ class QualityMetrics(PairCallback):
                 rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
             self._publish(trainer, self._late, _LAST_WAIT)
 
-    def teardown(self, *_: Any) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
         self._late, self._waiting = None, []
         self._workers.close()
 
