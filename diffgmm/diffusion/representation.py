@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -173,12 +173,9 @@ class Spectral(Representation):
         return self.n_fft // 2 + 1
 
     def _stft(self, wave: Tensor) -> Tensor:
-        wave = at_least_float32(wave).squeeze(1)
         # Zero padding, unlike reflection, works for any length and keeps a piece independent of its end.
-        spectrum = torch.stft(
-            wave, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True
-        )
-        return spectrum * self._scale
+        options: Any = {"window": self.window, "pad_mode": "constant", "return_complex": True}
+        return torch.stft(at_least_float32(wave).squeeze(1), self.n_fft, self.hop, **options) * self._scale
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, F, N]`` to ``[B, 1, T]``; of magnitudes with the noisy phase, bins at or below the floor silent."""

@@ -152,7 +152,7 @@ def check_checkpoint(path: str | Path, model: MixtureDenoiser) -> dict[str, Any]
         ModelError: it is missing, damaged, not one of this project, or of another model.
     """
     checkpoint = read_checkpoint(Path(path))
-    _, state = _description_and_weights(checkpoint, Path(path))
+    _, state = _contents(checkpoint, Path(path))
     _compare(model.state_dict(), state, f"{path}: a checkpoint of another model than the one described: ")
     return checkpoint
 
@@ -160,7 +160,7 @@ def check_checkpoint(path: str | Path, model: MixtureDenoiser) -> dict[str, Any]
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Checked description and weights of a file."""
     if path.suffix == ".ckpt":
-        return _description_and_weights(read_checkpoint(path), path)
+        return _contents(read_checkpoint(path), path)
     return _read_stem(path.with_suffix("") if path.suffix in (".json", ".safetensors") else path)
 
 
@@ -196,9 +196,7 @@ def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
-def _description_and_weights(
-    checkpoint: dict[Any, Any], path: Path
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _contents(checkpoint: dict[Any, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if "diffgmm" not in checkpoint:
         raise ModelError(f"{path}: a checkpoint, but not one of diffgmm's")
     steps, tensors = checkpoint.get("global_step"), checkpoint.get("state_dict")

@@ -30,17 +30,15 @@ def crps(mixture: GaussianMixture, value: Tensor) -> Tensor:
     0.2337
     """
     weights, scales, means = mixture.weights.unsqueeze(2), mixture.scales.unsqueeze(2), mixture.means
-    score = (weights * _expected_magnitude(value.to(means.dtype).unsqueeze(1) - means, scales)).sum(1)
+    score = (weights * _mean_magnitude(value.to(means.dtype).unsqueeze(1) - means, scales)).sum(1)
     for k in range(mixture.components):  # one component at a time: pairs of all would take K times the memory
         difference = means - means[:, k : k + 1]
         scale = torch.sqrt(scales.square() + scales[:, k : k + 1].square())
-        score = score - 0.5 * (weights * weights[:, k : k + 1] * _expected_magnitude(difference, scale)).sum(
-            1
-        )
+        score = score - 0.5 * (weights * weights[:, k : k + 1] * _mean_magnitude(difference, scale)).sum(1)
     return score
 
 
-def _expected_magnitude(mean: Tensor, scale: Tensor) -> Tensor:
+def _mean_magnitude(mean: Tensor, scale: Tensor) -> Tensor:
     """Expected absolute value of a normal variable."""
     z = mean / scale
     density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)

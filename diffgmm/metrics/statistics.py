@@ -128,9 +128,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     """
     x = [float(value) for value in values if math.isfinite(value)]
     average = mean(x)
-    sd = (
-        math.sqrt(math.fsum((value - average) ** 2 for value in x) / (len(x) - 1)) if len(x) > 1 else math.nan
-    )
+    squares = math.fsum((value - average) ** 2 for value in x)
+    sd = math.sqrt(squares / (len(x) - 1)) if len(x) > 1 else math.nan
     return Estimate(average, sd, *bootstrap_interval(x), len(x), len(values))
 
 

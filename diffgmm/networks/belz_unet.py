@@ -71,9 +71,8 @@ class BelzUNet(Network):
         def level(
             resample: nn.Module, width: int, blocks: int, merge: nn.Module | None = None, drop: float = 0.0
         ) -> Level:
-            inner = [
-                ConvBlock(dims, width, kernel, [1] * dims, norm_kind, 0, slope, False) for _ in range(blocks)
-            ]
+            size = (dims, width, kernel, [1] * dims)
+            inner = [ConvBlock(*size, norm_kind, 0, slope, residual=False) for _ in range(blocks)]
             return Level(resample, norm(norm_kind, dims, width), slope, inner, merge, drop)
 
         self._first = (channels[0], strides[0], kernel)

@@ -146,9 +146,7 @@ class UNet(Network):
         if fine < 0 or (fine and self.dims != 2):
             raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
         if dual < 0 or (dual and (self.dims != 2 or not 0 <= dual_level < len(channels))):
-            raise ValueError(
-                f"dual is a number of blocks after a level of a spectrogram: {dual}, {dual_level}"
-            )
+            raise ValueError(f"dual is a number of blocks after a level, got {dual} after {dual_level}")
         self.features = features
         self.strides = [tuple(s) for s in strides]
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]

@@ -140,9 +140,7 @@ class _Cli(LightningCLI):
         monitor = made["lr_scheduler"].get("monitor", "") if isinstance(made, dict) else ""
         has_any = getattr(self.datamodule, "has_validation", lambda: True)
         if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
-            raise UsageError(
-                f"the learning rate follows {monitor}, and there is no validation: give it pairs"
-            )
+            raise UsageError(f"the learning rate follows {monitor}, but there is no validation: give pairs")
 
     def after_fit(self) -> None:
         """Say where the run is and what can be done with it."""

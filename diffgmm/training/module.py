@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from diffgmm.diffusion import model as models
 from diffgmm.diffusion.head import Head
+from diffgmm.diffusion.model import MixtureDenoiser, ModelError
 from diffgmm.diffusion.pretrained import not_plain
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
@@ -121,10 +121,10 @@ class DiffGMM(L.LightningModule):
         self.loss = WeightedLoss(losses)
         if self.loss.includes(ELBO) and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
-        self.model = models.MixtureDenoiser(representation, network, head, process)
+        self.model = MixtureDenoiser(representation, network, head, process)
         # What can't be saved is refused before the first step, and not at the first checkpoint.
         if (problem := not_plain(self.description())) is not None:
-            raise models.ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
+            raise ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
         if weights is not None:
             load_weights(weights, self.model)
         if channels_last and representation.dims == 2:
@@ -262,9 +262,7 @@ class DiffGMM(L.LightningModule):
                 described(description["losses"], trust), sampler=sampler, **renames.module_arguments(noising),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
-            raise models.ModelError(
-                f"{path}: losses or states of no training of this version: {error}"
-            ) from error
+            raise ModelError(f"{path}: losses or states of no training of this version: {error}") from error
 
 
 def check_rates(module: DiffGMM, data: Any) -> None:

@@ -165,7 +165,7 @@ class LastCheckpoint(Checkpoint):
         self._saved = trainer.global_step
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, loop, fetcher = trainer.global_step, trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         due = bool(self.every_n_steps) and step - max(self._saved, 0) >= self.every_n_steps

@@ -119,9 +119,8 @@ def tally(mixture: GaussianMixture, noise: torch.Tensor) -> torch.Tensor:
     sums = [kept(values).sum() for values in (nll, score, entropy, gaussian)]
     first = [finite.sum().cpu(), sums[0], torch.tensor(u.numel()), sums[1], within, *sums[2:]]
     shares = kept(mixture.responsibilities(noise)).sum(0)
-    return torch.cat(
-        [torch.stack([value.double() for value in first]), torch.histc(u, _BINS, 0.0, 1.0), shares]
-    )
+    counts = torch.stack([value.double() for value in first])
+    return torch.cat([counts, torch.histc(u, _BINS, 0.0, 1.0), shares])
 
 
 def summary(sums: torch.Tensor) -> dict[str, float]:

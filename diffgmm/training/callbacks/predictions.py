@@ -44,9 +44,7 @@ class Predictions(L.Callback):
         names = outputs.get("name") or [f"{batch_idx:05d}-{number}" for number in range(len(denoised))]
         for name, wave in zip(names, denoised, strict=True):
             # Names come from files of the data, which may lie in folders; none leads out of this one.
-            path = self._path.joinpath(
-                *(part for part in Path(f"{name}.wav").parts if part not in ("/", ".."))
-            )
+            path = self._path.joinpath(*(p for p in Path(f"{name}.wav").parts if p not in ("/", "..")))
             path.parent.mkdir(parents=True, exist_ok=True)
             # Processes share out the data and may repeat the first windows.
             write(path, wave, pl_module.model.sample_rate, overwrite=trainer.world_size > 1)
