@@ -29,7 +29,7 @@ class Head(Sized, ABC):
     components: int
 
     @abstractmethod
-    def build(self, features: int, channels: int, dims: int) -> None:  # type: ignore[override]
+    def build(self, features: int, channels: int, dims: int) -> None:
         """Make the layers for a network's ``features`` and values of ``channels`` on ``dims`` axes; called once."""
 
     @abstractmethod

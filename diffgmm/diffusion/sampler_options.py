@@ -75,8 +75,8 @@ class SamplerConfig:
         for name in ("nfe", "samples", "substeps"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, 1000))
         for name in ("grid_power", "temperature"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 1e-6 <= value <= 1e6):
+            value, is_number = getattr(self, name), isinstance(getattr(self, name), Real)
+            if not is_number or not 1e-6 <= value <= 1e6:
                 raise ValueError(f"{name} must be a number above 0, up to a million, got {value!r:.40}")
         if self.estimate not in ESTIMATES:
             raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r:.40}")
@@ -197,7 +197,8 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, got {value!r:.40}")
-    if value < least or (most is not None and value > most):
-        limit = f"at least {least}" if value < least else f"at most {most}"
+    number = int(value)
+    if number < least or (most is not None and number > most):
+        limit = f"at least {least}" if number < least else f"at most {most}"
         raise ValueError(f"{name} must be {limit}, got {value!r:.40}")
-    return int(value)
+    return number

@@ -94,8 +94,8 @@ class Sized(Part):
         elif built != sizes:
             raise ValueError(f"{type(self).__name__} was built for {built} channels, it can't take {sizes}")
 
-    def build(self, *sizes: int) -> None:
-        """Make the layers; called once."""
+    def build(self, *sizes: Any, **named: Any) -> None:
+        """Make the layers; called once. Subclasses name the sizes."""
 
 
 class Network(Sized, ABC):
@@ -112,7 +112,7 @@ class Network(Sized, ABC):
     dims: int
     features: int
 
-    def build(self, inputs: int) -> None:  # type: ignore[override]
+    def build(self, inputs: int) -> None:
         """Make the layers that depend on the number of input channels; called once, by the model."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
@@ -49,7 +50,8 @@ class RunningMeans(L.Callback):
         """Find the norms and set their momentum; it is no part of a checkpoint."""
         if trainer.world_size == 1:
             return
-        for norm in pl_module.modules():
+        modules: Iterable[Any] = pl_module.modules()
+        for norm in modules:
             own = isinstance(norm, _BatchNorm) and not isinstance(norm, torch.nn.SyncBatchNorm)
             if own and norm.running_mean is not None and norm.momentum is not None:
                 self._norms.append(norm)

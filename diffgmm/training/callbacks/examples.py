@@ -82,10 +82,12 @@ class LogExamples(PairCallback):
         ratios = batch.get("snr", torch.full((len(places),), math.nan))
         names, uncertainty = batch.get("name") or [""] * len(places), outputs.get("uncertainty")
         for i in range(min(len(places), self.n - len(self._examples))):
-            signals = (signal(x[i]) for x in (batch["noisy"], outputs["denoised"], batch["clean"]))
+            noisy, denoised, clean = (
+                signal(x[i]) for x in (batch["noisy"], outputs["denoised"], batch["clean"])
+            )
             uncertain = None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy()
             name = f"{len(self._examples):02d}_{_file_name(str(names[i]))}".rstrip("_")
-            self._examples.append(_Example(name, float(ratios[i]), *signals, uncertain))
+            self._examples.append(_Example(name, float(ratios[i]), noisy, denoised, clean, uncertain))
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         examples, self._examples = self._examples, []

@@ -50,7 +50,7 @@ class Throughput(L.Callback):
         begin = self._started if self._ended is None else self._ended
         self._steps.append((now - begin, self._started - begin, len(noisy), len(noisy) * noisy.shape[-1]))
         self._ended = now
-        seconds, waiting, windows, samples = map(sum, zip(*self._steps, strict=True))
+        seconds, waiting, windows, samples = (float(sum(part)) for part in zip(*self._steps, strict=True))
         seconds, processes = max(1e-9, seconds), trainer.world_size
         values = {
             "train/windows_per_s": processes * windows / seconds,
