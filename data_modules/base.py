@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from data_modules.errors import DataError, require_at_least
+from data_modules.errors import MOST_SAMPLES, DataError, require_between
 from data_modules.windows.mixed import EpochWindows, Example, ResumableLoader, WindowSampler, collate
 
 _SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
@@ -43,12 +43,12 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         start_method: str | None,
     ) -> None:
         super().__init__()
-        require_at_least(
-            sample_rate=(sample_rate, 1000),
-            window=(window, 2),
-            batch_size=(batch_size, 1),
-            num_workers=(num_workers, 0),
-            seed=(seed, 0),
+        require_between(
+            sample_rate=(sample_rate, 1000, 768_000),
+            window=(window, 2, 2**24),
+            batch_size=(batch_size, 1, MOST_SAMPLES // window),
+            num_workers=(num_workers, 0, 1024),
+            seed=(seed, 0, 2**63 - 1),
         )
         if start_method not in _START_METHODS:
             raise DataError(f"data.start_method is {start_method!r}, must be fork, spawn, forkserver or null")

@@ -9,12 +9,21 @@ class DataError(UserError):
     """Something about the user's data is wrong; the message is one line: what, where, what to do."""
 
 
-def require_at_least(**limits: tuple[float, float]) -> None:
-    """Check settings of a DataModule, each given as ``name=(value, least)``.
+MOST_WINDOWS = 10**9
+"""Of an epoch."""
+
+MOST_SAMPLES = 2**28
+"""Of a batch: 1 GiB of noisy sound."""
+
+
+def require_between(prefix: str = "data.", **limits: tuple[float, float, float]) -> None:
+    """Check settings, each given as ``name=(value, least, most)``; the upper limits are wide, against sizes beyond use.
 
     Raises:
-        DataError: naming the first value that is below its limit, or not a number.
+        DataError: naming the first value that is out of its limits, or not a number.
     """
-    for name, (value, least) in limits.items():
+    for name, (value, least, most) in limits.items():
         if not value >= least:
-            raise DataError(f"data.{name} is {value}, must be at least {least}")
+            raise DataError(f"{prefix}{name} is {value!r:.40}, must be at least {least}")
+        if value > most:
+            raise DataError(f"{prefix}{name} is {value!r:.40}, must be at most {most}")

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
-from data_modules.errors import require_at_least
+from data_modules.errors import MOST_SAMPLES, MOST_WINDOWS, require_between
 from data_modules.mixing.mixer import Mixer
 from data_modules.mixing.options import Mixing
 from data_modules.pools.collection import Collection
@@ -107,13 +107,15 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
             seed=seed,
             start_method=start_method,
         )
-        require_at_least(
-            epoch_size=(epoch_size, 1),
-            valid_pairs=(valid_pairs, 0),
-            test_pairs=(test_pairs, 1),
-            valid_batch_size=(valid_batch_size, 1),
-            pairs_seed=(pairs_seed, 0),
-            valid_seconds=(valid_seconds, 0.1),
+        require_between(
+            epoch_size=(epoch_size, 1, MOST_WINDOWS),
+            valid_pairs=(valid_pairs, 0, 100_000),
+            test_pairs=(test_pairs, 1, 100_000),
+            valid_seconds=(valid_seconds, 0.1, 3600),
+            pairs_seed=(pairs_seed, 0, 2**63 - 1),
+        )
+        require_between(
+            valid_batch_size=(valid_batch_size, 1, MOST_SAMPLES // round(valid_seconds * sample_rate))
         )
         self.collection = Collection(
             corpus=corpus,

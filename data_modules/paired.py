@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from data_modules.base import PooledDataModule
-from data_modules.errors import DataError, require_at_least
+from data_modules.errors import MOST_WINDOWS, DataError, require_between
 from data_modules.pools.collection import resolve_corpus
 from data_modules.pools.matching import PairedFile, match_folders, match_items
 from data_modules.pools.sources import PAIR_KINDS, Item, corpus_items, split_off
@@ -77,7 +77,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
             start_method=start_method,
         )
         if epoch_size is not None:
-            require_at_least(epoch_size=(epoch_size, 1))
+            require_between(epoch_size=(epoch_size, 1, MOST_WINDOWS))
         self.folders = {
             "train": (clean, noisy),
             "valid": (valid_clean, valid_noisy),

@@ -54,5 +54,6 @@ def noise(mini: Path) -> np.ndarray:
 @pytest.fixture(scope="session")
 def pair(speech: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``(clean, noisy)`` at 5 dB SNR, float32 ``[samples]`` at 16 kHz."""
-    gain = np.sqrt(np.square(speech).mean() / np.square(noise).mean() / 10 ** (5 / 10))
+    ratio = np.float32(10 ** (5 / 10))  # float32 throughout, also by the rules of NumPy 1
+    gain = np.sqrt(np.square(speech).mean() / np.square(noise).mean() / ratio)
     return speech, (speech + gain * noise).astype(np.float32)

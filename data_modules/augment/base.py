@@ -62,7 +62,7 @@ class Augmentation:
         """
         raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not noisy")
 
-    def _check(self, *ranges: str, between: tuple[float, float] | None = None) -> None:
+    def _check(self, *ranges: str, between: tuple[float, float] = (-1e6, 1e6)) -> None:
         if not 0.0 <= self.probability <= 1.0:
             raise DataError(
                 f"{type(self).__name__}: probability is {self.probability}, must lie between 0 and 1"
@@ -73,7 +73,7 @@ class Augmentation:
                 raise DataError(
                     f"{type(self).__name__}: {name} is ({low}, {high}), the lower number comes first"
                 )
-            if between is not None and not between[0] <= low <= high <= between[1]:
+            if not between[0] <= low <= high <= between[1]:
                 raise DataError(
                     f"{type(self).__name__}: {name} is ({low}, {high}), "
                     f"must lie between {between[0]:g} and {between[1]:g}"

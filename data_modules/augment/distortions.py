@@ -52,9 +52,7 @@ class Quantise(Augmentation):
     bits: tuple[int, int] = (7, 12)
 
     def __post_init__(self) -> None:
-        self._check("bits")
-        if self.bits[0] < 2:
-            raise DataError(f"Quantise: bits are {self.bits}, must be at least 2")
+        self._check("bits", between=(2, 32))
 
     def damage(
         self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator

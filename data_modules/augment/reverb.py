@@ -22,6 +22,7 @@ from diffgmm.audio import AudioError, read
 
 _FADE_SECONDS = 0.005
 _LONGEST_SECONDS = 1.2
+_MOST_SECONDS = 10_000  # of all simulated responses: 1.2 GiB at 16 kHz
 _LEAD_SECONDS = 0.0025  # what a measured response may hold before its highest peak
 
 
@@ -55,9 +56,14 @@ class Reverb(Augmentation):
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("rt60", "direct_to_reverberant")
+        self._check("direct_to_reverberant", between=(-200, 200))
+        self._check("rt60", between=(0, 60))
         if self.rt60[0] <= 0.0 or self.rooms < 1 or self.early < 0.0:
             raise DataError("Reverb: rt60 must be above 0, rooms at least 1, early at least 0")
+        if self.rooms * self.rt60[1] > _MOST_SECONDS:
+            raise DataError(
+                f"Reverb: {self.rooms} rooms of up to {self.rt60[1]:g} s; together at most {_MOST_SECONDS} s are kept"
+            )
         if not 0.0 <= self.noise <= 1.0:
             raise DataError(f"Reverb: noise is {self.noise}, a probability lies between 0 and 1")
         if self.folder is not None and not Path(self.folder).expanduser().is_dir():

@@ -11,7 +11,7 @@ from typing import Any
 from data_modules.errors import DataError
 from data_modules.pools.sources import read_manifest
 from diffgmm import audio
-from diffgmm.utils.files import replacing, sha256_of
+from diffgmm.utils.files import sha256_of, write_text
 
 CORPUS = "voicebank-demand"
 DESCRIPTIONS = {
@@ -83,5 +83,4 @@ def write_described(path: Path, name: str, description: str, pairs: Iterable[tup
     about = {"name": name, "description": description, "checksum": digest.hexdigest()}
     text = json.dumps({**about, "subsets": subsets, "pairs": rows, "files": files}, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from data_modules.errors import DataError
+from data_modules.errors import DataError, require_between
 
-_RANGES = ("snr", "noise_level", "level", "voices", "pause")
+#: Widest ranges, against numbers beyond any use.
+_RANGES: dict[str, tuple[float, float]] = {
+    "snr": (-200, 200), "noise_level": (0, 1e6), "level": (-200, 200), "voices": (1, 100), "pause": (0, 60),
+}  # fmt: skip
 _PROBABILITIES = (
     "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "steady", "far",
 )  # fmt: skip
@@ -72,7 +75,7 @@ class Mixing:
     far: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in _RANGES:
+        for name, (least, most) in _RANGES.items():
             bounds = getattr(self, name)
             if bounds is None:
                 continue
@@ -81,6 +84,8 @@ class Mixing:
                 raise DataError(
                     f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first"
                 )
+            require_between("mixing.", **{name: (low, least, most)})
+            require_between("mixing.", **{name: (high, least, most)})
         for name in _PROBABILITIES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise DataError(f"mixing.{name} is {getattr(self, name)}: a probability lies between 0 and 1")
@@ -90,12 +95,13 @@ class Mixing:
             raise DataError("mixing: noise_only + clean_only + silence must be at most 1")
         if not self.noises or min(self.noises) < 0.0 or sum(self.noises) <= 0.0:
             raise DataError(f"mixing.noises is {self.noises}: needs probabilities of one, two, ... noises")
-        if self.voices[0] < 1 or self.pause[0] < 0.0 or self.spread < 0.0:
-            raise DataError("mixing: voices must be at least 1, pause and spread at least 0")
-        if self.noise_level is not None and self.noise_level[0] < 0.0:
-            raise DataError(f"mixing.noise_level is {self.noise_level}: a factor is at least 0")
-        if not 0.0 <= self.balance <= 1.0:
-            raise DataError(f"mixing.balance is {self.balance}: must lie between 0 and 1")
+        require_between(
+            "mixing.",
+            noises=(len(self.noises), 1, 16),
+            spread=(self.spread, 0, 200),
+            envelope_depth=(self.envelope_depth, 0, 200),
+            balance=(self.balance, 0, 1),
+        )
 
 
 def belz_blend() -> Mixing:

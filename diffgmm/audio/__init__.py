@@ -1,4 +1,4 @@
-"""Read, resample and write audio files without surprises.
+"""Reading, resampling and writing of audio files without surprises.
 
 Arrays are float32 of shape ``[channels, samples]`` in [-1, 1] throughout. Files keep what they came
 with: format, subtype, rate, channel count and length. Everything a user can get wrong ends in an
@@ -6,9 +6,10 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 """
 
 from diffgmm.audio.formats import choose_format
-from diffgmm.audio.reader import BLOCK, FORMATS, AudioError, AudioInfo, is_audio, probe, read, read_blocks
-from diffgmm.audio.signal import fit_length, level_db, resample, resampled_length
-from diffgmm.audio.sounds import CONTAINERS, av_is_installed
+from diffgmm.audio.media import CONTAINERS
+from diffgmm.audio.reader import BLOCK, FORMATS, AudioInfo, is_audio, probe, read, read_blocks
+from diffgmm.audio.signal import fit_length, resample, resampled_length
+from diffgmm.audio.sounds import AudioError, av_is_installed
 from diffgmm.audio.writer import Clip, Writer, write
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "choose_format",
     "fit_length",
     "is_audio",
-    "level_db",
     "probe",
     "read",
     "read_blocks",

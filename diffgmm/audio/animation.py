@@ -11,8 +11,7 @@ import numpy as np
 
 from diffgmm.audio import plots
 from diffgmm.audio.figures import rgb
-from diffgmm.audio.reader import AudioError
-from diffgmm.audio.sounds import av_is_installed
+from diffgmm.audio.sounds import AudioError, av_is_installed
 from diffgmm.utils.files import replacing
 
 ENDINGS = (".gif", ".mp4")
@@ -52,15 +51,15 @@ def animate(
 def _picture(heading: str, x: np.ndarray, signals: Mapping[str, np.ndarray], sample_rate: int) -> np.ndarray:
     """One frame, uint8 ``[height, width, 3]`` with even sizes, as video wants them."""
     seconds = max(signal.size for signal in signals.values()) / sample_rate
-    peak = max(float(np.abs(signal).max(initial=0.0)) for signal in signals.values()) or 1.0
-    figure = plots.new_figure(8.0, 4.4, None)
+    peak = plots.peak_of(*signals.values())
+    figure = plots.new_figure(8.0, 4.4)
     grid = figure.add_gridspec(2, 1, height_ratios=[1, 3])
     top, below = (figure.add_subplot(grid[i]) for i in (0, 1))
     plots.waveform(top, x, sample_rate, seconds, peak)
     plots.set_heading(top, heading)
     image = plots.spectrogram(below, x, sample_rate, seconds, *plots.scale(signals, sample_rate))
     plots.labels(below, left=True, bottom=True)
-    plots.colorbar(figure, image, [below], "level (dB of full scale)")
+    plots.colorbar(figure, image, [below])
     picture = rgb(figure)
     return picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
 

@@ -22,6 +22,23 @@ class Fifo:
     def view(self, start: int, end: int) -> np.ndarray:
         return self._data[:, start - self.start : end - self.start]
 
+    def between(self, position: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Columns between two neighbours, by whole numbers and the weight of the second; the last goes on for ever.
+
+        Columns before the first position are forgotten.
+        """
+        if not len(position) or self.end == 0:
+            return np.zeros((len(self._data), len(position)))
+        last = self.end - 1
+        self.forget(min(int(position[0]), last))
+        low, high = (self._data[:, np.minimum(at, last) - self.start] for at in (position, position + 1))
+        result: np.ndarray = low + weight * (high - low)
+        return result
+
+    def reach(self, columns_per_sample: float) -> int:
+        """How many samples, from the very first, have a column on both sides."""
+        return max(0, int((self.end - 1) / columns_per_sample))
+
     def forget(self, before: int) -> None:
         if before > self.start:
             self._data, self.start = self._data[:, before - self.start :].copy(), before

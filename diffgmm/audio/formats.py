@@ -13,13 +13,14 @@ import numpy as np
 import soundfile
 
 from diffgmm.audio.media import ENCODERS
-from diffgmm.audio.reader import FORMATS, AudioError, AudioInfo
-from diffgmm.audio.sounds import av_is_installed
+from diffgmm.audio.reader import FORMATS, AudioInfo
+from diffgmm.audio.sounds import AudioError, av_is_installed
 
 FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE"})  # these hold values beyond full scale
 INTEGER_BITS = re.compile(r"(?:PCM_[SU]?|ALAC_)(\d+)")
 _LOSSY = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+#: Bytes of one sample of the subtypes that are not compressed.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 #: Containers with 32-bit sizes, and how many bytes of samples they take beside header and tags.
 SMALL_CONTAINERS = ("WAV", "WAVEX", "AIFF", "AU")
 MOST_BYTES = (1 << 32) - (1 << 22)
@@ -30,7 +31,7 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
 
     Files keep what they came with if the ending stays the same. In another format they get the same subtype where
     it exists, else the least integer depth that holds as many bits (24 for floats, 16 for what was coded with a
-    loss), and the codec that the name says: ``.opus`` is Opus. Containers of AAC and video are the format ``MEDIA``.
+    loss), and the codec that the name implies: ``.opus`` is Opus. Containers of AAC and video are the format ``MEDIA``.
 
     Raises:
         AudioError: the ending names no audio format, or one that needs PyAV, which is not installed.
@@ -43,14 +44,14 @@ def choose_format(path: str | os.PathLike[str], like: AudioInfo | None = None) -
     same = False
     if like is not None and like.format != "MEDIA":
         before = like.path.suffix.lower()
-        same = suffix == before or not {suffix, before} & FORMATS.keys()  # neither name says anything
+        same = suffix == before or not {suffix, before} & FORMATS.keys()  # neither name is informative
     if suffix not in FORMATS and not same:
         raise AudioError(
             f"{path}: the name's ending is no audio format; use one of {' '.join([*FORMATS, *ENCODERS])}"
         )
     form = like.format if like is not None and same else FORMATS[suffix]  # a .wav may hold WAVEX or RF64
     if form == "WAV" and not same and like is not None and like.channels > 2:
-        form = "WAVEX"  # which says where its channels belong
+        form = "WAVEX"  # which states the places of its channels
     default = "OPUS" if suffix == ".opus" else str(soundfile.default_subtype(form))
     if like is None:
         return form, default
@@ -85,11 +86,6 @@ def _writable(form: str, subtype: str, sample_rate: int, channels: int) -> bool:
             return True
     except (soundfile.SoundFileError, ValueError, TypeError):
         return False
-
-
-def sample_bytes(subtype: str) -> int:
-    """Bytes of one sample of an uncompressed subtype; an upper bound for the others in a WAV."""
-    return _SAMPLE_BYTES.get(subtype, 1)
 
 
 def coding(subtype: str, like: AudioInfo | None) -> dict[str, float | str]:

@@ -32,7 +32,7 @@ def frame_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def without_offset(samples: np.ndarray) -> np.ndarray:
-    """A sound without its constant offset, where that has a say in its level (above -40 dB re the sound)."""
+    """A sound without its constant offset, where that matters for its level (above -40 dB re the sound)."""
     offset = float(samples.mean()) if len(samples) else 0.0
     if offset * offset <= _NO_OFFSET * float(np.dot(samples, samples)) / max(1, len(samples)):
         return samples

@@ -1,20 +1,25 @@
-"""Containers of AAC and video, written through PyAV: new sound, beside the pictures of the file that it came from."""
+"""Containers of AAC and video through PyAV: sound out of them, and new sound beside the pictures that it came with."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import soundfile
 
-if TYPE_CHECKING:
-    from diffgmm.audio.reader import AudioInfo
+from diffgmm.audio.streams import UNKNOWN
 
+#: Endings of containers that only PyAV opens (``pip install av``).
+CONTAINERS = frozenset(
+    [".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".webm", ".mkv", ".mka", ".weba", ".wma", ".asf", ".amr",
+     ".ac3", ".mp2", ".ape", ".wv", ".tta", ".dsf", ".avi"]
+)  # fmt: skip
 #: Endings that can be written: FFmpeg's names of the container and of what codes the sound.
 ENCODERS = {
     ".m4a": ("mp4", "aac"), ".m4b": ("mp4", "aac"), ".mp4": ("mp4", "aac"), ".m4v": ("mp4", "aac"),
@@ -24,26 +29,89 @@ ENCODERS = {
 VIDEO = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm"])
 """Those that take pictures along."""
 _COVERED = frozenset([".m4a", ".m4b", ".mp4", ".m4v", ".mov"])
-_RATES = {
-    "libopus": (8000, 12000, 16000, 24000, 48000),
-    "aac": (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
-}
 _BITS_A_CHANNEL = 96_000  # a second, where the source has no rate to keep
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _GAP_SECONDS = 0.03  # between the time stamps of sound; less is rounding
 
 
 class NoRoom(ValueError):
-    """The container can't hold something; the message says what, and what to do."""
+    """The container can't hold something; the message names it and the remedy."""
 
 
-class MediaSound:
+@contextmanager
+def _as_soundfile_errors() -> Iterator[None]:
+    """PyAV's errors as those of libsndfile, which those who read and write files know."""
+    import av
+
+    try:
+        yield
+    except NoRoom:
+        raise
+    except (av.FFmpegError, UnicodeError, ValueError) as error:
+        raise soundfile.SoundFileRuntimeError(" ".join(str(error).split())) from error
+
+
+class MediaReader:
+    """The first audio stream of a container that PyAV opens; its length is known after decoding alone.
+
+    Raises:
+        soundfile.SoundFileError: it can't be opened, or has no sound.
+    """
+
+    format, extra_info, frames = "MEDIA", "", 2 * UNKNOWN
+
+    def __init__(self, path: Path) -> None:
+        import av
+
+        with _as_soundfile_errors(), ExitStack() as resources:
+            self._container = resources.enter_context(av.open(os.fsdecode(path)))
+            if not self._container.streams.audio:
+                raise soundfile.SoundFileRuntimeError("no audio stream")
+            stream = self._container.streams.audio[0]
+            self.samplerate, self.channels = stream.rate, stream.channels
+            self.subtype = stream.codec_context.name.upper()
+            self.close = resources.pop_all().close
+        self._decoded = self._pieces()
+        self._rest = np.zeros((0, self.channels), np.float32)
+
+    def read(self, frames: int, **_options: Any) -> np.ndarray:
+        """The next samples, ``[<= frames, channels]``; none at the end."""
+        while len(self._rest) < frames and (piece := next(self._decoded, None)) is not None:
+            self._rest = np.concatenate([self._rest, piece])
+        block, self._rest = self._rest[:frames], self._rest[frames:]
+        return block
+
+    def seek(self, frames: int) -> int:
+        """Go to a sample ahead, by decoding up to it: containers find no sample exactly."""
+        rest = frames
+        while rest > 0 and (skipped := len(self.read(min(rest, 1 << 16)))):
+            rest -= skipped
+        return frames - rest
+
+    def _pieces(self) -> Iterator[np.ndarray]:
+        import av
+
+        resampler = av.AudioResampler(format="flt", rate=self.samplerate)
+        with _as_soundfile_errors():
+            for frame in chain(self._container.decode(audio=0), [None]):
+                if frame is not None:
+                    frame.pts = None  # gaps and overlaps of time stamps are not sound
+                for piece in resampler.resample(frame):
+                    array: np.ndarray = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
+                    if array.shape[1] != self.channels:
+                        raise soundfile.SoundFileRuntimeError(
+                            "the number of channels changes inside the file"
+                        )
+                    yield array
+
+
+class MediaWriter:
     """One audio stream that is written block by block, as into a ``soundfile.SoundFile``.
 
     Args:
         path: the file to write, whatever its ending.
         ending: of the name that it will have; a key of :data:`ENCODERS`.
-        sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` says so.
+        sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` reports it.
         channels: up to 8.
         like: the file that the sound came from. Its tags, cover, chapters and bit rate are kept where there is room;
             for the endings of :data:`VIDEO` its pictures and subtitles, as they are and in step with the sound, too.
@@ -58,11 +126,8 @@ class MediaSound:
 
     format = "MEDIA"
 
-    def __init__(
-        self, path: Path, ending: str, sample_rate: int, channels: int, like: AudioInfo | None
-    ) -> None:
+    def __init__(self, path: Path, ending: str, sample_rate: int, channels: int, like: Path | None) -> None:
         import av
-        from av.stream import Disposition
 
         self._rate, self._channels = sample_rate, channels
         self._read = self._placed = 0  # samples that came in, and that went out with what fills gaps
@@ -71,61 +136,46 @@ class MediaSound:
         self._templates: list[Any] = []
         self._gaps: list[tuple[int, int]] = []
         self.lost: list[str] = []
-        self._resources = ExitStack()
-        try:
-            with _told():
-                container, encoder = ENCODERS[ending]
-                source = None if like is None else self._source(like.path)
-                options = {"brand": "M4A "} if ending in (".m4a", ".m4b") else {}
-                self._out: Any = self._resources.enter_context(
-                    av.open(os.fsdecode(path), "w", format=container, container_options=options)
-                )
-                if source is not None:
-                    self._take_over(source, ending)
-                self._add_sound(encoder, source)
-                self._out.start_encoding()
-                self._packets = packets(source, self._templates) if self._templates else iter(())
-                self._next = next(self._packets, None)
-                if like is not None and any(
-                    not stream.disposition & Disposition.attached_pic for stream in self._templates
-                ):
-                    self._gaps = gaps(like.path)
-        except BaseException:
-            self._resources.close()
-            raise
-
-    def _source(self, path: Path) -> Any:
-        import av
-
-        try:
-            return self._resources.enter_context(av.open(os.fsdecode(path)))
-        except av.FFmpegError:  # libsndfile reads more formats: these have no pictures
-            return None
+        with _as_soundfile_errors(), ExitStack() as resources:
+            container, encoder = ENCODERS[ending]
+            source: Any = None
+            with suppress(av.FFmpegError):  # libsndfile reads more formats: these have no pictures
+                source = None if like is None else resources.enter_context(av.open(os.fsdecode(like)))
+            options = {"brand": "M4A "} if ending in (".m4a", ".m4b") else {}
+            self._out: Any = resources.enter_context(
+                av.open(os.fsdecode(path), "w", format=container, container_options=options)
+            )
+            if source is not None:
+                self._take_over(source, ending)
+            self._add_sound(encoder, source)
+            self._out.start_encoding()
+            self._packets = packets(source, self._templates) if self._templates else iter(())
+            self._next = next(self._packets, None)
+            if like is not None and not all(map(_is_cover, self._templates)):
+                self._gaps = gaps(like)
+            self._resources = resources.pop_all()
 
     def _add_sound(self, encoder: str, source: Any) -> None:
+        import av
+
         if self._channels not in _LAYOUTS:
             raise NoRoom(f"{self._channels} channels are too many for this format; choose .wav or .flac")
         heard = source.streams.audio[0] if source and source.streams.audio else None
+        codec = heard.codec_context.name if heard else ""
         layout = heard.layout.name if heard and heard.channels == self._channels else ""
-        if not layout or layout.endswith("channels"):  # a WAV file need not tell places
+        if not layout or layout.endswith("channels"):  # a WAV file need not name speakers
             layout = _LAYOUTS[self._channels]
-        if heard and heard.codec_context.name == "aac" and self._out.format.name == "matroska":
+        if codec == "aac" and self._out.format.name == "matroska":
             encoder = "aac"  # both do; this one keeps the rate
-        rates = _RATES[encoder]
-        rate = next((rate for rate in rates if rate >= self._rate), rates[-1])
+        rates: Any = av.Codec(encoder, "w").audio_rates
+        rate = min((rate for rate in rates if rate >= self._rate), default=max(rates))
         if rate != self._rate:
             self.lost.append(f"the rate of {self._rate} Hz, it is {rate}")
         self._sound: Any = self._out.add_stream(encoder, rate=rate, layout=layout)
-        kept = (
-            heard.bit_rate
-            if heard and heard.codec_context.name in ("aac", "opus", "mp3float", "vorbis")
-            else None
-        )
+        kept = heard.bit_rate if heard and codec in ("aac", "opus", "mp3float", "vorbis") else None
         self._sound.bit_rate = kept or _BITS_A_CHANNEL * self._channels
 
     def _take_over(self, source: Any, ending: str) -> None:
-        from av.stream import Disposition
-
         known = ("major_brand", "minor_version", "compatible_brands", "encoder")
         tags = {name: value for name, value in source.metadata.items() if name.lower() not in known}
         if ending == ".aac":
@@ -135,31 +185,29 @@ class MediaSound:
             if chapters := source.chapters():
                 self._out.set_chapters(chapters)
         for stream in source.streams:
-            cover = bool(stream.disposition & Disposition.attached_pic)
-            if stream.type not in ("video", "subtitle"):
+            cover = _is_cover(stream)
+            if stream.type not in ("video", "subtitle") or not (cover or ending in VIDEO):
                 continue
-            if cover or ending in VIDEO:
-                codec = stream.codec_context.codec.canonical_name
-                room = codec in self._out.supported_codecs and (ending in _COVERED or not cover)
-                if not room and stream.type == "video" and not cover:
-                    raise NoRoom(
-                        f"{ending[1:]} holds no pictures of {codec}; choose .mkv, or the video's own ending"
-                    )
-                if not room:
-                    self.lost.append("cover" if cover else f"subtitles of {codec}")
-                    continue
+            codec = stream.codec_context.codec.canonical_name
+            if codec in self._out.supported_codecs and (ending in _COVERED or not cover):
                 copy = self._out.add_stream_from_template(stream)
                 copy.disposition = stream.disposition
                 copy.metadata.update(stream.metadata)
                 self._copies[stream.index] = copy
                 self._templates.append(stream)
+            elif cover or stream.type == "subtitle":
+                self.lost.append("cover" if cover else f"subtitles of {codec}")
+            else:
+                raise NoRoom(
+                    f"{ending[1:]} holds no pictures of {codec}; choose .mkv, or the video's own ending"
+                )
         more = len(source.streams.audio) - 1
         if more > 0:
             self.lost.append(f"{more} more audio stream{'s' if more > 1 else ''}")
 
     def write(self, frames: np.ndarray) -> None:
         """Append float ``[samples, channels]``, or whole numbers of 32 bits."""
-        with _told():
+        with _as_soundfile_errors():
             while self._gaps and self._gaps[0][0] < self._read + len(frames):
                 at, missing = self._gaps.pop(0)
                 before, frames = np.split(frames, [at - self._read])
@@ -199,34 +247,27 @@ class MediaSound:
 
     def finish(self) -> None:
         """Write what is left of the sound and of the pictures."""
-        with _told():
+        with _as_soundfile_errors():
             self._out.mux(self._sound.encode(None))
             self._copy_until(float("inf"))
 
     def close(self) -> None:
         """Close the file, which is whole after :meth:`finish` alone."""
-        with _told():
+        with _as_soundfile_errors():
             self._resources.close()
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """PyAV's errors as those of libsndfile, which those who write files know."""
-    import av
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
 
-    try:
-        yield
-    except NoRoom:
-        raise
-    except (av.FFmpegError, UnicodeError, ValueError) as error:
-        raise soundfile.SoundFileRuntimeError(" ".join(str(error).split())) from error
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def packets(source: Any, streams: list[Any]) -> Iterator[Any]:
     """What some streams of a container hold, each packet with the time of its decoding.
 
     Matroska keeps only when a picture is shown; the times of a stream's first pictures are counted back from the first
-    that can be told.
+    known one.
     """
     early: dict[int, list[Any]] = {stream.index: [] for stream in streams}
     for packet in source.demux(streams):
@@ -241,7 +282,7 @@ def packets(source: Any, streams: list[Any]) -> Iterator[Any]:
             held.dts = start - (len(waiting) - k) * step
             yield held
         if packet.size:  # the last of a stream is empty
-            if packet.dts is None:  # a cover, or a stream that tells no more
+            if packet.dts is None:  # a cover, or a stream without times
                 packet.pts = packet.dts = packet.pts or 0
             yield packet
 
@@ -255,7 +296,7 @@ def gaps(path: Path) -> list[tuple[int, int]]:
     """
     import av
 
-    found: list[tuple[int, int]] = []
+    jumps: list[tuple[int, int]] = []
     with av.open(os.fsdecode(path)) as container:
         stream: Any = container.streams.audio[0]
         rate, samples, clock = stream.rate, 0, 0
@@ -263,8 +304,8 @@ def gaps(path: Path) -> list[tuple[int, int]]:
             if frame.pts is not None and frame.time_base is not None:
                 jump = round(float(frame.pts * frame.time_base) * rate) - clock
                 if abs(jump) > _GAP_SECONDS * rate:
-                    found.append((samples, jump))
+                    jumps.append((samples, jump))
                     clock += jump
             samples += frame.samples
             clock += frame.samples
-    return found
+    return jumps

@@ -1,22 +1,23 @@
-"""Read audio files whole or block by block, refusing what is not sound."""
+"""Reader of audio files, whole or block by block, that refuses what is not sound."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from diffgmm.audio.levels import to_mono
+from diffgmm.audio.media import CONTAINERS
 from diffgmm.audio.signal import resample
-from diffgmm.audio.sounds import CONTAINERS, UNKNOWN, Sound, StreamsDiffer, av_is_installed, open_sound
-from diffgmm.audio.streams import Layout, layout
-from diffgmm.utils.errors import UserError
+from diffgmm.audio.sounds import AudioError, av_is_installed, open_sound
+from diffgmm.audio.streams import UNKNOWN, Layout, layout
 
 #: File name endings that libsndfile reads and writes, and the format each stands for.
 FORMATS = {
@@ -27,15 +28,11 @@ BLOCK = 1 << 16  # frames per block when streaming
 _SMALL = 512  # of a damaged file: libsndfile drops a block that breaks off
 LOWEST_RATE = 100  # Hz; one second at 1 Hz would become 16000 samples in a model, the rest is damage
 HIGHEST_RATE = 10_000_000  # Hz, far above any recorder; filters from a damaged header's 1 GHz took 3 GB
-# libsndfile clips a sample count that the header promises to what is there, and tells only in its log.
+# libsndfile clips a sample count that the header promises to what is there, and reports it only in its log.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.M)
 _PLACEHOLDER = 0x7FFF0000  # sizes from here up are what programs that write into a pipe put in the header
 _AGAIN = "copy the file again (`diffgmm denoise --salvage` takes what is there)"
 _MP3_SLACK = 2 * 1152  # MP3 headers count frames before encoder delay and padding are cut
-
-
-class AudioError(UserError):
-    """A file that cannot be read or written as asked; one line: which file, what, what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +62,15 @@ def is_audio(path: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tuple[Sound, AudioInfo]]:
+def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tuple[Any, AudioInfo]]:
     path = Path(path)
     _check_file(path)
     try:
         placed = layout(path)
         opened = open_sound(path, placed.streams)
-    except StreamsDiffer as error:
-        raise AudioError(str(error)) from error
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioError(f"{path}: {_unreadable(path)}") from error
-    with opened as sound:
+    with closing(opened) as sound:
         notes = [placed.note] if placed.note else []
         promised = _SHORT.search(sound.extra_info)
         if promised and int(promised[2]) < int(promised[1]) < _PLACEHOLDER:
@@ -97,24 +92,27 @@ def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tup
                     raise AudioError(f"{path}: {notes[-1]}; {_AGAIN}")
         if frames <= 0:
             raise AudioError(f"{path}: holds no audio samples")
-        form = "WAV" if sound.format == "RF64" and placed.note else sound.format
+        note = "; ".join(notes)
         yield (
             sound,
-            AudioInfo(path, sound.samplerate, sound.channels, frames, form, sound.subtype, "; ".join(notes)),
+            AudioInfo(path, sound.samplerate, sound.channels, frames, sound.format, sound.subtype, note),
         )
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise AudioError(f"{path}: is a directory, give an audio file")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
-    if not path.is_file():
-        raise AudioError(f"{path}: is no regular file; copy what it gives to one")
-    if not os.access(path, os.R_OK):
-        raise AudioError(f"{path}: permission denied")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty")
+        reason = "is a directory, give an audio file"
+    elif not path.exists():
+        reason = "no such file"
+    elif not path.is_file():
+        reason = "is no regular file; copy what it gives to one"
+    elif not os.access(path, os.R_OK):
+        reason = "permission denied"
+    elif path.stat().st_size == 0:
+        reason = "the file is empty"
+    else:
+        return
+    raise AudioError(f"{path}: {reason}")
 
 
 def _unreadable(path: Path) -> str:
@@ -129,7 +127,7 @@ def _counted(path: Path, placed: Layout, size: int) -> tuple[int, bool]:
     """How many samples can be decoded in blocks of ``size``, and whether nothing broke."""
     frames = 0
     try:
-        with open_sound(path, placed.streams) as sound:
+        with closing(open_sound(path, placed.streams)) as sound:
             while block := len(sound.read(size, dtype="float32", always_2d=True)):
                 frames += block
     except soundfile.SoundFileError:
@@ -175,7 +173,12 @@ def read_blocks(
         stop = info.frames if count is None else first + count
         if not 0 <= first < max(stop, 1) or stop > info.frames:
             raise AudioError(f"{path}: samples {first} to {stop} are asked for, the file has {info.frames}")
-        done = _seek(sound, first, path)
+        if first:
+            try:
+                sound.seek(first)
+            except (soundfile.SoundFileError, ValueError) as error:
+                raise AudioError(f"{path}: damaged, or can't be read from sample {first} on") from error
+        done = first
         frames = min(frames, _SMALL) if salvage else frames
         while count is None or done < stop:
             try:
@@ -193,23 +196,14 @@ def read_blocks(
             if bad.any():
                 frame, channel = np.argwhere(bad)[0]
                 kind = "NaN" if np.isnan(block[frame, channel]) else "Inf"
-                where = f"sample {done + frame} of channel {channel + 1}"
-                raise AudioError(f"{path}: holds {kind} at {where}; repair the file")
+                raise AudioError(
+                    f"{path}: holds {kind} at sample {done + frame} of channel {channel + 1}; repair the file"
+                )
             done += len(block)
             yield np.ascontiguousarray(block.T)
         short = done + (_MP3_SLACK if info.format == "MP3" else 0) < stop
         if (short and not salvage) or not done:
             raise AudioError(f"{path}: truncated, {done} of {info.frames} samples are there; {_AGAIN}")
-
-
-def _seek(sound: Sound, first: int, path: str | os.PathLike[str]) -> int:
-    """Go to a sample and return its number."""
-    if first:
-        try:
-            sound.seek(first)
-        except (soundfile.SoundFileError, ValueError) as error:
-            raise AudioError(f"{path}: damaged, or can't be read from sample {first} on") from error
-    return first
 
 
 def read(

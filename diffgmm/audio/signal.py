@@ -1,4 +1,4 @@
-"""Rates, lengths and levels of arrays: everything about audio that needs no file."""
+"""Rates and lengths of arrays: everything about audio that needs no file."""
 
 from __future__ import annotations
 
@@ -36,9 +36,3 @@ def fit_length(x: np.ndarray, samples: int) -> np.ndarray:
     if x.shape[-1] >= samples:
         return x[..., :samples]
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, samples - x.shape[-1])])
-
-
-def level_db(x: np.ndarray) -> float:
-    """RMS level in dB relative to full scale (a full-scale square wave is 0 dB); ``-inf`` for silence."""
-    power = float(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
-    return 10 * float(np.log10(power)) if power > 0 else float("-inf")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import io
 import mmap
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+UNKNOWN = 1 << 62  # libsndfile's number of samples for an unknown length is above this
 _4GIB = 1 << 32
 _MOST_CHUNKS = 10_000  # a file with more has none: it is damaged
 _LONGER = 64  # above the ratio of the highest to the lowest bit rate of MP3
@@ -40,7 +43,7 @@ class Stretch:
 class Layout:
     """The streams of a file, in order; none: the file as it is.
 
-    ``note`` says what its header tells wrongly, ``missing`` what is not there though it ought to be.
+    ``note`` names what its header states wrongly, ``missing`` what should be there and is not.
     """
 
     streams: tuple[Stretch, ...] = ()
@@ -87,6 +90,12 @@ class Slice(io.RawIOBase):
         super().close()
 
 
+def _unless_plain(streams: list[Stretch], note: str = "", missing: str = "") -> Layout:
+    """These streams, or none if they are the file as it is."""
+    plain = len(streams) < 2 and not any(stream.prefix or stream.samples for stream in streams)
+    return Layout(() if plain else tuple(streams), note, missing)
+
+
 def layout(path: Path) -> Layout:
     """How to read a file to its end.
 
@@ -107,12 +116,10 @@ def layout(path: Path) -> Layout:
                 return _ogg(view)
             if magic == b"fLaC":
                 return _flac(view, head)
-            if magic == b".snd":
-                return _au(view)
             return _mp3(view, head)
 
 
-# Chunks: RIFF, RF64, AIFF, CAF, W64 ----------------------------------------------------------------------------
+# Chunks: RIFF, RF64, AIFF, CAF, W64, and AU, whose samples are as one chunk behind its header --------------------
 
 
 @dataclass(frozen=True)
@@ -133,15 +140,15 @@ class Family:
         return len(self.data) + struct.calcsize(self.size)
 
 
+_W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _FAMILIES = {
     b"RIFF": Family("<I", b"data"),
     b"RF64": Family("<I", b"data"),
     b"RIFX": Family(">I", b"data"),
     b"FORM": Family(">I", b"SSND", skip=8),
     b"caff": Family(">q", b"data", head=8, align=1, size_at=None, skip=4),
-    b"riff": Family(
-        "<Q", b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a"), 40, counts_itself=True, align=8, size_at=16
-    ),
+    b"riff": Family("<Q", _W64_DATA, 40, counts_itself=True, align=8, size_at=16),
+    b".snd": Family(">I", b"", head=4, align=1, size_at=None),
 }
 
 
@@ -159,15 +166,21 @@ def chunks(view: mmap.mmap | bytes, first: int = 0) -> Iterator[Chunk]:
     family = _FAMILIES.get(bytes(view[first : first + 4]))
     if family is None:
         return
+    if not family.data:
+        if first + 24 <= len(view):
+            offset, size = struct.unpack_from(">II", view, first + 4)
+            if 24 <= offset < len(view) - first:
+                yield Chunk(b"", first + offset, size)
+        return
     at, long = first + family.head, 0
     for _ in range(_MOST_CHUNKS):
         if at + family.frame > len(view):
             return
         name = bytes(view[at : at + len(family.data)])
-        (size,) = struct.unpack(family.size, view[at + len(name) : at + family.frame])
+        (size,) = struct.unpack_from(family.size, view, at + len(name))
         size -= family.frame if family.counts_itself else 0
         if name == b"ds64" and size >= 16 and at + family.frame + 16 <= len(view):
-            (long,) = struct.unpack("<Q", view[at + family.frame + 8 : at + family.frame + 16])
+            (long,) = struct.unpack_from("<Q", view, at + family.frame + 8)
         if name == family.data and size == _4GIB - 1 and view[first : first + 4] == b"RF64":
             size = long
         yield Chunk(name, at + family.frame, size)
@@ -183,10 +196,10 @@ def _plausible(view: mmap.mmap, at: int, family: Family) -> bool:
     start = bytes(view[at : at + 8])
     if rest <= 1 or start[:3] in (b"TAG", b"ID3") or start == b"APETAGEX":
         return True
-    if rest < family.frame:
-        return False
+    if rest < family.frame or not family.data:
+        return _is_file(view, at)
     name = bytes(view[at : at + len(family.data)])
-    (size,) = struct.unpack(family.size, view[at + len(name) : at + family.frame])
+    (size,) = struct.unpack_from(family.size, view, at + len(name))
     if len(name) == 16:
         return name[4:] == family.data[4:] and size <= rest
     return all(32 <= letter < 127 for letter in name) and 0 <= size <= rest - family.frame + 1
@@ -195,29 +208,26 @@ def _plausible(view: mmap.mmap, at: int, family: Family) -> bool:
 def _chunked(view: mmap.mmap) -> Layout:
     """Files of chunks, one or several in a row, each with a right or a wrong size of its samples."""
     streams: list[Stretch] = []
-    first, note = 0, ""
-    while True:
+    first: int | None = 0
+    note = ""
+    while first is not None:
         family = _FAMILIES[bytes(view[first : first + 4])]
         data = next((chunk for chunk in chunks(view, first) if chunk.name == family.data), None)
         if data is None:
-            return Layout() if not streams else Layout((*streams, Stretch(first, len(view))), note)
+            streams.append(Stretch(first, len(view)))
+            break
         end, wrong = _end_of_samples(view, data, family)
         following = next((i for i in (end, end + 1) if _is_file(view, i)), None)
-        prefix = b""
         if wrong:
-            prefix = _corrected(view, first, data, end, family)
-            promised = max(0, data.size - family.skip)
+            promised, there = (max(0, n - family.skip) for n in (data.size, end - data.start))
             note = note or (
-                f"the header promises {promised} bytes of samples, {end - data.start - family.skip} are there: "
-                "all of them are read"
+                f"the header promises {promised} bytes of samples, {there} are there: all of them are read"
             )
-        streams.append(
-            Stretch(data.start if prefix else first, len(view) if following is None else following, prefix)
-        )
-        if following is None:
-            break
+            streams.append(Stretch(data.start, end, _corrected(view, first, data, family, end - data.start)))
+        else:
+            streams.append(Stretch(first, following or len(view)))
         first = following
-    return Layout(tuple(streams), note) if len(streams) > 1 or streams[0].prefix else Layout()
+    return _unless_plain(streams, note)
 
 
 def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, bool]:
@@ -225,7 +235,9 @@ def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, 
     size = len(view)
     open_end = data.size < 0 or (data.size == 0 and family.size == "<Q") or data.size == -family.frame
     end = data.start + max(data.size, 0)
-    if not open_end and end > size:  # cut, or from a pipe: libsndfile reads what is there and tells the rest
+    if (
+        not open_end and end > size
+    ):  # cut, or from a pipe: libsndfile reads what is there and reports the rest
         return size, False
     if not open_end and data.size > family.skip:
         padding = range(max(4, family.align))
@@ -243,70 +255,33 @@ def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, 
 
 def _is_file(view: mmap.mmap, at: int) -> bool:
     start = bytes(view[at : at + 12])
-    return (start[:4] in (b"RIFF", b"RF64", b"RIFX") and start[8:] == b"WAVE") or (
-        start[:4] == b"FORM" and start[8:] in (b"AIFF", b"AIFC")
-    )
+    return start[:4] == b".snd" or start[:4] + start[8:] in (
+        b"RIFFWAVE", b"RF64WAVE", b"RIFXWAVE", b"FORMAIFF", b"FORMAIFC",
+    )  # fmt: skip
 
 
-def _corrected(view: mmap.mmap, first: int, data: Chunk, end: int, family: Family) -> bytes:
-    """The bytes before the samples' chunk with the sizes that are true."""
+def _corrected(view: mmap.mmap, first: int, data: Chunk, family: Family, length: int) -> bytes:
+    """The bytes before the samples with the sizes that are true."""
     head = bytearray(view[first : data.start])
-    length = end - data.start
-    size_at = data.start - first - struct.calcsize(family.size)
-    if bytes(head[:4]) in (b"RIFF", b"RF64") and length + len(head) >= _4GIB - 8:
-        if head[:4] == b"RF64" and head[12:16] == b"ds64":
-            head[20:36] = struct.pack("<QQ", len(head) + length - 8, length)
-            head[size_at : size_at + 4] = b"\xff\xff\xff\xff"
-            return bytes(head)
-        long = struct.pack("<QQQI", len(head) + 36 + length - 8, length, 0, 0)
-        return (
-            b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<I", 28) + long
-            + bytes(head[12:size_at]) + b"\xff\xff\xff\xff"
-        )  # fmt: skip
-    if head[:4] == b"RF64":
-        head[:4] = b"RIFF"  # libsndfile skips the chunk ds64 there
-    if head[:4] == b"FORM":
-        _correct_frames(head, length - family.skip)
-    own = family.frame if family.counts_itself else 0
-    limit = (1 << 8 * struct.calcsize(family.size)) - 1
-    struct.pack_into(family.size, head, size_at, min(length + own, limit))
-    if family.size_at is not None:
+    size_at = len(head) - struct.calcsize(family.size)
+    if bytes(head[:4]) in (b"RIFF", b"RF64", b"RIFX"):
+        # libsndfile takes these sizes for a file that was not closed, and reads it to the end, be it above 4 GiB.
+        head[:4] = b"RIFX" if head[:4] == b"RIFX" else b"RIFF"
+        length, total = 0, 8
+    else:
         total = len(head) + length - (0 if family.counts_itself else 8)
+        length += family.frame if family.counts_itself else 0
+    limit = (1 << 8 * struct.calcsize(family.size)) - 1
+    struct.pack_into(family.size, head, size_at if family.data else 8, min(length, limit))
+    if family.size_at is not None:
         struct.pack_into(family.size, head, family.size_at, min(total, limit))
-    return bytes(head)
-
-
-def _correct_frames(head: bytearray, length: int) -> None:
-    """Set the number of frames in the COMM chunk of an AIFF file's header."""
     for chunk in chunks(bytes(head)):
-        if chunk.name == b"COMM" and chunk.size >= 18:
+        if chunk.name == b"COMM" and chunk.size >= 18:  # of an AIFF file: also the number of frames
             channels, _, bits = struct.unpack_from(">hIh", head, chunk.start)
-            frame = channels * -(-bits // 8)
-            if frame > 0:
-                struct.pack_into(">I", head, chunk.start + 2, min(length // frame, _4GIB - 1))
-
-
-def _au(view: mmap.mmap) -> Layout:
-    """AU: a size that is smaller than the samples, and several files in a row."""
-    streams, first, note = [], 0, ""
-    while True:
-        offset, size = (
-            struct.unpack(">II", view[first + 4 : first + 12]) if len(view) >= first + 24 else (0, 0)
-        )
-        end = first + offset + size
-        if offset < 24 or size == _4GIB - 1 or end >= len(view):
-            streams.append(Stretch(first, len(view)))
-            break
-        if view[end : end + 4] != b".snd":
-            there = len(view) - first - offset
-            head = bytearray(view[first : first + offset])
-            struct.pack_into(">I", head, 8, min(there, _4GIB - 1))
-            streams.append(Stretch(first + offset, len(view), bytes(head)))
-            note = f"the header promises {size} bytes of samples, {there} are there: all of them are read"
-            break
-        streams.append(Stretch(first, end))
-        first = end
-    return Layout(tuple(streams), note) if len(streams) > 1 or note else Layout()
+            if (frame := channels * -(-bits // 8)) > 0:
+                frames = (length - family.skip) // frame
+                struct.pack_into(">I", head, chunk.start + 2, min(frames, _4GIB - 1))
+    return bytes(head)
 
 
 # Ogg and FLAC --------------------------------------------------------------------------------------------------
@@ -330,14 +305,19 @@ def _ogg(view: mmap.mmap) -> Layout:
             at = view.find(b"OggS", at)
     cut = at >= 0
     ends = [*starts[1:], end if cut else len(view)]
-    streams = tuple(Stretch(start, end) for start, end in zip(starts, ends, strict=False) if start < end)
-    missing = "truncated, its last page is incomplete" if cut else ""
-    return Layout(streams if len(streams) > 1 or (cut and end) else (), missing=missing)
+    streams = [Stretch(start, end) for start, end in zip(starts, ends, strict=False) if start < end]
+    if cut:
+        return Layout(tuple(streams) if end else (), missing="truncated, its last page is incomplete")
+    return _unless_plain(streams)
+
+
+_FLAC_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 
 
 def _flac(view: mmap.mmap, first: int) -> Layout:
     """FLAC: several files in a row, and lengths that the encoder could not write because it had no seekable file."""
-    starts = _flac_files(view, first)
+    # Files that were joined begin at the marker and the header of a STREAMINFO block.
+    starts = [first, *(match.start() for match in _FLAC_START.finditer(view, first + 1))]
     streams = []
     for start, end in zip(starts, [*starts[1:], len(view)], strict=True):
         head = bytearray(view[start : start + 42])
@@ -348,7 +328,7 @@ def _flac(view: mmap.mmap, first: int) -> Layout:
             head[21] |= samples >> 32 & 15
             head[22:26] = (samples & _4GIB - 1).to_bytes(4, "big")
         streams.append(Stretch(start + 42, end, bytes(head)) if samples else Stretch(start, end))
-    return Layout(tuple(streams)) if len(streams) > 1 or streams[0].prefix else Layout()
+    return _unless_plain(streams)
 
 
 def _last_flac_sample(view: mmap.mmap, start: int, end: int, block: int) -> int:
@@ -388,17 +368,6 @@ def _crc8(data: bytes) -> int:
     return crc
 
 
-def _flac_files(view: mmap.mmap, first: int) -> list[int]:
-    """Where FLAC files begin that were joined: at the marker and the header of a STREAMINFO block."""
-    starts = [first]
-    for block in (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22"):
-        at = view.find(block, first + 1)
-        while at >= 0:
-            starts.append(at)
-            at = view.find(block, at + 1)
-    return sorted(starts)
-
-
 # MP3 -----------------------------------------------------------------------------------------------------------
 
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
@@ -408,34 +377,34 @@ _KBITS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Mp3Stream:
     start: int
-    frames: int  # that hold sound
-    info: int | None  # length of the frame with the count, if the stream begins with one
     header: bytes  # the first frame's
+    info: int | None  # length of the frame with the count, if the stream begins with one
+    frames: int = 0  # that hold sound
+
+    @property
+    def kind(self) -> tuple[int, int, bool]:
+        """Version and layer, rate, and whether it is mono."""
+        return self.header[1] >> 1, self.header[2] & 12, self.header[3] >> 6 == 3
 
 
-def _lengths() -> list[int]:
-    """Bytes of an MPEG layer III frame for each value of its header's second and third byte; 0: it is none."""
-    lengths = [0] * (1 << 16)
-    for key in range(0xE200, 1 << 16):
-        version, kbits, rate = key >> 11 & 3, key >> 4 & 15, key >> 2 & 3
-        if key >> 8 & 0xE6 == 0xE2 and version != 1 and rate != 3 and kbits not in (0, 15):
-            first = version == 3
-            bits = (144 if first else 72) * _KBITS[first][kbits] * 1000
-            lengths[key] = bits // _RATES[version][rate] + (key >> 1 & 1)
-    return lengths
-
-
-_LENGTHS = _lengths()
+@cache
+def _frame_bytes(second: int, third: int) -> int:
+    """Bytes of an MPEG layer III frame, by the second and third byte of its header; 0: it is none."""
+    version, kbits, rate = second >> 3 & 3, third >> 4, third >> 2 & 3
+    if second & 0xE6 != 0xE2 or version == 1 or rate == 3 or kbits in (0, 15):
+        return 0
+    bits = (144 if version == 3 else 72) * _KBITS[version == 3][kbits] * 1000
+    return bits // _RATES[version][rate] + (third >> 1 & 1)
 
 
 def _frame_length(view: mmap.mmap, at: int) -> int:
     """Bytes of the MPEG layer III frame that begins at ``at``; 0 if none does."""
     if at + 4 > len(view) or view[at] != 0xFF:
         return 0
-    return _LENGTHS[view[at + 1] << 8 | view[at + 2]]
+    return _frame_bytes(view[at + 1], view[at + 2])
 
 
 def _count_at(header: bytes) -> int:
@@ -452,53 +421,29 @@ def _after_id3(view: mmap.mmap, at: int) -> int:
     return at
 
 
-def _mp3_streams(view: mmap.mmap, at: int) -> list[_Mp3Stream]:
-    """The streams of an MP3 file, all frames counted; empty if they can't be followed."""
-    streams: list[_Mp3Stream] = []
-    guesses, size = 0, len(view)
-    kind, tag_at, frames = -1, 0, 0  # of the stream that is being counted
-    while at < size:
+def _mp3_frames(view: mmap.mmap, at: int) -> Iterator[tuple[int, int]]:
+    """Where the frames of an MP3 file begin, and how long they are; what is none is skipped.
+
+    Raises:
+        ValueError: it is mostly no MP3.
+    """
+    guesses = 0
+    while 0 <= at < len(view):
         length = _frame_length(view, at)
-        if not length:
-            if view[at : at + 3] == b"ID3":
-                at = _after_id3(view, at)
-                continue
+        if length:
+            if at + length > len(view):
+                return  # cut inside its last frame
+            yield at, length
+            at += length
+        elif view[at : at + 3] == b"ID3":
+            at = _after_id3(view, at)
+        else:
             at = view.find(b"\xff", at + 1)
             while at >= 0 and not _sure(view, at):
                 guesses += 1
                 if guesses > _MOST_GUESSES:
-                    return []
+                    raise ValueError("no MP3 frames")
                 at = view.find(b"\xff", at + 1)
-            if at < 0:
-                break
-            continue
-        if at + length > size:
-            break  # cut inside its last frame
-        # Version and layer, rate, whether mono: with another one another stream begins, as with a new tag.
-        this = view[at + 1] >> 1 << 8 | view[at + 2] & 12 | (view[at + 3] >> 6 == 3)
-        if this != kind:
-            tag_at = _count_at(view[at : at + 4])
-        tagged = view[at + tag_at : at + tag_at + 4] in (b"Xing", b"Info")
-        if tagged or this != kind:
-            if streams:
-                streams[-1] = replace(streams[-1], frames=frames)
-            streams.append(_Mp3Stream(at, 0, length if tagged else None, bytes(view[at : at + 4])))
-            kind, frames = this, -int(tagged)
-        frames += 1
-        at += length
-    if streams:
-        streams[-1] = replace(streams[-1], frames=frames)
-    joined: list[_Mp3Stream] = []
-    for stream in streams:
-        if joined and stream.info is None:
-            if stream.frames < _FEWEST:  # damage that looks like a frame
-                continue
-            if _same_kind(joined[-1].header, stream.header):
-                joined[-1] = replace(joined[-1], frames=joined[-1].frames + stream.frames)
-                continue
-        if stream.frames:
-            joined.append(stream)
-    return joined
 
 
 def _sure(view: mmap.mmap, at: int) -> bool:
@@ -507,13 +452,33 @@ def _sure(view: mmap.mmap, at: int) -> bool:
     return length > 0 and (at + length == len(view) or _frame_length(view, at + length) > 0)
 
 
-def _same_kind(a: bytes, b: bytes) -> bool:
-    """Whether two frames agree in version, layer, rate and number of channels."""
-    return a[1] >> 1 == b[1] >> 1 and a[2] & 12 == b[2] & 12 and (a[3] >> 6 == 3) == (b[3] >> 6 == 3)
+def _mp3_streams(view: mmap.mmap, first: int) -> list[_Mp3Stream]:
+    """The streams of an MP3 file, all frames counted: one ends where another kind of frames or a new tag begins."""
+    streams: list[_Mp3Stream] = []
+    for at, length in _mp3_frames(view, first):
+        header = bytes(view[at : at + 4])
+        tag_at = at + _count_at(header)
+        tagged = view[tag_at : tag_at + 4] in (b"Xing", b"Info")
+        new = _Mp3Stream(at, header, length if tagged else None)
+        if not tagged and len(streams) > 1 and streams[-1].kind != new.kind:
+            last = streams[-1]
+            if last.info is None and last.frames < _FEWEST:  # damage that looks like a frame
+                streams.pop()
+        if tagged or not streams or streams[-1].kind != new.kind:
+            streams.append(new)
+        streams[-1].frames += not tagged
+    return [
+        stream
+        for i, stream in enumerate(streams)
+        if stream.frames and (i == 0 or stream.info is not None or stream.frames >= _FEWEST)
+    ]
 
 
 def _mp3(view: mmap.mmap, first: int) -> Layout:
-    streams = _mp3_streams(view, first) if _frame_length(view, first) or first else []
+    try:
+        streams = _mp3_streams(view, first) if _frame_length(view, first) or first else []
+    except ValueError:
+        return Layout()
     stretches, note = [], ""
     ends = [stream.start for stream in streams[1:]] + [len(view)] * bool(streams)
     for stream, end in zip(streams, ends, strict=True):
@@ -529,12 +494,11 @@ def _mp3(view: mmap.mmap, first: int) -> Layout:
         else:
             samples = stream.frames * (1152 if stream.header[1] >> 3 & 3 == 3 else 576)
             stretches.append(Stretch(stream.start, end, samples=samples))
-    plain = len(stretches) < 2 and not note and not any(stretch.samples for stretch in stretches)
-    return Layout() if plain else Layout(tuple(stretches), note)
+    return _unless_plain(stretches, note)
 
 
 def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
-    """Frames that the stream's first frame counts, and that frame; 0 where none tells."""
+    """Frames that the stream's first frame counts, and that frame; 0 without a count."""
     if stream.info is None:
         return 0, b""
     frame = bytes(view[stream.start : stream.start + stream.info])
@@ -544,7 +508,7 @@ def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
 
 
 def _recounted(frame: bytes, stream: _Mp3Stream, size: int) -> bytes:
-    """The frame with the count, corrected; what LAME says of the padding at the end is no longer true."""
+    """The frame with the count, corrected; LAME's padding at the end no longer applies."""
     corrected, at = bytearray(frame), _count_at(frame) + 4
     (flags,) = struct.unpack_from(">I", corrected, at)
     struct.pack_into(">I", corrected, at + 4, stream.frames)

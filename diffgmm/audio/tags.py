@@ -6,6 +6,7 @@ import base64
 import mmap
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,10 @@ _OF_THE_SAMPLES = frozenset(
 )  # fmt: skip
 _OF_ANOTHER_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff")  # joined to this one
 _LARGEST_CHUNK = 1 << 26
-_STRINGS = (
-    "title",
-    "artist",
-    "album",
-    "date",
-    "genre",
-    "tracknumber",
-    "comment",
-    "copyright",
-)  # libsndfile's
-_OF_THE_ENCODER = frozenset(("encoder", "encoded-by", "encodedby", "waveformatextensible_channel_mask"))
+#: What libsndfile writes by itself.
+_STRINGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
 _MASK = "waveformatextensible_channel_mask"
+_OF_THE_ENCODER = frozenset(("encoder", "encoded-by", "encodedby", _MASK))
 _PLACES = {
     0x1: 2, 0x2: 3, 0x4: 4, 0x8: 11, 0x10: 9, 0x20: 10, 0x40: 12, 0x80: 13, 0x100: 8, 0x200: 14, 0x400: 15,
 }  # fmt: skip
@@ -54,7 +47,7 @@ def copy_channels(source: Path, sound: soundfile.SoundFile) -> None:
 
 
 def _places(source: Path, channels: int) -> list[int]:
-    """The speaker of each channel, as libsndfile numbers them; nothing if the file doesn't say.
+    """The speaker of each channel, as libsndfile numbers them; nothing if the file doesn't state them.
 
     FLAC has a tag for them, which libsndfile doesn't read, or means the usual ones.
     """
@@ -106,7 +99,7 @@ def _texts(like: AudioInfo) -> dict[str, list[str]]:
 
 
 def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
-    """Write into ``target``, which is complete otherwise, what ``like.path`` tells about itself.
+    """Write into ``target``, which is complete otherwise, the metadata of ``like.path``.
 
     Args:
         like: where the sound came from.
@@ -124,11 +117,8 @@ def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
     if like.format in _CHUNKED and _CHUNKED[like.format] == _CHUNKED.get(form):
         return _copy_chunks(like, target)
     try:
-        if like.format == form == "MP3":
-            _copy_id3(like.path, target)
-            return []
-        if like.format == form == "FLAC":
-            _copy_flac(like.path, target)
+        if like.format == form and form in ("MP3", "FLAC"):
+            (_copy_id3 if form == "MP3" else _copy_flac)(like.path, target)
             return []
         lost = _translate(like, target, form, subtype)
         if form == "FLAC" and like.channels > 2:
@@ -142,25 +132,19 @@ def _copy_chunks(like: AudioInfo, target: Path) -> list[str]:
     """Append the source's other chunks to a file of the same kind, as they are."""
     extra, lost = b"", []
     with like.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        big = view[:4] in (b"FORM", b"RIFX")
-        caf = view[:4] == b"caff"
+        order = {b"FORM": ">I", b"RIFX": ">I", b"caff": ">q"}.get(view[:4], "<I")
         for chunk in chunks(view):
-            if like.note and chunk.name in (b"data", b"SSND"):
+            if chunk.name in _OF_ANOTHER_FILE or (like.note and chunk.name in (b"data", b"SSND")):
                 break  # what follows is not where the header says
-            if chunk.name in _OF_ANOTHER_FILE:
-                break
-            inside = 0 <= chunk.size <= len(view) - chunk.start
-            if chunk.name in _OF_THE_SAMPLES or not inside:
+            if chunk.name in _OF_THE_SAMPLES or not 0 <= chunk.size <= len(view) - chunk.start:
                 continue
             if chunk.size > _LARGEST_CHUNK:
                 lost.append(f"chunk {chunk.name.decode('latin-1')!r} of {chunk.size} bytes")
                 continue
-            size = struct.pack(">q" if caf else ">I" if big else "<I", chunk.size)
-            body = bytes(view[chunk.start : chunk.start + chunk.size])
-            extra += chunk.name + size + body + bytes(0 if caf else chunk.size % 2)
-    if extra:
-        lost += _append(target, extra)
-    return lost
+            body = view[chunk.start : chunk.start + chunk.size]
+            padding = bytes(0 if order == ">q" else chunk.size % 2)
+            extra += chunk.name + struct.pack(order, chunk.size) + body + padding
+    return lost + (_append(target, extra) if extra else [])
 
 
 def _append(target: Path, extra: bytes) -> list[str]:
@@ -185,21 +169,16 @@ def _copy_id3(source: Path, target: Path) -> None:
     from mutagen.apev2 import APENoHeaderError, APEv2
     from mutagen.id3 import ID3, ID3NoHeaderError
 
-    try:
+    with suppress(ID3NoHeaderError):
         tags = ID3(source)
-    except ID3NoHeaderError:
-        tags = None
-    if tags:
         for name in ("TSSE", "TLEN", "TENC"):  # of the encoder that wrote the source
             tags.delall(name)
         version = 3 if tags.version < (2, 4, 0) else 4
         if version == 3:
             tags.update_to_v23()
         tags.save(target, v2_version=version)
-    try:
+    with suppress(APENoHeaderError):
         APEv2(source).save(target)
-    except APENoHeaderError:
-        return
 
 
 def _copy_flac(source: Path, target: Path) -> None:
@@ -235,6 +214,14 @@ def _tag_mask(like: AudioInfo, target: Path) -> None:
         file.save()
 
 
+def _picture(data: bytes, mime: str, kind: int = 3, description: str = "") -> Any:
+    from mutagen.flac import Picture
+
+    picture = Picture()
+    picture.data, picture.mime, picture.type, picture.desc = data, mime, kind, description
+    return picture
+
+
 def _pictures(like: AudioInfo) -> list[Any]:
     """Covers of any kind of file as FLAC's picture blocks."""
     import mutagen
@@ -245,43 +232,26 @@ def _pictures(like: AudioInfo) -> list[Any]:
         return []
     pictures = list(getattr(source, "pictures", []))
     for coded in source.tags.get("metadata_block_picture", []) if not pictures else []:
-        try:
+        with suppress(ValueError, error):  # damaged: there is nothing to keep
             pictures.append(Picture(base64.b64decode(coded)))
-        except (ValueError, error):
-            continue  # damaged: there is nothing to keep
-    for frame in source.tags.getall("APIC") if hasattr(source.tags, "getall") else []:
-        picture = Picture()
-        picture.type, picture.mime, picture.desc, picture.data = (
-            frame.type,
-            frame.mime,
-            frame.desc,
-            frame.data,
-        )
-        pictures.append(picture)
-    for cover in source.tags.get("covr", []):
-        picture = Picture()
-        picture.type, picture.data = 3, bytes(cover)
-        picture.mime = "image/png" if picture.data.startswith(b"\x89PNG") else "image/jpeg"
-        pictures.append(picture)
-    return pictures
+    frames = source.tags.getall("APIC") if hasattr(source.tags, "getall") else []
+    pictures += [_picture(frame.data, frame.mime, frame.type, frame.desc) for frame in frames]
+    return pictures + [
+        _picture(cover, "image/png" if cover.startswith(b"\x89PNG") else "image/jpeg")
+        for cover in map(bytes, source.tags.get("covr", []))
+    ]
 
 
 def _translate(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
     """Texts and covers from one kind of file to another."""
     texts, pictures = _texts(like), _pictures(like)
-    lost = []
-    if form in _CHUNKED:
-        if other := sorted(set(texts) - set(_STRINGS)):
-            lost.append(f"tags {', '.join(other)}")
-        texts = {}
-    elif form not in ("MP3", "FLAC", "OGG"):
-        lost += ["tags"] if texts else []
-        texts = {}
-    if form in ("MP3", "FLAC", "OGG") and (texts or pictures):
-        lost += _write_tags(target, form, subtype, texts, pictures)
-    elif pictures:
-        lost.append("cover")
-    return lost
+    if form in ("MP3", "FLAC", "OGG"):
+        return _write_tags(target, form, subtype, texts, pictures) if texts or pictures else []
+    lost = ["cover"] if pictures else []
+    if form not in _CHUNKED:
+        return ["tags", *lost] if texts else lost
+    other = sorted(set(texts) - set(_STRINGS))  # these are written by libsndfile
+    return [f"tags {', '.join(other)}", *lost] if other else lost
 
 
 def _write_tags(
@@ -310,7 +280,7 @@ def _write_tags(
             file.add_picture(picture)
     elif form == "OGG" and pictures:
         file["metadata_block_picture"] = [
-            base64.b64encode(picture.write()).decode("ascii") for picture in pictures
+            base64.b64encode(image.write()).decode("ascii") for image in pictures
         ]
     file.save()
     if form == "MP3" and (pictures or "comment" in texts):

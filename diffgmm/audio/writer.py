@@ -1,4 +1,4 @@
-"""Write audio files atomically, keeping format and subtype, rescaling only what would clip."""
+"""Atomic writer of audio files that keeps format and subtype and rescales only what would clip."""
 
 from __future__ import annotations
 
@@ -8,24 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Literal
 
 import numpy as np
 import soundfile
 
-from diffgmm.audio import tags
-from diffgmm.audio.formats import (
-    FLOAT_SUBTYPES,
-    INTEGER_BITS,
-    MOST_BYTES,
-    SMALL_CONTAINERS,
-    choose_format,
-    coding,
-    sample_bytes,
-)
-from diffgmm.audio.media import MediaSound, NoRoom
-from diffgmm.audio.reader import BLOCK, AudioError, AudioInfo
+from diffgmm.audio import formats, tags
+from diffgmm.audio.media import MediaWriter, NoRoom
+from diffgmm.audio.reader import BLOCK, AudioInfo
+from diffgmm.audio.sounds import AudioError
 from diffgmm.utils.files import part_beside
 
 Clip = Literal["scale", "keep"]
@@ -42,7 +33,7 @@ class Writer:
         path: the file.
         sample_rate: Hz.
         channels: of every block.
-        format, subtype: soundfile's names; by default what the ending of ``path`` stands for.
+        format, subtype: soundfile's names; by default those of ``like``, or what the ending of ``path`` stands for.
         overwrite: replace an existing file.
         like: the file that the sound came from: its bit rate, places of channels, tags and cover are kept where the
             format can hold them.
@@ -76,18 +67,20 @@ class Writer:
             raise ValueError(f"clip must be scale or keep, got {clip!r}")
         self.path = Path(path)
         if format is None:
-            format, default = choose_format(self.path)
+            format, default = formats.choose_format(self.path, like)
             subtype = subtype or default
         self.sample_rate, self.channels, self.format = sample_rate, channels, format
         self.subtype = subtype or str(soundfile.default_subtype(format))
         self.gain, self._peak, self._overwrite = 1.0, 0.0, overwrite
         self.clipped, self._frames, self._like = 0, 0, like
         self.lost: list[str] = []
-        self._sound: soundfile.SoundFile | MediaSound | None = None
+        self._sound: soundfile.SoundFile | MediaWriter | None = None
         self._spool: IO[bytes] | None = None
-        headroom = self.subtype in FLOAT_SUBTYPES
+        headroom = self.subtype in formats.FLOAT_SUBTYPES
         self._cut_off = clip == "keep" and not headroom
-        spooled = (frames is None and self.format in SMALL_CONTAINERS) or not (headroom or self._cut_off)
+        spooled = (frames is None and self.format in formats.SMALL_CONTAINERS) or not (
+            headroom or self._cut_off
+        )
         if frames is not None:
             self._fit(frames)
         if self.path.is_dir():
@@ -98,7 +91,7 @@ class Writer:
             raise AudioError(f"{self.path.parent}: no such folder to write into")
         self._part = part_beside(self.path)
         try:
-            self._part.touch()  # says why it can't, where libsndfile has one word for everything
+            self._part.touch()  # gives the reason for a failure, where libsndfile has one message for everything
         except PermissionError as error:
             raise AudioError(f"{self.path.parent}: no permission to write into this folder") from error
         except OSError as error:
@@ -143,14 +136,14 @@ class Writer:
                 if self._sound is not None and self._sound.format != self.format:  # longer than a WAV can be
                     self._sound.close()
                     self._sound = self._opened()
-                scaled = self._peak > 1.0 and not self._cut_off and self.subtype not in FLOAT_SUBTYPES
+                scaled = self._peak > 1.0 and not self._cut_off and self.subtype not in formats.FLOAT_SUBTYPES
                 self.gain = 1.0 / self._peak if scaled else 1.0
                 self._spool.seek(0)
                 gain = np.float32(self.gain)
                 while data := self._spool.read(BLOCK * 4 * self.channels):
                     self._encode(np.frombuffer(data, np.float32).reshape(-1, self.channels) * gain)
                 self._spool.close()
-            if isinstance(self._sound, MediaSound):
+            if isinstance(self._sound, MediaWriter):
                 self._sound.finish()
                 self._sound.close()
                 self.lost = self._sound.lost
@@ -173,18 +166,14 @@ class Writer:
             self._sound.close()
         self._part.unlink(missing_ok=True)
 
-    def _opened(self) -> soundfile.SoundFile | MediaSound:
+    def _opened(self) -> soundfile.SoundFile | MediaWriter:
         if self.format == "MEDIA":
+            like = None if self._like is None else self._like.path
             ending = self.path.suffix.lower()
-            return MediaSound(self._part, ending, self.sample_rate, self.channels, self._like)
+            return MediaWriter(self._part, ending, self.sample_rate, self.channels, like)
+        options = {"format": self.format, **formats.coding(self.subtype, self._like)}
         sound = soundfile.SoundFile(
-            os.fsencode(self._part),
-            "w",
-            self.sample_rate,
-            self.channels,
-            self.subtype,
-            format=self.format,
-            **coding(self.subtype, self._like),
+            os.fsencode(self._part), "w", self.sample_rate, self.channels, self.subtype, **options
         )
         if self._like is not None:
             tags.copy_channels(self._like.path, sound)
@@ -198,8 +187,8 @@ class Writer:
         Raises:
             AudioError: they don't fit into the format, or the file has begun as another.
         """
-        needed = frames * self.channels * sample_bytes(self.subtype)
-        if self.format not in SMALL_CONTAINERS or needed <= MOST_BYTES:
+        needed = frames * self.channels * formats.SAMPLE_BYTES.get(self.subtype, 1)
+        if self.format not in formats.SMALL_CONTAINERS or needed <= formats.MOST_BYTES:
             return
         if self.format not in ("WAV", "WAVEX") or started:
             raise AudioError(
@@ -211,7 +200,7 @@ class Writer:
     def _encode(self, frames: np.ndarray) -> None:
         if self._sound is None:
             raise ValueError(f"{self.path}: writer is closed")
-        bits = INTEGER_BITS.fullmatch(self.subtype)
+        bits = formats.INTEGER_BITS.fullmatch(self.subtype)
         if bits:  # round here: libsndfile truncates, which shifts every sample down by half a step
             top = 1 << (int(bits[1]) - 1)
             steps = np.clip(np.rint(frames.astype(np.float64) * top), -top, top - 1)
@@ -222,11 +211,8 @@ class Writer:
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except (
-            soundfile.SoundFileError,
-            OSError,
-            AssertionError,
-        ) as error:  # soundfile asserts that all is written
+        # soundfile asserts that all is written
+        except (soundfile.SoundFileError, OSError, AssertionError) as error:
             why = self._words_of_the_system(error)
             self.abort()
             raise AudioError(f"{self.path}: writing failed: {why}") from error
@@ -235,7 +221,7 @@ class Writer:
             raise
 
     def _words_of_the_system(self, error: BaseException) -> str:
-        """Why a file can't be written: libsndfile does not tell, so one more write is tried."""
+        """Why a file can't be written: libsndfile gives no reason, so one more write is tried."""
         if isinstance(error, OSError) and error.errno != errno.EIO:
             return error.strerror or str(error)
         try:
@@ -250,9 +236,7 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -283,16 +267,9 @@ def write(
         AudioError: exists already, unwritable folder, unsupported combination, NaN or Inf in ``x``.
     """
     x = np.atleast_2d(x)
-    writer = Writer(
-        path,
-        sample_rate,
-        x.shape[0],
-        format=format,
-        subtype=subtype,
-        overwrite=overwrite,
-        frames=x.shape[1],
-    )
-    with writer:
+    with Writer(
+        path, sample_rate, len(x), format=format, subtype=subtype, overwrite=overwrite, frames=x.shape[1]
+    ) as writer:
         for start in range(0, x.shape[1], BLOCK):
             writer.write(x[:, start : start + BLOCK])
     return writer.gain

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffgmm.cli.options import add_renamed, add_shared, at_least, names, numbers
+from diffgmm.diffusion.sampler_options import MOST_STEPS
 from diffgmm.utils.errors import FAILED, UsageError
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
@@ -41,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--models", type=names, default=("base",), metavar="NAME,...", help="names, files, NAME=FILE (base)")
     add("--nfe", type=numbers, default=(1,), metavar="N,...", help="network calls (1)")
     add("--estimate", type=names, default=("mean",), metavar="E,...", help="mean, sample, mode (mean)")
-    add("--samples", type=at_least(1), default=1, metavar="N", help="sampled results that are averaged (1)")
+    add(
+        "--samples",
+        type=at_least(1, MOST_STEPS),
+        default=1,
+        metavar="N",
+        help="sampled results that are averaged (1)",
+    )
     add("--baselines", type=names, default=("installed",), metavar="NAME,...", help=_BASELINES)
     add("--command", action="append", default=[], metavar="NAME=CMD", help=_COMMAND)
     add("--metrics", type=names, default=(), metavar="NAME,...", help=_METRICS)
@@ -68,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = _pairs(args.set, args.corpus).only(args.subset)
     _check_out(out, pairs.info.name, args.overwrite)
     cache = home() / "benchmark"
-    with leaving_on_sigterm():
+    with Interrupts(at_once=True):
         outcome = run(pairs, candidates, cache, args.metrics, args.jobs, args.timing, args.trust)
     config = {key: value for key, value in vars(args).items() if key not in ("out", "overwrite")}
     results = write(out, pairs, outcome, command=["diffgmm", *sys.argv[1:]], config=config)

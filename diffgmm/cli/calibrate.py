@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 def _stem(output: Path | None, source: Path) -> Path:
     """Path without suffix of the model to write."""
     if output is None:
-        from diffgmm.inference.denoiser import PRETRAINED
+        from diffgmm.diffusion.pretrained import PRETRAINED
 
         return (Path() if source.parent == PRETRAINED else source.parent) / f"{source.stem}.calibrated"
     return output.with_suffix("") if output.suffix in (".json", ".safetensors") else output

@@ -26,9 +26,10 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if find_spec("gradio") is None:
         raise UsageError("diffgmm demo needs Gradio: pip install 'diffgmm[demo]'")
-    from diffgmm.inference.denoiser import Denoiser, available_models
+    from diffgmm.diffusion.pretrained import available_models
+    from diffgmm.inference.denoiser import Denoiser
     from diffgmm.page.blocks import serving, wait_for_ever
-    from diffgmm.utils.interrupts import leaving_on_sigterm
+    from diffgmm.utils.interrupts import Interrupts
 
     model_file(args.model)
     if args.share:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         models, load, port=args.port, share=args.share, most_minutes=args.max_minutes,
         uncertainty=find_spec("torch") is not None,
     )  # fmt: skip
-    with leaving_on_sigterm(), page as (address, public):
+    with Interrupts(at_once=True), page as (address, public):
         print(f"open {address} (Ctrl-C ends it)", flush=True)
         if public:
             print(f"public: {public}", flush=True)

@@ -108,7 +108,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from diffgmm.inference.denoiser import available_models, model_path
+    from diffgmm.diffusion.pretrained import available_models, model_path
 
     models = []
     for name in available_models():

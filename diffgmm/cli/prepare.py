@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffgmm.cli.options import add_shared, at_least
 from diffgmm.utils.errors import UsageError
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     there = "mini" if args.corpus == "mini" else str(root / (args.name or args.corpus))
     if args.pairs is not None and (there == "mini" or Path(there).is_dir()):
         return _write_pairs(args, there)
-    with leaving_on_sigterm():
+    with Interrupts(at_once=True):
         corpus = prepare(
             _recipe(args), root, args.variant, name=args.name, mirror=args.mirror, overwrite=args.overwrite,
             downloads=args.downloads.expanduser() if args.downloads else None, workers=args.workers,

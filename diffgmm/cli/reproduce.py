@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from diffgmm.cli.options import add_renamed, add_shared, names, setting
 from diffgmm.utils.errors import FAILED, UsageError, complain
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from diffgmm.workflows.reproduce.plan import Plan
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.set and not args.train:
         raise UsageError("--set goes with --train")
     plan = read_plan(find_plan(args.benchmark, folder))
-    with leaving_on_sigterm():
+    with Interrupts(at_once=True):
         return _run(args, plan, args.out or Path("runs", "reproduce", plan.name))
 
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         facts = [
             {
-                "folder": str(entry.folder), "values": {name: entry.value(name, by) for name in entry.values},
+                "folder": str(entry.folder), "values": {name: entry.value(name, by) for name in entry.curves},
                 "settings": entry.settings, "record": entry.record,
             }
             for entry in runs
@@ -87,7 +87,7 @@ def _table(runs: Sequence[Run], metrics: Sequence[str], by: str) -> str:
     from diffgmm.training.run_folders import order
 
     best = {name: order(runs, name, by)[0] for name in metrics}
-    rows = [["run", "started", "steps", "min", "kJ", *metrics, "revision"]]
+    rows = [["run", "started", "steps", "min", *metrics, "revision"]]
     for entry in runs:
         record, folder = entry.record, entry.folder.resolve()
         cells = []
@@ -96,14 +96,12 @@ def _table(runs: Sequence[Run], metrics: Sequence[str], by: str) -> str:
             mark = "*" if len(runs) > 1 and entry is best[name] else " "
             cells.append("-" if value is None else f"{value:.4g}{mark}")
         seconds = record.get("seconds_in_all", record.get("seconds"))
-        joules = [part for part in (record.get("energy_joules") or {}).values() if part is not None]
         rows.append(
             [
                 str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else entry.folder),
                 str(record.get("started", "-"))[:16],
                 str(record.get("steps", "-")) + ("" if record.get("finished", True) else "..."),
                 "-" if seconds is None else f"{seconds / 60:.1f}",
-                f"{sum(joules) / 1e3:.1f}" if joules else "-",
                 *cells,
                 (record.get("git_revision") or "-")[:8] + ("+" if record.get("git_modified") else ""),
             ]

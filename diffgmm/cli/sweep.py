@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diffgmm.cli.options import at_least, setting
 from diffgmm.utils.errors import FAILED, UsageError
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 
 HELP = "search an experiment's settings with many trainings"
 _CONFIG = "YAML of the experiment; given again, each is laid over those before it, as in fit"
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             study, address, space, configs, folder, args.trials or space.trials, args.retries,
             lambda line: print(line, flush=True),
         )  # fmt: skip
-        with leaving_on_sigterm():
+        with Interrupts(at_once=True):
             work(sweep, None if args.minutes is None else 60 * args.minutes)
     with FileLock(folder / ".write.lock"):
         best = write_best(study, space, configs, folder)

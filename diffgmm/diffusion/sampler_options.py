@@ -22,6 +22,9 @@ Solver = Literal["step", "flow", "heun"]
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
+MOST_STEPS = 1000
+"""Calls, runs and steps within a call at most, each."""
+
 FOREIGN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 """``PACKAGE.MODULE:FUNCTION``."""
 
@@ -73,7 +76,7 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         for name in ("nfe", "samples", "substeps"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, 1000))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, MOST_STEPS))
         for name in ("grid_power", "temperature"):
             value, is_number = getattr(self, name), isinstance(getattr(self, name), Real)
             if not is_number or not 1e-6 <= value <= 1e6:
@@ -193,7 +196,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     """``value`` as an int.
 
     Raises:
-        ValueError: it is no whole number from ``least`` to ``most``.
+        ValueError: it is no whole number from ``least`` on, or above ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number, got {value!r:.40}")

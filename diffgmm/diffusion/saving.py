@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -55,19 +56,54 @@ def build(
     Raises:
         ModelError: if the description names something else or does not fit the class.
     """
+    plans = _plans(spec, trust)
+    skeleton = _skeleton(plans)
+    if skeleton is not None and weights is not None:
+        _compare(skeleton.state_dict(), weights)
+    return _composed(plans["representation"].make(), plans)
+
+
+def check_parts(given: Mapping[str, Any], trust: Collection[str]) -> None:
+    """Refuse parts of sizes beyond any use before there is memory for them, where no file of weights bounds them.
+
+    Args:
+        given: ``{"class_path", "init_args"}`` of each part.
+        trust: packages whose classes may be named; their sizes are theirs to check.
+
+    Raises:
+        ModelError: names the argument, or the memory.
+    """
+    named = {slot: given.get(slot) for slot in parts.PARTS}
+    for slot, spec in named.items():
+        module, _, name = str(spec["class_path"]).rpartition(".") if isinstance(spec, dict) else ("", "", "")
+        cls = getattr(sys.modules.get(module), name, None)  # perhaps where it is re-exported
+        if isinstance(cls, type):
+            named[slot] = {**spec, "class_path": parts.class_path(cls)}
+    plans = _plans({"class_path": parts.class_path(MixtureDenoiser), "init_args": named}, trust)
+    skeleton = _skeleton(plans) if all(plan.ours for plan in plans.values()) else None
+    count = 0 if skeleton is None else sum(value.numel() for value in skeleton.parameters())
+    if count > parts.LARGEST:
+        raise ModelError(f"the model would have {count:,} parameters; at most {parts.LARGEST:,} are made")
+
+
+def _plans(spec: Any, trust: Collection[str]) -> dict[str, parts.Plan]:
+    """The parts of a model before they are made."""
     path, given = (spec.get(name) if isinstance(spec, dict) else None for name in ("class_path", "init_args"))
     if not isinstance(path, str) or renames.current(path) != parts.class_path(MixtureDenoiser):
         raise ModelError(f"the model is {parts.brief(path, 80)!r}, not MixtureDenoiser")
     if not isinstance(given, dict) or set(given) != set(parts.PARTS):
         raise ModelError(f"a model is described by {', '.join(parts.PARTS)}")
-    plans = {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
+    return {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
+
+
+def _skeleton(plans: dict[str, parts.Plan]) -> MixtureDenoiser | None:
+    """The model without memory for its weights; ``None`` where code of other packages has a say."""
     representation = plans["representation"].make()
     parts.check_sizes(representation, plans["network"], plans["head"])
-    if weights is not None and all(plan.ours for plan in plans.values()):
-        with torch.device("meta"):
-            skeleton = _composed(representation, plans)
-        _compare(skeleton.state_dict(), weights)
-    return _composed(representation, plans)
+    if not all(plan.ours for plan in plans.values()):
+        return None
+    with torch.device("meta"):
+        return _composed(representation, plans)
 
 
 def _composed(representation: Any, plans: dict[str, parts.Plan]) -> MixtureDenoiser:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import soxr
 
-from diffgmm.audio import fit_length
+from diffgmm.audio import BLOCK, fit_length
 from diffgmm.audio.buffer import Fifo
 from diffgmm.audio.stream_resampler import FirResampler
 from diffgmm.diffusion.sampler_options import whole_number
@@ -59,15 +59,13 @@ def checked(block: np.ndarray, channels: int) -> np.ndarray:
     return block.astype(np.float32, copy=False)
 
 
-def mixed_back(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
-    """Between the input ``x`` (strength 0) and the output ``y`` (strength 1)."""
-    return y if strength == 1.0 else x + np.float32(strength) * (y - x)
+def blocks_of(x: np.ndarray) -> Iterator[np.ndarray]:
+    """``[channels, samples]`` or ``[samples]`` in blocks ``[channels, n]``."""
+    channels = np.atleast_2d(x)
+    return (channels[:, i : i + BLOCK] for i in range(0, channels.shape[1], BLOCK))
 
 
-FRAME_SECONDS = (
-    0.01  # hop of the frames on which the gain of the upper band is measured (they are twice as long)
-)
-
+FRAME_SECONDS = 0.01  # hop of the frames by which the gain of the upper band is measured (twice as long)
 FRAME_SMOOTHING = 2  # frames on either side that a gain is averaged over
 
 
@@ -88,38 +86,37 @@ class BandGain:
     """
 
     def __init__(self, channels: int, sample_rate: int, nyquist: float) -> None:
-        self._hop = round(FRAME_SECONDS * sample_rate)
-        size = 2 * self._hop
+        self.hop = round(FRAME_SECONDS * sample_rate)
+        size = 2 * self.hop
         self._taps = np.hanning(size + 1)[:-1]
         hertz = np.fft.rfftfreq(size, 1 / sample_rate)
-        self._band = (hertz >= 0.625 * nyquist) & (
-            hertz <= 0.9375 * nyquist
-        )  # 5 to 7.5 kHz of a 16 kHz model
-        self._channels, self._pairs, self._frame = channels, Fifo(2 * channels), 0
-        self._energy, self._gain = Fifo(2 * channels, np.float64), Fifo(channels, np.float64)
+        # 5 to 7.5 kHz of a 16 kHz model
+        self._band = (hertz >= 0.625 * nyquist) & (hertz <= 0.9375 * nyquist)
+        self._channels, self._pairs = channels, Fifo(2 * channels)
+        self._energy, self.gain = Fifo(2 * channels, np.float64), Fifo(channels, np.float64)
         self._weights = np.hanning(2 * FRAME_SMOOTHING + 3)[1:-1]
-        self._pairs.push(np.zeros((2 * channels, self._hop)))  # frame j is centred on sample j * hop
+        self._pairs.push(np.zeros((2 * channels, self.hop)))  # frame j is centred on sample j * hop
         self._energy.push(np.zeros((2 * channels, FRAME_SMOOTHING)))
 
     def push(self, inside: np.ndarray, outside: np.ndarray) -> None:
         """Feed the model's input and output, ``[channels, n]`` each, at the model's rate."""
         self._pairs.push(np.concatenate([inside, outside]))
-        count = (self._pairs.end - self._pairs.start) // self._hop - 1
+        count = (self._pairs.end - self._pairs.start) // self.hop - 1
         if count > 0:
             start = self._pairs.start
-            x = self._pairs.view(start, start + (count + 1) * self._hop).astype(np.float64)
-            frames = np.lib.stride_tricks.sliding_window_view(x, len(self._taps), axis=1)[:, :: self._hop]
+            x = self._pairs.view(start, start + (count + 1) * self.hop).astype(np.float64)
+            frames = np.lib.stride_tricks.sliding_window_view(x, len(self._taps), axis=1)[:, :: self.hop]
             spectrum = np.fft.rfft(frames * self._taps)[..., self._band]
             self._energy.push(np.square(np.abs(spectrum)).sum(axis=-1))
-            self._pairs.forget(start + count * self._hop)
+            self._pairs.forget(start + count * self.hop)
         self._smooth()
 
     def finish(self) -> None:
         """No more input: make the gain reach beyond the end."""
-        self.push(*np.zeros((2, self._channels, 2 * self._hop), np.float32))
+        self.push(*np.zeros((2, self._channels, 2 * self.hop), np.float32))
         self._energy.push(np.zeros((2 * self._channels, FRAME_SMOOTHING)))
         self._smooth()
-        self._gain.push(self._gain.view(self._gain.end - 1, self._gain.end))
+        self.gain.push(self.gain.view(self.gain.end - 1, self.gain.end))
 
     def _smooth(self) -> None:
         width = len(self._weights)
@@ -129,26 +126,14 @@ class BandGain:
         windows = np.lib.stride_tricks.sliding_window_view(energy, width, axis=1)
         inside, outside = np.split(windows @ self._weights, 2)
         tiny = np.finfo(np.float64).tiny  # silence in the band: nothing to follow, leave the band above alone
-        self._gain.push(np.sqrt(np.minimum((outside + tiny) / (inside + tiny), 1.0)))
+        self.gain.push(np.sqrt(np.minimum((outside + tiny) / (inside + tiny), 1.0)))
         self._energy.forget(self._energy.end - width + 1)
-
-    def reach(self, frames_per_sample: float) -> int:
-        """How many samples, from the very first, have a known gain; ``frames_per_sample`` sets their rate."""
-        return max(0, int((self._gain.end - 1) / frames_per_sample))
 
     def at(self, start: int, end: int, frames_per_sample: float) -> np.ndarray:
         """Gain ``[channels, end - start]`` of these samples, interpolated; earlier ones are forgotten."""
         position = np.arange(start, end) * frames_per_sample
-        whole = np.minimum(position.astype(np.int64), self._gain.end - 2)
-        part = position - whole
-        self._gain.forget(int(whole[0]) if len(whole) else self._gain.start)
-        gains = self._gain.view(self._gain.start, self._gain.end)
-        low, high = gains[:, whole - self._gain.start], gains[:, whole - self._gain.start + 1]
-        return (low + part * (high - low)).astype(np.float32)
-
-    @property
-    def hop(self) -> int:
-        return self._hop
+        frame = np.minimum(position.astype(np.int64), self.gain.end - 2)
+        return self.gain.between(frame, position - frame).astype(np.float32)
 
 
 class ThroughRate:
@@ -164,11 +149,14 @@ class ThroughRate:
         model_rate: of the grid, Hz.
         channels: of every piece.
         grid: runs the model.
+        strength: 0 gives the input, 1 the model's output, between them a mixture.
         live: resample with a short delay (:class:`diffgmm.audio.stream_resampler.FirResampler`) rather than with soxr.
     """
 
-    def __init__(self, rate: int, model_rate: int, channels: int, grid: Grid, live: bool = False) -> None:
-        self._grid, self._same = grid, rate == model_rate
+    def __init__(
+        self, rate: int, model_rate: int, channels: int, grid: Grid, strength: float = 1.0, live: bool = False
+    ) -> None:
+        self._grid, self._channels, self._strength, self._same = grid, channels, strength, rate == model_rate
         if self._same:
             return
         self._silence = np.zeros((channels, 0), np.float32)
@@ -180,26 +168,41 @@ class ThroughRate:
         self._original, self._returned = Fifo(channels), Fifo(2 * channels)
         self._noise = UpperNoise(channels, rate, model_rate / 2, not live) if rate > model_rate else None
 
-    def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Feed ``[channels, n]``; yields (input, output) pieces of equal length as they get final."""
-        if self._same:
-            yield from self._grid.push(x)
-            return
+    def run(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """All blocks ``[channels, n]``, and the rest that comes after the last one."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.finish()
+
+    def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """Feed ``[channels, n]``; yields pieces of output as they get final.
+
+        Raises:
+            ValueError: not float ``[channels, n]``, or NaN or Inf in it.
+        """
+        x = checked(block, self._channels)
+        return self._mixed(self._grid.push(x) if self._same else self._pushed(x))
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """The rest, after the last piece was fed."""
+        return self._mixed(self._grid.finish() if self._same else self._finished())
+
+    def _mixed(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        for x, y in pairs:
+            yield y if self._strength == 1.0 else x + np.float32(self._strength) * (y - x)
+
+    def _pushed(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self._original.push(x)
         if self._noise is not None:
             self._noise.push(x)
         self._pass_on(self._grid.push(self._down.push(x)))
-        end = min(self._returned.end, self._gain.reach(self._step), self._original.end)
+        end = min(self._returned.end, self._gain.gain.reach(self._step), self._original.end)
         if self._noise is not None:
             end = min(end, self._noise.end)
         if end > self._original.start:
             yield self._ready(end)
 
-    def finish(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The rest, after the last piece was fed."""
-        if self._same:
-            yield from self._grid.finish()
-            return
+    def _finished(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self._pass_on(self._grid.push(self._down.push(self._silence, last=True)))
         self._pass_on(self._grid.finish())
         both = np.concatenate([self._silence, self._silence])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,24 +21,16 @@ if TYPE_CHECKING:
     Audio = TypeVar("Audio", np.ndarray, torch.Tensor)
 
 
-def load(
-    name: str | os.PathLike[str] = "base",
-    device: str | torch.device = "cpu",
-    *,
-    backend: str = "auto",
-    threads: int | None = None,
-    trust: Collection[str] = (),
-) -> Denoiser:
-    """The denoiser of a shipped model by name, or of a saved model or Lightning checkpoint by path.
+load = Denoiser.from_pretrained
+"""The denoiser of a shipped model by name, or of a saved model or Lightning checkpoint by path.
 
-    Arguments and errors are those of :meth:`diffgmm.inference.denoiser.Denoiser.from_pretrained`.
+Arguments and errors are those of :meth:`diffgmm.inference.denoiser.Denoiser.from_pretrained`.
 
-    Example:
-        >>> import diffgmm
-        >>> diffgmm.load("base").sample_rate
-        16000
-    """
-    return Denoiser.from_pretrained(name, device, backend, threads, trust)
+Example:
+    >>> import diffgmm
+    >>> diffgmm.load("base").sample_rate
+    16000
+"""
 
 
 def denoise(

@@ -1,58 +1,94 @@
-"""Denoise audio of any length, rate, channel count and level with a trained model; knows no training."""
+"""Denoising of audio of any length, rate, channel count and level with a trained model; knows no training."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffgmm.audio import BLOCK
-from diffgmm.diffusion.pretrained import (
-    PRETRAINED,
-    ModelError,
-    available_models,
-    check_likelihood,
-    model_path,
-    read_description,
-)
-from diffgmm.diffusion.sampler_options import whole_number
-from diffgmm.inference.any_rate import ThroughRate, check_settings, checked, mixed_back, recording
-from diffgmm.inference.backends import open_backend
-from diffgmm.inference.backends.later import Later
+from diffgmm.diffusion.pretrained import ModelError, check_likelihood, model_path, read_description
+from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling, whole_number
+from diffgmm.inference.any_rate import ThroughRate, blocks_of, check_settings, recording
+from diffgmm.inference.backends import Later, Rows, is_default, open_backend
+from diffgmm.inference.drift import without_drift
 from diffgmm.inference.uncertainty_tracks import Tracks, Uncertain
-from diffgmm.inference.window_model import WindowModel
+from diffgmm.inference.window_grid import Enhance, WindowGrid
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
     import torch
+    from torch import Tensor
     from typing_extensions import Unpack
 
-    from diffgmm.diffusion.sampler_options import Sampling
+    from diffgmm.diffusion.model import Enhanced
 
-__all__ = ["PRETRAINED", "Denoiser", "available_models", "model_path"]
+WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
+ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
+ROWS_ELSEWHERE = 16
+
+Note = Callable[[np.ndarray, "Tensor", "Enhanced", np.ndarray], None]
+"""``note(batch, noisy [B, 1, T], enhanced, exponents [B, 1])``: windows by number, as heard times 2 ** -exponent."""
 
 
-class Denoiser(WindowModel):
+def _frame_hop(representation: Any) -> int:
+    """:func:`diffgmm.diffusion.expected_error.frame_hop`, without PyTorch where the representation has frames."""
+    if hasattr(representation, "hop"):
+        return int(representation.hop)
+    from diffgmm.diffusion.expected_error import FRAME
+
+    return FRAME
+
+
+class Denoiser:
     """A trained model made fit for real files.
 
     Windows of 4 s (or what the model asks for) at fixed positions are cross-faded, so audio of any length needs
-    constant memory and the result does not depend on the pieces it comes in. Channels are independent. Other
-    rates are resampled;
-    the band above the model's loses what is steady in it, and follows the gain of the model's own top band
-    (:class:`diffgmm.inference.any_rate.ThroughRate`).
+    constant memory and the result does not depend on the pieces it comes in. Channels are independent. Other rates
+    are resampled; the band above the model's loses what is steady in it, and follows the gain of the model's own top
+    band (:class:`diffgmm.inference.any_rate.ThroughRate`).
 
     Args:
-        model: maps noisy windows ``[B, 1, T]`` to clean ones.
+        model: maps noisy windows ``[B, 1, T]`` to clean ones by ``enhance``, and has a ``sample_rate``, like
+            :class:`diffgmm.diffusion.model.MixtureDenoiser`.
         description: what :func:`diffgmm.diffusion.saving.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
         window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
+        rows: what computes the mean after one call; ``None``: the model, as for everything else.
+        trust: packages that a solver's function may come from.
 
     Example:
         >>> import numpy as np
         >>> denoiser = Denoiser.from_pretrained("base")                 # doctest: +SKIP
         >>> denoiser.denoise(np.zeros((2, 44100), np.float32), 44100)   # doctest: +SKIP
     """
+
+    def __init__(
+        self,
+        model: Any,
+        description: Mapping[str, Any] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        window_seconds: float | None = None,
+        overlap_seconds: float | None = None,
+        rows: Rows | None = None,
+        trust: Collection[str] = (),
+    ) -> None:
+        self._trust = trust
+        self._device, self._model, self._default = str(device), model, rows
+        self._loading, self._placed = threading.Lock(), False
+        self._threads: int | None = None
+        self.sample_rate = model.sample_rate
+        self.description: dict[str, Any] = dict(description or {})
+        # Every n-th sample starts a frame of the model or of its uncertainty.
+        representation = getattr(model, "representation", None)
+        self.align = 1 if representation is None else _frame_hop(representation)
+        self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
+        window = window_seconds or getattr(representation, "window_seconds", None) or WINDOW_SECONDS
+        overlap = overlap_seconds or min(OVERLAP_SECONDS, window / 4)
+        self._window, self._overlap = (round(s * self.sample_rate) for s in (window, overlap))
 
     @classmethod
     def from_pretrained(
@@ -124,12 +160,10 @@ class Denoiser(WindowModel):
             ValueError: a setting out of range, ``x`` of another shape, or NaN or Inf in it.
         """
         x = recording(x)
-        channels = np.atleast_2d(x)
-        pieces = (channels[:, i : i + BLOCK] for i in range(0, channels.shape[1], BLOCK))
-        y = np.empty(channels.shape, np.float32)
+        y = np.empty(np.atleast_2d(x).shape, np.float32)
         done = 0
         for piece in self.denoise_blocks(
-            pieces, sample_rate, channels.shape[0], seed=seed, strength=strength, **sampling
+            blocks_of(x), sample_rate, len(y), seed=seed, strength=strength, **sampling
         ):
             y[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
@@ -157,12 +191,7 @@ class Denoiser(WindowModel):
         """
         check_settings(sample_rate, channels, strength)
         grid = self.grid(self.enhancer(seed=seed, **sampling), channels)
-        path = ThroughRate(sample_rate, self.sample_rate, channels, grid)
-        for block in blocks:
-            for x, y in path.push(checked(block, channels)):
-                yield mixed_back(x, y, strength)
-        for x, y in path.finish():
-            yield mixed_back(x, y, strength)
+        return ThroughRate(sample_rate, self.sample_rate, channels, grid, strength).run(blocks)
 
     def denoise_with_uncertainty(
         self,
@@ -173,7 +202,7 @@ class Denoiser(WindowModel):
         bins: bool = True,
         **sampling: Unpack[Sampling],
     ) -> Uncertain:
-        """Denoise a whole recording and tell how sure the model is; arguments as in :meth:`denoise`.
+        """Denoise a whole recording and estimate the model's uncertainty; arguments as in :meth:`denoise`.
 
         Args:
             bins: also give the map of time and frequency: four bytes a bin for the standard deviation and for each
@@ -187,11 +216,17 @@ class Denoiser(WindowModel):
         Raises:
             ValueError: as :meth:`denoise`, or the model gives no mixture, or one that was trained by no likelihood.
         """
-        from diffgmm.inference.uncertainty import whole
+        from diffgmm.inference.uncertainty import UncertainStream
 
         x = recording(x)
-        check_settings(sample_rate, np.atleast_2d(x).shape[0], 1.0)
-        return whole(self, x, sample_rate, self.options(**sampling), seed=seed, bins=bins)
+        channels = len(np.atleast_2d(x))
+        check_settings(sample_rate, channels, 1.0)
+        options, kept_seconds = self.options(**sampling), float("inf") if bins else 0.0
+        stream = UncertainStream(self, sample_rate, channels, options, seed, kept_seconds)
+        empty = np.zeros((3, channels, 0), np.float32)
+        tracks = np.concatenate([empty, *map(np.stack, stream.run(blocks_of(x)))], axis=2)
+        waveform, std, confidence = tracks.reshape(3, *x.shape)
+        return Uncertain(waveform, std, confidence, sample_rate, stream.bins() if bins else None)
 
     def uncertain_blocks(
         self,
@@ -210,10 +245,7 @@ class Denoiser(WindowModel):
         from diffgmm.inference.uncertainty import UncertainStream
 
         check_settings(sample_rate, channels, 1.0)
-        stream = UncertainStream(self, sample_rate, channels, self.options(**sampling), seed)
-        for block in blocks:
-            yield from stream.push(checked(block, channels))
-        yield from stream.finish()
+        return UncertainStream(self, sample_rate, channels, self.options(**sampling), seed).run(blocks)
 
     def posterior_samples(
         self, x: np.ndarray, sample_rate: int, n: int, *, seed: int = 0, **sampling: Unpack[Sampling]
@@ -237,3 +269,98 @@ class Denoiser(WindowModel):
         given: Sampling = {"nfe": 4, **sampling}
         given["estimate"], given["samples"] = "sample", 1
         return np.stack([self.denoise(x, sample_rate, seed=seed + i, **given) for i in range(n)])
+
+    def limit_threads(self, threads: int) -> None:
+        """Let PyTorch compute with so many threads, in this whole process, as soon as it computes."""
+        self._threads = threads
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        import torch
+
+        return torch.device(self._device)
+
+    @property
+    def model(self) -> Any:
+        """The model, loaded when first asked for."""
+        import torch
+
+        with self._loading:
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)
+            model = self._model.load() if isinstance(self._model, Later) else self._model
+            if isinstance(model, torch.nn.Module) and not self._placed:
+                model = model.to(self.device).eval()
+            self._model, self._placed = model, True
+        return model
+
+    def options(self, **sampling: Unpack[Sampling]) -> SamplerConfig:
+        """What the model is asked for: the given settings, and its own defaults for the others.
+
+        Raises:
+            ValueError: a value out of range, or a solver of a package that is not trusted.
+        """
+        own = SamplerConfig.saved(self.description.get("sampler") or {})
+        return own.changed(**sampling).resolved(self._trust)
+
+    def enhancer(self, *, seed: int = 0, **sampling: Unpack[Sampling]) -> Enhance:
+        """The model as a function of windows (``Enhance`` of the window grid); arguments as in :meth:`denoise`."""
+        options = self.options(**sampling)
+        seed = whole_number("seed", seed, 0)
+        return lambda windows, keys: self.run(windows, keys, options, seed)
+
+    def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
+        """The fixed grid of windows, running ``enhance``."""
+        shortest = round(SHORTEST_SECONDS * self.sample_rate)
+        return WindowGrid(
+            enhance, channels, self._window, self._overlap, shortest, self._rows, self.align, self.prepare
+        )
+
+    def prepare(self, windows: np.ndarray) -> np.ndarray:
+        """Windows ``[B, T]`` as the model is to see them: without an offset (``Prepare`` of the window grid)."""
+        return without_drift(windows, self.sample_rate)
+
+    def run(
+        self,
+        windows: np.ndarray,
+        keys: list[tuple[int, int]],
+        options: SamplerConfig,
+        seed: int = 0,
+        note: Note | None = None,
+    ) -> np.ndarray:
+        """Denoise windows ``[B, T]``; ``note`` is shown what the model gave for those that are not silent.
+
+        The model hears them at a level that no floor or overflow in it can touch; digital silence stays as it is.
+        """
+        outputs = np.zeros(windows.shape, np.float32)
+        peaks = np.abs(windows).max(axis=1)
+        heard = np.flatnonzero(peaks)
+        # Sampling noise belongs to a channel and a place, whatever shares a batch with them.
+        batches = heard[:, None] if options.is_random() else [heard] if len(heard) else []
+        for batch in batches:
+            _, exponents = np.frexp(peaks[batch, None])  # powers of two, so scaling loses nothing
+            safe = np.ldexp(windows[batch], -exponents)
+            if note is None and self._default is not None and is_default(options):
+                clean = self._default(safe)
+            else:
+                import torch
+
+                from diffgmm.utils.random import keyed_generator
+
+                noisy = torch.from_numpy(safe[:, None]).to(self.device)
+                key = (seed, *keys[batch[0]])
+                generator = keyed_generator(self.device, *key) if options.is_random() else None
+                with torch.inference_mode():
+                    enhanced = self.model.enhance(noisy, generator=generator, **options.options())
+                    if note is not None:
+                        note(batch, noisy, enhanced, exponents)
+                clean = enhanced.waveform[:, 0].float().cpu().numpy()
+            if not np.isfinite(clean).all():
+                raise ModelError(
+                    "the model's output is not finite; its weights are damaged or it was not trained well"
+                )
+            outputs[batch] = np.ldexp(clean, exponents)
+        return outputs

@@ -1,4 +1,4 @@
-"""Inputs and an output become a list of files, checked before any work."""
+"""Plan of a run: inputs and an output as a list of files, checked before any work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +83,15 @@ def plan(
     for path in paths:
         if path.is_dir():
             folder = Path(output) if output else _beside(path)
-            found = list(walk(path, recursive))
-            if not any(map(_may_be_read, found)):
+            pairs = []
+            for file in walk(path, recursive):
+                if _may_be_read(file):
+                    pairs.append((file, _writable_name(folder / file.relative_to(path))))
+                else:
+                    skipped.append(file)
+            if not pairs:
                 more = "" if recursive else "; --recursive looks into its subfolders"
                 raise UsageError(f"{path}: no audio files ({' '.join(FORMATS)}) in this folder{more}")
-            skipped += [file for file in found if not _may_be_read(file)]
-            pairs = [
-                (file, _writable_name(folder / file.relative_to(path)))
-                for file in found
-                if _may_be_read(file)
-            ]
         elif output is None and path != STDIN:
             pairs = [(path, _writable_name(path.with_name(f"{path.stem}.denoised{path.suffix}")))]
         elif as_file and output:
@@ -135,7 +135,7 @@ def _names_a_file(output: str, paths: list[Path]) -> bool:
 
 
 def _may_be_read(path: Path) -> bool:
-    """Whether it is audio, or would be with PyAV: then reading it says what to do."""
+    """Whether it is audio, or would be with PyAV: then the reader's error says what to install."""
     return is_audio(path) or path.suffix.lower() in CONTAINERS
 
 
@@ -158,7 +158,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
-    """Copies of what comes through pipes: formats are told by their beginning, and lengths at their end."""
+    """Copies of what comes through pipes: the format is at the beginning, the length known at the end."""
     spools: dict[Path, Path] = {}
     for path in filter(_is_stream, paths):
         if scratch is None or path in spools:
@@ -166,24 +166,21 @@ def _spools(paths: list[Path], scratch: Path | None) -> dict[Path, Path]:
         if path != STDIN and path.is_char_device():  # such as /dev/zero, which has no end
             raise UsageError(f"{path}: is a device, no recording; send its sound through a pipe")
         spool = scratch / f"{len(spools)}{path.suffix}"
-        with spool.open("wb") as file:
-            if path == STDIN:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            else:
-                with path.open("rb") as pipe:
-                    shutil.copyfileobj(pipe, file)
+        pipe = nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb")
+        with pipe as sound, spool.open("wb") as file:
+            shutil.copyfileobj(sound, file)
         spools[path] = spool
     return spools
 
 
 def _name(path: Path, spools: dict[Path, Path]) -> str:
-    """A file name for the output; that of the standard input says what it holds."""
+    """A file name for the output; that of the standard input has the ending of its format."""
     if path != STDIN:
         return path.name
     try:
         form = probe(spools[path], salvage=True).format
     except AudioError:
-        return "stdin"  # reading it again says why
+        return "stdin"  # reading it again gives the reason
     return "stdin" + next((ending for ending, known in FORMATS.items() if known == form), ".wav")
 
 

@@ -8,24 +8,23 @@ Example:
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffgmm.audio import Clip, Writer, choose_format, probe, read_blocks
+from diffgmm.audio import Clip, Writer, probe, read_blocks
 from diffgmm.diffusion.pretrained import check_likelihood
-from diffgmm.inference.any_rate import checked
+from diffgmm.diffusion.sampler_options import Sampling
 from diffgmm.inference.denoiser import Denoiser
 from diffgmm.inference.file_plan import STDIN, Job, check_outputs, plan
 from diffgmm.utils.errors import FOR_USERS
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from diffgmm.audio import AudioInfo
-    from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
+    from diffgmm.diffusion.sampler_options import SamplerConfig
 
 PICTURE_SECONDS = 60  # a picture of more shows nothing
 ROW_SECONDS = 0.02  # of the table of uncertainty
@@ -54,7 +53,7 @@ class Denoised:
         spent: seconds that denoising took.
         gain: what the output was multiplied by so as not to clip; 1.0 for nothing.
         clipped: samples that were cut off at full scale, with ``clip="keep"``.
-        lost: what the input tells about itself and the output's format can't hold, in words.
+        lost: metadata of the input that the output's format can't hold, in words.
         error: why there is no output, or None.
     """
 
@@ -84,20 +83,34 @@ class Denoised:
         return notes
 
 
+class Options(Sampling, total=False):
+    """Arguments by name of everything that denoises files.
+
+    Attributes:
+        seed: of the sampling noise (0).
+        strength: 0 changes nothing, 1 is the model's result (1).
+        overwrite: replace existing files.
+        clip: ``scale`` lowers a file that would clip, ``keep`` leaves its level and cuts peaks off, as the parts of one
+            recording need it (``scale``).
+        salvage: of a damaged or truncated file, denoise what can be read.
+    """
+
+    seed: int
+    strength: float
+    overwrite: bool
+    clip: Clip
+    salvage: bool
+
+
 def denoise_file(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     model: Denoiser | str | os.PathLike[str] = "base",
-    seed: int = 0,
-    strength: float = 1.0,
     picture: str | os.PathLike[str] | None = None,
     uncertainty: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    clip: Clip = "scale",
-    salvage: bool = False,
     progress: Progress | None = None,
-    **sampling: Unpack[Sampling],
+    **options: Unpack[Options],
 ) -> Denoised:
     """Denoise an audio file of any length in constant memory; rate, channels, length and format stay.
 
@@ -105,16 +118,10 @@ def denoise_file(
         path: the recording.
         out: file to write, which appears once it is complete; its ending names the format.
         model: a denoiser, or what :meth:`~diffgmm.inference.denoiser.Denoiser.from_pretrained` loads.
-        seed: of the sampling noise.
-        strength: 0 changes nothing, 1 is the model's result.
         picture: PNG to draw the first minute into, before and after.
         uncertainty: CSV for the expected error and the confidence, every 20 ms; a PNG of this name is drawn beside it.
-        overwrite: replace existing files.
-        clip: ``scale`` lowers a file that would clip, ``keep`` leaves its level and cuts peaks off, as the parts of one
-            recording need it.
-        salvage: of a damaged or truncated file, denoise what can be read.
         progress: see :data:`Progress`.
-        sampling: as in :meth:`~diffgmm.inference.denoiser.Denoiser.denoise`.
+        options: see :class:`Options`, and the settings of :meth:`~diffgmm.inference.denoiser.Denoiser.denoise`.
 
     Raises:
         AudioError: the file can't be read, or the output can't be written.
@@ -122,17 +129,12 @@ def denoise_file(
         UsageError: an output exists, or would replace the input.
         ValueError: a setting out of range.
     """
-    job = Job(
-        Path(path),
-        Path(out),
-        None if picture is None else Path(picture),
-        None if uncertainty is None else Path(uncertainty),
-    )
-    check_outputs([job], overwrite)
-    info = probe(job.source, salvage)
+    beside = (None if name is None else Path(name) for name in (picture, uncertainty))
+    job = Job(Path(path), Path(out), *beside)
+    check_outputs([job], options.get("overwrite", False))
+    info = probe(job.source, options.get("salvage", False))  # before the model is loaded
     denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
-    writing = _Writing(overwrite, clip, salvage)
-    return _denoise(job, info, denoiser, seed, strength, writing, progress, denoiser.options(**sampling))
+    return _FileDenoiser(denoiser, progress, **options).denoise(job, info)
 
 
 def denoise_folder(
@@ -143,13 +145,8 @@ def denoise_folder(
     model: Denoiser | str | os.PathLike[str] = "base",
     picture: bool = False,
     uncertainty: bool = False,
-    seed: int = 0,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    clip: Clip = "scale",
-    salvage: bool = False,
     jobs: int = 1,
-    **sampling: Unpack[Sampling],
+    **options: Unpack[Options],
 ) -> list[Denoised]:
     """Denoise every audio file of a folder; one that fails is reported in its :class:`Denoised`, the others are done.
 
@@ -160,9 +157,8 @@ def denoise_folder(
         model: as in :func:`denoise_file`.
         picture: write NAME.png beside each output.
         uncertainty: write NAME.uncertainty.csv and .png beside each output.
-        seed, strength, overwrite, clip, salvage: as in :func:`denoise_file`.
         jobs: files at a time, in threads.
-        sampling: as in :func:`denoise_file`.
+        options: as in :func:`denoise_file`.
 
     Raises:
         UsageError: no audio in the folder, an output exists, or it would replace an input.
@@ -170,196 +166,159 @@ def denoise_folder(
         ValueError: a setting out of range.
     """
     todo, _ = plan(
-        [os.fspath(folder)], None if out is None else os.fspath(out),
-        recursive=recursive, picture=picture, overwrite=overwrite, uncertainty=uncertainty,
+        [os.fspath(folder)], None if out is None else os.fspath(out), recursive=recursive, picture=picture,
+        overwrite=options.get("overwrite", False), uncertainty=uncertainty,
     )  # fmt: skip
     denoiser = model if isinstance(model, Denoiser) else Denoiser.from_pretrained(model)
     if uncertainty:
         check_likelihood(denoiser.description)
-    return list(
-        denoise_jobs(
-            todo, denoiser, seed=seed, strength=strength, overwrite=overwrite, clip=clip, salvage=salvage, jobs=jobs,
-            **sampling,
-        )
-    )  # fmt: skip
+    return list(denoise_jobs(todo, denoiser, jobs=jobs, **options))
 
 
 def denoise_jobs(
     todo: Iterable[Job],
     denoiser: Denoiser,
     *,
-    seed: int = 0,
-    strength: float = 1.0,
-    overwrite: bool = False,
-    clip: Clip = "scale",
-    salvage: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
-    **sampling: Unpack[Sampling],
+    **options: Unpack[Options],
 ) -> Iterator[Denoised]:
     """Results in the order of the jobs, ``jobs`` of them at a time; arguments as in :func:`denoise_folder`.
 
     The files share one model, in threads: what takes the time leaves Python's lock alone.
     """
-    options = denoiser.options(**sampling)
-    writing = _Writing(overwrite, clip, salvage)
+    files = _FileDenoiser(denoiser, progress, **options)
 
     def work(job: Job) -> Denoised:
         try:
-            info = probe(job.sound, salvage)
-            return _denoise(job, info, denoiser, seed, strength, writing, progress, options)
+            return files.denoise(job)
         except FOR_USERS as error:
             return Denoised(job, error=error)
 
     if jobs == 1:
         yield from map(work, todo)
         return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        futures: list[Future[Denoised]] = [pool.submit(work, job) for job in todo]
-        for future in futures:
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt the running ones end at their next block
+    with ThreadPoolExecutor(jobs) as pool:  # after an interrupt the running ones end at their next block
+        yield from pool.map(work, todo)
 
 
-class _Writing(NamedTuple):
-    overwrite: bool
-    clip: Clip
-    salvage: bool
+class _FileDenoiser:
+    """One model and one set of options for any number of files."""
 
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        progress: Progress | None = None,
+        *,
+        seed: int = 0,
+        strength: float = 1.0,
+        overwrite: bool = False,
+        clip: Clip = "scale",
+        salvage: bool = False,
+        **sampling: Unpack[Sampling],
+    ) -> None:
+        self._denoiser, self._progress = denoiser, progress or (lambda _seconds: None)
+        self._seed, self._strength, self._salvage = seed, strength, salvage
+        self._writing: dict[str, Any] = {"overwrite": overwrite, "clip": clip}
+        self._sampler = denoiser.options(**sampling)
 
-def _denoise(
-    job: Job,
-    info: AudioInfo,
-    denoiser: Denoiser,
-    seed: int,
-    strength: float,
-    writing: _Writing,
-    progress: Progress | None,
-    options: SamplerConfig,
-) -> Denoised:
-    told = progress or (lambda _seconds: None)
+    def denoise(self, job: Job, info: AudioInfo | None = None) -> Denoised:
+        """Read, denoise and write one file, with what is wanted beside it."""
+        info = info or probe(job.sound, self._salvage)
+        rate, channels = info.sample_rate, info.channels
+        start = time.perf_counter()
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        writer = Writer(job.target, rate, channels, like=info, frames=info.frames, **self._writing)
+        outputs: Iterable[np.ndarray]
+        with writer:
+            if job.uncertainty:
+                tracks = _Tracks(info, self._denoiser, self._sampler, self._seed, self._strength)
+                outputs = tracks.denoised(self._blocks(job, rate))
+            else:
+                outputs = self._denoiser.denoise_blocks(
+                    self._blocks(job, rate), rate, channels, seed=self._seed, strength=self._strength,
+                    sampler=self._sampler,
+                )  # fmt: skip
+            for block in outputs:
+                self._progress(0.0)
+                writer.write(block)
+        spent = time.perf_counter() - start
+        if job.uncertainty:
+            tracks.save(job.uncertainty, job.target, writer.gain)
+        if job.picture:
+            from diffgmm.audio.figures import before_after
 
-    def counted() -> Iterator[np.ndarray]:
-        for block in read_blocks(job.sound, salvage=writing.salvage):
-            told(0.0)
+            before_after(_beginning(job.sound, self._salvage), _beginning(job.target), rate, job.picture)
+        if job.stream is not None:
+            _hand_on(job.target, job.stream)
+        return Denoised(job, info.seconds, spent, writer.gain, writer.clipped, tuple(writer.lost))
+
+    def _blocks(self, job: Job, sample_rate: int) -> Iterator[np.ndarray]:
+        for block in read_blocks(job.sound, salvage=self._salvage):
+            self._progress(0.0)
             yield block
-            told(block.shape[1] / info.sample_rate)
-
-    start = time.perf_counter()
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    form, subtype = choose_format(job.target, like=info)
-    writer = Writer(
-        job.target,
-        info.sample_rate,
-        info.channels,
-        format=form,
-        subtype=subtype,
-        overwrite=writing.overwrite,
-        like=info,
-        frames=info.frames,
-        clip=writing.clip,
-    )
-    tracks = _Tracks(info, denoiser, options, seed, strength) if job.uncertainty else None
-    with writer:
-        if tracks is not None:
-            outputs: Iterable[np.ndarray] = tracks.denoised(counted())
-        else:
-            outputs = denoiser.denoise_blocks(
-                counted(), info.sample_rate, info.channels, seed=seed, strength=strength, sampler=options
-            )
-        for block in outputs:
-            told(0.0)
-            writer.write(block)
-    spent = time.perf_counter() - start
-    if tracks is not None and job.uncertainty is not None:
-        tracks.save(job.uncertainty, job.target, writer.gain)
-    if job.picture:
-        from diffgmm.audio.figures import before_after
-
-        before = _beginning(job.sound, writing.salvage)
-        before_after(before, _beginning(job.target), info.sample_rate, job.picture)
-    if job.stream is not None:
-        _hand_on(job.target, job.stream)
-    return Denoised(job, info.seconds, spent, writer.gain, writer.clipped, tuple(writer.lost))
+            self._progress(block.shape[1] / sample_rate)
 
 
 def _hand_on(file: Path, stream: Path) -> None:
     """Copy a finished file into a pipe, a device or, for ``-``, the standard output."""
-    with file.open("rb") as finished:
-        if stream == STDIN:
-            assert sys.__stdout__ is not None
-            shutil.copyfileobj(finished, sys.__stdout__.buffer)
-            sys.__stdout__.buffer.flush()
-        else:
-            with stream.open("wb") as pipe:
-                shutil.copyfileobj(finished, pipe)
+    assert sys.__stdout__ is not None
+    pipe = nullcontext(sys.__stdout__.buffer) if stream == STDIN else stream.open("wb")
+    with file.open("rb") as finished, pipe as target:
+        shutil.copyfileobj(finished, target)
+        target.flush()
 
 
 class _Tracks:
     """Uncertainty of one file: a row every :data:`ROW_SECONDS`, and the map of its beginning for the picture."""
 
     def __init__(
-        self, info: AudioInfo, denoiser: Denoiser, options: SamplerConfig, seed: int, strength: float
+        self, info: AudioInfo, denoiser: Denoiser, sampler: SamplerConfig, seed: int, strength: float
     ) -> None:
         from diffgmm.inference.uncertainty import UncertainStream
 
+        self._rate, self._channels, self._model_rate = info.sample_rate, info.channels, denoiser.sample_rate
         self._stream = UncertainStream(
-            denoiser, info.sample_rate, info.channels, options, seed, bins_seconds=PICTURE_SECONDS
+            denoiser, self._rate, self._channels, sampler, seed, PICTURE_SECONDS, strength
         )
-        self._rate, self._channels, self._strength = info.sample_rate, info.channels, strength
-        self._model_rate = denoiser.sample_rate
-        self._rows: list[np.ndarray] = []  # [2, channels, rows]: 4 bytes each, 1.4 MB for an hour of mono
-        self._shown: list[np.ndarray] = []  # [2, samples], channels averaged, of the picture's part
+        self._rows = [np.zeros((2, self._channels, 0))]  # 1.4 MB for an hour of mono
+        self._shown = [np.zeros((2, 0))]  # of the picture's part, channels averaged
         self._done = 0
 
     def denoised(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The output; what is told of it is kept."""
-        fed = (self._stream.push(checked(block, self._channels), self._strength) for block in blocks)
-        for pieces in chain(fed, (self._stream.finish(self._strength) for _ in range(1))):
-            for waveform, std, confidence in pieces:
-                self._keep(std, confidence)
-                yield waveform
-
-    def _keep(self, std: np.ndarray, confidence: np.ndarray) -> None:
-        end = self._done + std.shape[1]
-        first, last = (int(np.ceil(n / (ROW_SECONDS * self._rate) - 1e-9)) for n in (self._done, end))
-        places = np.round(np.arange(first, last) * ROW_SECONDS * self._rate).astype(int) - self._done
-        places = places[places < std.shape[1]]
-        self._rows.append(np.stack([std[:, places], confidence[:, places]]))
-        wanted = PICTURE_SECONDS * self._rate - self._done
-        if wanted > 0:
-            self._shown.append(np.stack([std.mean(0), confidence.mean(0)])[:, :wanted])
-        self._done = end
+        """The output; what is known of it is kept."""
+        for waveform, std, confidence in self._stream.run(blocks):
+            tracks, end = np.stack([std, confidence]), self._done + std.shape[1]
+            first, last = (int(np.ceil(n / (ROW_SECONDS * self._rate) - 1e-9)) for n in (self._done, end))
+            places = np.round(np.arange(first, last) * ROW_SECONDS * self._rate).astype(int) - self._done
+            self._rows.append(tracks[..., places[places < std.shape[1]]])
+            self._shown.append(tracks.mean(axis=1)[:, : max(0, PICTURE_SECONDS * self._rate - self._done)])
+            self._done = end
+            yield waveform
 
     def save(self, path: Path, target: Path, gain: float) -> None:
         """Write the table and, beside it, the picture; ``gain`` is what the output was multiplied by."""
         from diffgmm.audio.figures import certainty_panel
 
-        std, confidence = (
-            np.concatenate(self._rows, axis=-1) if self._rows else np.zeros((2, self._channels, 0))
-        )
+        std, confidence = np.concatenate(self._rows, axis=-1, dtype=np.float32)
+        values = np.stack([gain * std, confidence], axis=1).reshape(2 * self._channels, -1)
+        table = np.column_stack([ROW_SECONDS * np.arange(values.shape[1]), *values])
         columns = [""] if self._channels == 1 else [f"_{i + 1}" for i in range(self._channels)]
-        with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["seconds", *(f"{name}{c}" for c in columns for name in ("std", "confidence"))])
-            for i in range(std.shape[1]):
-                values = (
-                    f"{x:.4g}" for c in range(self._channels) for x in (gain * std[c, i], confidence[c, i])
-                )
-                table.writerow([f"{i * ROW_SECONDS:.2f}", *values])
-        shown = np.concatenate(self._shown, axis=-1) if self._shown else np.zeros((2, 0))
-        found = self._stream.bins()
-        bins = None
-        if found is not None:
+        head = ["seconds", *(f"{name}{c}" for c in columns for name in ("std", "confidence"))]
+        with replacing(path) as part:
+            formats = ["%.2f", *["%.4g"] * len(values)]
+            np.savetxt(
+                part, table, formats, delimiter=",", newline="\r\n", header=",".join(head), comments=""
+            )
+        shown_std, shown_confidence = np.concatenate(self._shown, axis=-1)
+        bins = self._stream.bins()
+        if bins is not None:
             seconds = min(self._done / self._rate, PICTURE_SECONDS)
-            frames = max(1, int(np.searchsorted(found.times, seconds)))
+            frames = max(1, int(np.searchsorted(bins.times, seconds)))
             # Channels are averaged in the picture; of their maps the loudest is shown.
-            bins = (gain * found.std.max(axis=0)[:, :frames], float(self._model_rate))
-        certainty_panel(
-            _beginning(target), gain * shown[0], shown[1], self._rate, bins, path.with_suffix(".png")
-        )
+            bins = (gain * bins.std.max(axis=0)[:, :frames], float(self._model_rate))
+        picture = path.with_suffix(".png")
+        certainty_panel(_beginning(target), gain * shown_std, shown_confidence, self._rate, bins, picture)
 
 
 def _beginning(path: Path, salvage: bool = False) -> np.ndarray:

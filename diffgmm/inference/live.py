@@ -13,7 +13,6 @@ import queue
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from diffgmm.audio import Writer
 from diffgmm.audio.buffer import Fifo
 from diffgmm.inference.streaming import STEP_SECONDS, StreamingDenoiser
-from diffgmm.utils.errors import UserError
+from diffgmm.utils.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,11 +103,12 @@ class Live:
                 self.latency += self._out.latency + SLACK_SECONDS
             else:
                 self._writer = Writer(file, rate, channels, overwrite=overwrite)
+                self._resources.callback(self._writer.abort)  # nothing is left to drop once it is closed
         except (ValueError, sounddevice.PortAudioError) as error:
             self._resources.close()
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"{_reason(error)}; --list shows the devices") from error
+            raise UserError(f"{one_line(error)}; --list shows the devices") from error
         self._skip = self._stream.latency
 
     def _listen(self, block: np.ndarray, frames: int, time: Any, status: Any) -> None:
@@ -160,23 +160,16 @@ class Live:
                 self._out.start()
         except _sounddevice().PortAudioError as error:
             self._resources.close()
-            if self._writer is not None:
-                self._writer.abort()
             raise UserError(
-                f"a device does not start: {_reason(error)}; try again, or choose another"
+                f"a device does not start: {one_line(error)}; try again, or choose another"
             ) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop; what was heard is written to its end, after an interrupt, too."""
         with self._resources:
             self._in.stop()
-            if self._writer is None:
-                return
-            if kind is not None and issubclass(kind, Exception):
-                self._writer.abort()
+            if self._writer is None or (kind is not None and issubclass(kind, Exception)):
                 return
             while not self._waiting.empty():
                 self.pass_block()
@@ -192,7 +185,3 @@ def _sounddevice() -> Any:
     except OSError as error:
         raise UserError("live sound needs PortAudio (on Debian: apt install libportaudio2)") from error
     return sounddevice
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())

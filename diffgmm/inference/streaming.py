@@ -1,4 +1,4 @@
-"""Denoise sound as it arrives, with a fixed delay."""
+"""Denoising of sound as it arrives, with a fixed delay."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ import numpy as np
 
 from diffgmm.audio.buffer import Fifo
 from diffgmm.audio.stream_resampler import FirResampler
-from diffgmm.inference.any_rate import (
-    FRAME_SECONDS,
-    FRAME_SMOOTHING,
-    ThroughRate,
-    check_settings,
-    checked,
-    mixed_back,
-)
+from diffgmm.inference.any_rate import FRAME_SECONDS, FRAME_SMOOTHING, ThroughRate, check_settings
 from diffgmm.inference.denoiser import Denoiser
 from diffgmm.inference.window_grid import Enhance, Prepare, as_recorded
 
@@ -37,10 +30,11 @@ def window_sizes(sample_rate: int, hop: int) -> dict[str, int]:
 
     A window is context + step + ahead samples long; context and step are whole frames.
     """
-    names = ("context", "step", "ahead", "fade")
-    seconds = (CONTEXT_SECONDS, STEP_SECONDS, AHEAD_SECONDS, FADE_SECONDS)
-    sizes = {name: round(s * sample_rate) for name, s in zip(names, seconds, strict=True)}
-    return {name: n + -n % hop if name in ("context", "step") else n for name, n in sizes.items()}
+    context, step, ahead, fade = (
+        round(seconds * sample_rate)
+        for seconds in (CONTEXT_SECONDS, STEP_SECONDS, AHEAD_SECONDS, FADE_SECONDS)
+    )
+    return {"context": context + -context % hop, "step": step + -step % hop, "ahead": ahead, "fade": fade}
 
 
 class TrailingGrid:
@@ -54,9 +48,8 @@ class TrailingGrid:
     Args:
         enhance: the model, see :data:`diffgmm.inference.window_grid.Enhance`.
         channels: processed independently of each other.
-        context, step, ahead, fade: samples; ``fade <= ahead``.
-        shortest: samples below which a window is mirrored before the model sees it.
-        align: hop of the model's frames in samples: context and step are rounded up to multiples of it.
+        sample_rate: of the model, Hz; windows shorter than a second are mirrored before the model sees them.
+        align: hop of the model's frames in samples.
         prepare: applied to every window, each row by itself.
     """
 
@@ -64,24 +57,13 @@ class TrailingGrid:
         self,
         enhance: Enhance,
         channels: int,
-        context: int,
-        step: int,
-        ahead: int,
-        fade: int,
-        shortest: int,
+        sample_rate: int,
         align: int = 1,
         prepare: Prepare = as_recorded,
     ) -> None:
-        if not (context > 0 and step > 0 and 0 <= fade <= min(ahead, step)):
-            raise ValueError(
-                f"need context and step above 0 and fade at most ahead and step, "
-                f"got {context}, {step}, {fade}, {ahead}"
-            )
-        self._enhance, self._channels, self._shortest = enhance, channels, shortest
-        self._prepare = prepare
-        self._context, self.step = (n + -n % align for n in (context, step))
-        self._ahead, self._fade = ahead, fade
-        self._rise = (np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / max(1, fade)) ** 2).astype(np.float32)
+        self._enhance, self._channels, self._shortest, self._prepare = enhance, channels, sample_rate, prepare
+        self._context, self.step, self._ahead, self._fade = window_sizes(sample_rate, align).values()
+        self._rise = (np.sin(np.pi / 2 * (np.arange(self._fade) + 0.5) / self._fade) ** 2).astype(np.float32)
         self._input, self._next = Fifo(channels), 0
         self._tail: np.ndarray | None = None
 
@@ -150,18 +132,14 @@ class StreamingDenoiser:
     ) -> None:
         check_settings(sample_rate, channels, strength)
         rate = denoiser.sample_rate
-        sizes = window_sizes(rate, denoiser.align)
         enhance = denoiser.enhancer(seed=seed, **sampling)
-        grid = TrailingGrid(
-            enhance, channels, **sizes, shortest=rate, align=denoiser.align, prepare=denoiser.prepare
-        )
+        grid = TrailingGrid(enhance, channels, rate, denoiser.align, denoiser.prepare)
         seconds = grid.delay / rate
         if sample_rate != rate:
             delays = FirResampler(sample_rate, rate, 1).delay + FirResampler(rate, sample_rate, 1).delay
             seconds += delays + (FRAME_SMOOTHING + 2) * FRAME_SECONDS
         self.latency = int(np.ceil(seconds * sample_rate))
-        self._path = ThroughRate(sample_rate, rate, channels, grid, live=True)
-        self._channels, self._strength = channels, strength
+        self._path = ThroughRate(sample_rate, rate, channels, grid, strength, live=True)
         self._ready = Fifo(channels)
         self._ready.push(np.zeros((channels, self.latency), np.float32))
         self._heard = self._given = 0
@@ -178,9 +156,9 @@ class StreamingDenoiser:
         if self._ended:
             raise ValueError(_ENDED)
         self._flat = np.ndim(block) == 1
-        x = checked(np.atleast_2d(np.asarray(block)), self._channels)
-        for noisy, clean in self._path.push(x):
-            self._ready.push(mixed_back(noisy, clean, self._strength))
+        x = np.atleast_2d(np.asarray(block))
+        for clean in self._path.push(x):
+            self._ready.push(clean)
         self._heard += x.shape[1]
         return self._take(x.shape[1]).reshape(np.shape(block))
 
@@ -195,8 +173,8 @@ class StreamingDenoiser:
         if self._ended:
             raise ValueError(_ENDED)
         self._ended = True
-        for noisy, clean in self._path.finish():
-            self._ready.push(mixed_back(noisy, clean, self._strength))
+        for clean in self._path.finish():
+            self._ready.push(clean)
         rest = self._take(self._heard + self.latency - self._given)
         return rest[0] if self._flat else rest
 

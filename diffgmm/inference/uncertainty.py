@@ -1,4 +1,4 @@
-"""Denoising with uncertainty: the window grid of :mod:`diffgmm.inference`, whose frames also say how sure they are."""
+"""Denoising with uncertainty: the window grid of :mod:`diffgmm.inference`, whose frames carry their expected error."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
 from diffgmm.diffusion.pretrained import check_likelihood
 from diffgmm.diffusion.sampler_options import SamplerConfig, whole_number
-from diffgmm.inference.any_rate import ThroughRate, checked, mixed_back
-from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks, Uncertain
+from diffgmm.inference.any_rate import ThroughRate
+from diffgmm.inference.uncertainty_tracks import FrameMerger, Tracks
 from diffgmm.inference.window_grid import Enhance
-from diffgmm.inference.window_model import WindowModel
 
 
 class UncertainStream:
     """Blocks of any sizes in, output with its tracks out, in constant memory.
 
     Args:
-        denoiser: holds a model with a mixture.
+        denoiser: a :class:`diffgmm.inference.Denoiser` whose model gives a mixture.
         sample_rate: of the blocks, Hz.
         channels: of every block.
         options: of the sampler, resolved.
         seed: of the sampling noise.
         bins_seconds: how much of the bins' map is kept, from the beginning.
+        strength: 0 gives the input, 1 the model's output; the tracks describe the latter.
 
     Raises:
         ValueError: the model gives no mixture, or one that was trained by no likelihood.
@@ -37,12 +37,13 @@ class UncertainStream:
 
     def __init__(
         self,
-        denoiser: WindowModel,
+        denoiser: Any,
         sample_rate: int,
         channels: int,
         options: SamplerConfig,
         seed: int = 0,
         bins_seconds: float = 0.0,
+        strength: float = 1.0,
     ) -> None:
         self._denoiser, self._options = denoiser, options
         self._seed = whole_number("seed", seed, 0)
@@ -56,17 +57,15 @@ class UncertainStream:
         keep = min(bins_seconds * self._model_rate / self._hop, 2**40)
         grid = denoiser.grid(self._windows(), channels)
         self._merger = FrameMerger(channels, self._hop, grid.overlap, int(np.ceil(keep)))
-        self._path = ThroughRate(sample_rate, self._model_rate, channels, grid)
+        self._path = ThroughRate(sample_rate, self._model_rate, channels, grid, strength)
         self._step = self._model_rate / (sample_rate * self._hop)  # frames per sample of the output
         self._waiting = Fifo(channels)
 
-    def push(self, block: np.ndarray, strength: float = 1.0) -> Iterator[Tracks]:
-        """Feed ``[channels, n]``; yields pieces as they get final."""
-        yield from self._ready(self._path.push(block), strength, last=False)
-
-    def finish(self, strength: float = 1.0) -> Iterator[Tracks]:
-        """The rest, after the last block."""
-        yield from self._ready(self._path.finish(), strength, last=True)
+    def run(self, blocks: Iterable[np.ndarray]) -> Iterator[Tracks]:
+        """All blocks ``[channels, n]``; yields pieces of output with their tracks as they get final."""
+        for block in blocks:
+            yield from self._ready(self._path.push(block), last=False)
+        yield from self._ready(self._path.finish(), last=True)
 
     def bins(self) -> Any:
         """The :class:`~diffgmm.inference.uncertainty_tracks.BinMap` of the time asked for, after :meth:`finish`."""
@@ -79,11 +78,9 @@ class UncertainStream:
         )
         return self._merger.bins(hertz, self._model_rate, frame_count(representation, model_samples))
 
-    def _ready(
-        self, pairs: Iterable[tuple[np.ndarray, np.ndarray]], strength: float, last: bool
-    ) -> Iterator[Tracks]:
-        for x, y in pairs:
-            self._waiting.push(mixed_back(x, y, strength))
+    def _ready(self, pieces: Iterable[np.ndarray], last: bool) -> Iterator[Tracks]:
+        for piece in pieces:
+            self._waiting.push(piece)
         self._merger.settle(last)
         start, end = self._waiting.start, self._waiting.end
         if not last:
@@ -97,44 +94,25 @@ class UncertainStream:
     def _windows(self) -> Enhance:
         """The model as a function of windows that hands their errors to the merger on the way."""
 
-        def noted(rows: np.ndarray, keys: list[tuple[int, int]]) -> np.ndarray:
-            samples = rows.shape[1]
+        def noted(windows: np.ndarray, keys: list[tuple[int, int]]) -> np.ndarray:
+            samples = windows.shape[1]
             frames = frame_count(self._representation, samples)
             bins = self._representation.bins if self._representation.dims == 2 else 1
             silent = np.zeros((bins, frames), np.float32)
             even = np.full((self._components, bins, frames), 1.0 / self._components, np.float32)
-            found = dict.fromkeys(range(len(rows)), (silent, silent, even))
+            errors = dict.fromkeys(range(len(windows)), (silent, silent, even))
 
-            def note(heard: np.ndarray, noisy: Tensor, enhanced: Enhanced, exponents: np.ndarray) -> None:
+            def note(batch: np.ndarray, noisy: Tensor, enhanced: Enhanced, exponents: np.ndarray) -> None:
                 assert enhanced.posterior is not None
-                errors = bin_errors(self._representation, noisy, enhanced.waveform, enhanced.posterior)
-                error, power, shares = (one.float().cpu().numpy() for one in errors)
-                for i, row in enumerate(heard):
+                per_bin = bin_errors(self._representation, noisy, enhanced.waveform, enhanced.posterior)
+                error, power, shares = (values.float().cpu().numpy() for values in per_bin)
+                for i, window in enumerate(batch):
                     twice = 2 * int(exponents[i, 0])  # mean squares
-                    found[int(row)] = (np.ldexp(error[i], twice), np.ldexp(power[i], twice), shares[i])
+                    errors[int(window)] = (np.ldexp(error[i], twice), np.ldexp(power[i], twice), shares[i])
 
-            clean = self._denoiser.run(rows, keys, self._options, self._seed, note)
+            clean = self._denoiser.run(windows, keys, self._options, self._seed, note)
             for i, (channel, start) in enumerate(keys):
-                self._merger.add(channel, start, samples, *found[i])
+                self._merger.add(channel, start, samples, *errors[i])
             return clean
 
         return noted
-
-
-def whole(
-    denoiser: WindowModel, x: np.ndarray, sample_rate: int, options: SamplerConfig, *, seed: int, bins: bool
-) -> Uncertain:
-    """Everything at once; arguments as in :meth:`diffgmm.inference.Denoiser.denoise_with_uncertainty`."""
-    channels = np.atleast_2d(x)
-    stream = UncertainStream(
-        denoiser, sample_rate, len(channels), options, seed, float("inf") if bins else 0.0
-    )
-    pieces: list[Tracks] = []
-    for i in range(0, channels.shape[1], BLOCK):
-        pieces += stream.push(checked(channels[:, i : i + BLOCK], len(channels)))
-    pieces += stream.finish()
-    empty = np.zeros((len(channels), 0), np.float32)
-    waveform, std, confidence = (
-        np.concatenate([empty, *(piece[k] for piece in pieces)], axis=1).reshape(x.shape) for k in range(3)
-    )
-    return Uncertain(waveform, std, confidence, sample_rate, stream.bins() if bins else None)

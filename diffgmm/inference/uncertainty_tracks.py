@@ -83,11 +83,10 @@ class FrameMerger:
     def __init__(self, channels: int, hop: int, fade: int, keep: int = 0) -> None:
         self._channels, self._hop, self._fade, self._keep = channels, hop, fade, keep
         self._first = self._newest = 0  # frames before the first are settled; start of the newest window
-        self._sums: list[
-            np.ndarray
-        ] = []  # weights, error, power, responsibilities of the frames since, by frame last
+        # Of each frame since: weight, error and power, and for the map error and responsibilities of all bins.
+        self._sums = np.zeros((channels, 3, 0), np.float32)
         self._error, self._power = Fifo(channels, np.float64), Fifo(channels, np.float64)
-        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._kept: list[np.ndarray] = []
 
     def add(
         self, channel: int, start: int, samples: int, error: np.ndarray, power: np.ndarray, shares: np.ndarray
@@ -96,42 +95,35 @@ class FrameMerger:
         place = np.arange(error.shape[1]) * self._hop
         inside = np.clip(np.minimum(place, samples - place) / self._fade, 0.0, 1.0)
         weights = np.maximum(np.sin(0.5 * np.pi * inside) ** 2, _LEAST).astype(np.float32)
+        values = np.stack([np.ones_like(weights), error.sum(0), power.sum(0)])
+        if self._first < self._keep:
+            values = np.concatenate([values, error, *shares])
         begin = start // self._hop - self._first
         skip, end = max(0, -begin), begin + len(weights)
-        begin += skip
-        values = [np.ones_like(weights), error.sum(0), power.sum(0)]
-        if self._first < self._keep:
-            values += [error, shares]
-        while len(self._sums) < len(values):
-            self._sums.append(np.zeros((self._channels, *values[len(self._sums)].shape[:-1], 0), np.float32))
-        del self._sums[len(values) :]
-        for i, value in enumerate(values):
-            missing = end - self._sums[i].shape[-1]
-            if missing > 0:
-                pad = [(0, 0)] * (self._sums[i].ndim - 1) + [(0, missing)]
-                self._sums[i] = np.pad(self._sums[i], pad)
-            self._sums[i][channel, ..., begin:end] += (weights * value)[..., skip:]
+        width, length = self._sums.shape[1:]
+        if len(values) > width:  # the first window
+            self._sums = np.zeros((self._channels, len(values), 0), np.float32)
+        longer = [(0, 0), (0, 0), (0, max(0, end - length))]
+        self._sums = np.pad(self._sums[:, : len(values)], longer)
+        self._sums[channel, :, begin + skip : end] += (weights * values)[:, skip:]
         self._newest = max(self._newest, start)
 
     def settle(self, everything: bool = False) -> None:
         """Close the frames that later windows, which start after the newest one, leave alone; or all."""
-        if not self._sums:
-            return
-        ready = self._sums[0].shape[-1] if everything else self._newest // self._hop - self._first
+        ready = self._sums.shape[2] if everything else self._newest // self._hop - self._first
         if ready <= 0:
             return
-        weights, *sums = (one[..., :ready] for one in self._sums)
-        self._error.push(sums[0] / weights)
-        self._power.push(sums[1] / weights)
-        if wanted := min(ready, self._keep - self._first) if len(sums) > 2 else 0:
-            error = (sums[2] / weights[:, None])[..., :wanted]
-            self._kept.append((error, (sums[3] / weights[:, None, None])[..., :wanted]))
-        self._sums = [one[..., ready:].copy() for one in self._sums]
+        means = self._sums[:, 1:, :ready] / self._sums[:, :1, :ready]
+        self._error.push(means[:, 0])
+        self._power.push(means[:, 1])
+        if means.shape[1] > 2 and self._first < self._keep:
+            self._kept.append(means[:, 2:, : self._keep - self._first])
+        self._sums = self._sums[:, :, ready:].copy()
         self._first += ready
 
     def reach(self, frames_per_sample: float) -> int:
         """How many samples, from the very first, have settled frames on both sides."""
-        return max(0, int((self._error.end - 1) / frames_per_sample))
+        return self._error.reach(frames_per_sample)
 
     def at(self, start: int, end: int, frames_per_sample: float) -> tuple[np.ndarray, np.ndarray]:
         """Standard deviation and confidence ``[channels, end - start]`` of these samples; earlier ones are forgotten.
@@ -140,9 +132,9 @@ class FrameMerger:
         transform's squared synthesis window shares the frames out.
         """
         position = np.arange(start, end) * frames_per_sample
-        whole = position.astype(np.int64)
-        part = np.sin(0.5 * np.pi * (position - whole)) ** 2
-        error, power = (_between(frames, whole, part) for frames in (self._error, self._power))
+        frame = position.astype(np.int64)
+        weight = np.sin(0.5 * np.pi * (position - frame)) ** 2
+        error, power = (track.between(frame, weight) for track in (self._error, self._power))
         total = error + power
         sure = np.divide(power, total, out=np.ones_like(total), where=total > 0)
         return np.sqrt(error).astype(np.float32), sure.astype(np.float32)
@@ -151,19 +143,8 @@ class FrameMerger:
         """The map of the first ``frames`` frames, if they were kept; ``sample_rate`` is the model's."""
         if not self._kept:
             return None
-        error, shares = (np.concatenate([one[i] for one in self._kept], -1)[..., :frames] for i in (0, 1))
-        return BinMap(
-            np.sqrt(error), shares, frequencies, np.arange(error.shape[-1]) * self._hop / sample_rate
-        )
-
-
-def _between(frames: Fifo, whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Values at ``whole + part`` of a sequence that ends with its last value for ever."""
-    if (
-        not len(whole) or frames.end == 0
-    ):  # a sound too short to leave a sample at the model's rate has no frame
-        return np.zeros((len(frames.view(0, 0)), len(whole)))
-    frames.forget(min(int(whole[0]), frames.end - 1))
-    values, last = frames.view(frames.start, frames.end), frames.end - 1
-    low, high = (values[:, np.minimum(at, last) - frames.start] for at in (whole, whole + 1))
-    return low + part * (high - low)
+        bins = len(frequencies)
+        means = np.concatenate(self._kept, axis=2)[..., :frames]
+        shares = means[:, bins:].reshape(self._channels, -1, bins, means.shape[2])
+        times = np.arange(means.shape[2]) * self._hop / sample_rate
+        return BinMap(np.sqrt(means[:, :bins]), shares, frequencies, times)

@@ -10,9 +10,8 @@ FRAME_SECONDS = 0.01  # hop of the frames (they are twice as long)
 BLOCK = 10  # frames whose mean power is one piece of evidence
 EVIDENCE = 20  # blocks before or after that are looked at: 2 s of speech hold some without a sibilant
 QUIETER = 1  # of these blocks may be quieter than the noise
-EXCESS = (
-    4.0  # times the low power found: lowest blocks of a hiss hold about half its mean, and single frames vary
-)
+# Times the low power that was measured: lowest blocks of a hiss hold about half its mean, and single frames vary.
+EXCESS = 4.0
 SMOOTHING = 2  # frames on either side over which a frame's power is averaged
 FLOOR = 0.1  # least gain
 
@@ -99,9 +98,9 @@ class UpperNoise:
             around = np.lib.stride_tricks.sliding_window_view(powers, 2 * SMOOTHING + 1, axis=1).mean(axis=-1)
             excess = np.maximum(EXCESS * steady[:, None], np.finfo(np.float64).tiny)
             gain = np.sqrt(np.maximum(1 - excess / np.maximum(around, excess), FLOOR**2))
-            whole = np.zeros((self._channels, BLOCK, len(self._upper)), complex)
-            whole[..., self._upper] = (1 - gain) * spectrum[:, before : before + BLOCK]
-            frames = np.fft.irfft(whole, len(self._window)) * self._window
+            spectra = np.zeros((self._channels, BLOCK, len(self._upper)), complex)
+            spectra[..., self._upper] = (1 - gain) * spectrum[:, before : before + BLOCK]
+            frames = np.fft.irfft(spectra, len(self._window)) * self._window
             for i in range(BLOCK):
                 noise[:, i * self._hop : (i + 2) * self._hop] += frames[:, i]
         first = self._hop if block == 0 else 0  # the first half of the first frame lies before the sound

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+
+import jinja2
 
 from diffgmm.audio import CONTAINERS, FORMATS
 from diffgmm.page.work import Outcome, Settings, Visit, denoise_upload
@@ -132,25 +133,15 @@ def _blocks(
         for number, (upload, name) in enumerate(uploads):
             count = f" ({number + 1} of {len(uploads)})" if len(uploads) > 1 else ""
             progress(0.0, desc=name + count)
-
-            def told(share: float, text: str = name + count) -> None:
-                progress(share, desc=text)
-
-            outcomes.append(denoise_upload(upload, name, visit, load, settings, most_minutes, told))
-            heard = [index for index, outcome in enumerate(outcomes) if outcome.denoised]
-            choice: dict[str, Any] = {
-                "choices": [(outcomes[index].name, index) for index in heard],
-                "visible": len(heard) > 1,
-            }
-            shown: Any = gr.skip() if heard else ""
-            if heard == [
-                number
-            ]:  # the first one to be heard; later ones leave alone what is being listened to
-                choice["value"], shown = number, _result(outcomes[number])
-            yield outcomes, _lines(outcomes), gr.Radio(**choice), shown
-
-    def show(outcomes: list[Outcome], index: int) -> str:
-        return _result(outcomes[index])
+            share = functools.partial(progress, desc=name + count)
+            outcomes.append(denoise_upload(upload, name, visit, load, settings, most_minutes, share))
+            heard = [(outcome.name, index) for index, outcome in enumerate(outcomes) if outcome.denoised]
+            choice: dict[str, Any] = {"choices": heard, "visible": len(heard) > 1}
+            result: Any = gr.skip() if heard else ""
+            if [index for _, index in heard] == [number]:
+                # The first one to be heard; later ones leave alone what is being listened to.
+                choice["value"], result = number, _result(outcomes[number])
+            yield outcomes, _lines(outcomes), gr.Radio(**choice), result
 
     with gr.Blocks(title="diffgmm", analytics_enabled=False, delete_cache=(600, _KEPT_SECONDS)) as page:
         gr.Markdown(
@@ -201,7 +192,7 @@ def _blocks(
             [outcomes, lines, choice, result], show_progress_on=lines, concurrency_id="denoise",
             concurrency_limit=1, api_visibility="private",
         )  # fmt: skip
-        choice.input(show, [outcomes, choice], result, **_HIDDEN)
+        choice.input(lambda outcomes, index: _result(outcomes[index]), [outcomes, choice], result, **_HIDDEN)
         halt.click(stop, queue=False, **_HIDDEN)
         page.unload(end)
     return page
@@ -221,36 +212,7 @@ def _lines(outcomes: Sequence[Outcome]) -> str:
 
 def _result(outcome: Outcome) -> str:
     """Player, downloads and pictures of one recording."""
-    assert outcome.denoised and outcome.tracks and outcome.picture
-    name = html.escape(outcome.name)
-    tracks = {"noisy": "before", "denoised": "after", "removed": "what was removed"}
-    radios = "".join(
-        f'<label><input type="radio" name="track" value="{track}"{" checked" * (track == "denoised")}>{text}</label>'
-        for track, text in tracks.items()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string((_HERE / "result.html").read_text(encoding="utf-8")).render(
+        outcome=outcome
     )
-    downloads = [outcome.denoised, outcome.picture, outcome.uncertainty_table, outcome.uncertainty_picture]
-    links = "".join(
-        f'<a href="{_address(file)}" download="{html.escape(file.name)}">{html.escape(file.name)}</a>'
-        for file in downloads
-        if file
-    )
-    pictures = [
-        (outcome.picture, f"Waveform and spectrograms of {name} before and after, and of what was removed")
-    ]
-    if outcome.uncertainty_picture:
-        pictures.append(
-            (outcome.uncertainty_picture, f"How sure the model is of {name}, over time and frequency")
-        )
-    figures = "".join(
-        f'<figure tabindex="0"><img src="{_address(file)}" alt="{text}"></figure>' for file, text in pictures
-    )
-    return (
-        f'<section class="result" aria-label="{name}"><h2>{name}</h2>'
-        f'<audio controls preload="auto" data-channels="{outcome.channels}" src="{_address(outcome.tracks)}"></audio>'
-        f"<fieldset><legend>Listen to</legend>{radios}</fieldset>"
-        f'<p class="downloads">{links}</p>{figures}</section>'
-    )
-
-
-def _address(file: Path) -> str:
-    return f"gradio_api/file={quote(str(file))}"

@@ -1,4 +1,4 @@
-"""Recordings through a denoiser for the page: the files, what is said of each, and the two tracks of the player."""
+"""Recordings through a denoiser for the page: the files, a line about each, and the two tracks of the player."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Settings:
         model: one of those that the page offers.
         strength: 0 changes nothing, 1 is the model's result.
         samples: sampled results to average; 0 for the mixture's mean in one network call.
-        uncertainty: also tell how sure the model is.
+        uncertainty: also estimate the uncertainty.
         salvage: of a damaged file, denoise what can be read.
     """
 
@@ -108,7 +108,7 @@ def denoise_upload(
     most_minutes: float,
     progress: Callable[[float], object],
 ) -> Outcome:
-    """Denoise one recording into a folder of its own; what a visitor can solve is told in :attr:`Outcome.line`.
+    """Denoise one recording into a folder of its own; what a visitor can solve is reported in :attr:`Outcome.line`.
 
     Args:
         upload: the file.
@@ -134,7 +134,7 @@ def denoise_upload(
         table = target.with_name(f"{target.stem}.uncertainty.csv") if settings.uncertainty else None
         done = 0.0
 
-        def told(seconds: float) -> None:
+        def advance(seconds: float) -> None:
             nonlocal done
             visit.check()
             if seconds:
@@ -143,7 +143,7 @@ def denoise_upload(
 
         result = denoise_file(
             upload, target, model=load(settings.model), strength=settings.strength, picture=picture,
-            uncertainty=table, salvage=settings.salvage, progress=told, **settings.sampling(),
+            uncertainty=table, salvage=settings.salvage, progress=advance, **settings.sampling(),
         )  # fmt: skip
         tracks = folder / "tracks.wav"
         channels = write_tracks(upload, target, result.gain, tracks, settings.salvage)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.evaluation.results import FILE, Results, ResultsError, read_results
-from diffgmm.training.run_folders import CONFIG, CURVES, RECORD
+from diffgmm.training.run_folders import CONFIG, CURVES, Curve, read_run
 from diffgmm.utils.files import sha256_of
-
-STEP = "step"
 
 
 class ReportError(ResultsError):
@@ -41,14 +36,6 @@ class ResultsRun:
     def place(self, name: str | None) -> Path | None:
         """Where an audio file that is named in the results lies."""
         return self.path.parent / name if name else None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One logged quantity: steps and values, both finite, in order of logging."""
-
-    steps: tuple[float, ...]
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -79,8 +66,8 @@ def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], 
         paths: files of results, folders that hold ``results.json`` or ``metrics.csv`` (or both).
 
     Raises:
-        ReportError: nothing there to show, damaged curves.
-        ResultsError: a damaged file of results.
+        ReportError: nothing there to show.
+        ResultsError, RunsError: a damaged file of results, or of a run.
     """
     results_runs: list[ResultsRun] = []
     runs: list[TrainingRun] = []
@@ -107,40 +94,6 @@ def _hint(folder: Path) -> str:
 
 
 def _training(folder: Path, key: str) -> TrainingRun:
-    config, record = folder / CONFIG, folder / RECORD
-    try:
-        facts = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    except ValueError as error:
-        raise ReportError(f"{record}: not a record of a run ({error})") from error
-    if not isinstance(facts, dict):
-        raise ReportError(f"{record}: not a record of a run")
-    name = "/".join(folder.resolve().parts[-2:])
+    run, config = read_run(folder), folder / CONFIG
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
-    return TrainingRun(key, name, folder, read_curves(folder / CURVES), text, facts)
-
-
-def read_curves(path: Path) -> dict[str, Curve]:
-    """Curves of the file that Lightning's ``CSVLogger`` writes: one column a quantity, many cells empty.
-
-    Raises:
-        ReportError: not such a file.
-    """
-    points: dict[str, list[tuple[float, float]]] = {}
-    with Path(path).open(newline="", encoding="utf-8", errors="replace") as file:
-        table = csv.DictReader(file)
-        if STEP not in (table.fieldnames or ()):
-            raise ReportError(f"{path}: not a file of training curves, which has a column named {STEP}")
-        try:
-            for row in table:
-                step = float(row[STEP] or "nan")
-                for name, text in row.items():
-                    if name and name not in (STEP, "epoch") and text:
-                        points.setdefault(name, []).append((step, float(text)))
-        except (ValueError, TypeError, csv.Error) as error:
-            raise ReportError(f"{path}: line {table.line_num}: not a number ({error})") from error
-    curves = {}
-    for name, pairs in points.items():
-        kept = [pair for pair in pairs if all(map(math.isfinite, pair))]
-        if kept:
-            curves[name] = Curve(*(tuple(column) for column in zip(*kept, strict=True)))
-    return curves
+    return TrainingRun(key, "/".join(folder.resolve().parts[-2:]), folder, run.curves, text, run.record)

@@ -47,7 +47,7 @@ def maps_for(
 
 def _known(given: Any, wanted: set[Any]) -> dict[str, str]:
     """Models by name, shipped or given as to ``--models``, whose weights have one of the checksums."""
-    from diffgmm.inference.denoiser import available_models, model_path
+    from diffgmm.diffusion.pretrained import available_models, model_path
 
     entries = given.split(",") if isinstance(given, str) else list(given or ())
     paths: dict[str, str] = {}

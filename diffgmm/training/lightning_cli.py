@@ -21,6 +21,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.parts import brief, class_path
+from diffgmm.diffusion.pretrained import ModelError
+from diffgmm.diffusion.saving import check_parts
 from diffgmm.networks import UNet
 from diffgmm.training import resume
 from diffgmm.training.callbacks.averaging import Constants, RunningMeans
@@ -67,6 +69,9 @@ _SHORT = 4096
 
 #: Values of a configuration; the largest experiment has some hundred.
 _MOST_VALUES = 100_000
+
+#: Of a machine, and machines.
+_MOST_DEVICES = 1024
 
 #: Characters that an error shows of what may be a list of every class there is.
 _LONGEST = 300
@@ -126,7 +131,7 @@ class _Cli(LightningCLI):
         """Find out where to go on from, and open the run's metrics without deleting what they hold."""
         self._check_schedule()
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
-            config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False))
+            config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
             newest = resume.find(self.trainer, config)
             self.config_init["fit"]["ckpt_path"] = None if newest is None else str(newest)
             if newest is not None:
@@ -170,8 +175,21 @@ class _Cli(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Name what a configuration imports that did not come with this project."""
         config = yaml.safe_load(self._parser(self.subcommand).dump(self.config[self.subcommand]))
-        if foreign := sorted(_foreign_classes(config)):
+        foreign = sorted(_foreign_classes(config))
+        if foreign:
             resume.say(f"this configuration runs code of other packages: {', '.join(foreign)}")
+        if (place := _too_large(config)) is not None:
+            raise UsageError(f"configuration: {place} is too large a number")
+        for name in ("devices", "num_nodes"):
+            number = str(config["trainer"].get(name))
+            if number.isdigit() and int(number) > _MOST_DEVICES:
+                raise UsageError(
+                    f"configuration: trainer.{name} is {number}, must be at most {_MOST_DEVICES}"
+                )
+        try:
+            check_parts(config["model"], {path.split(".")[0] for path in foreign})
+        except ModelError as error:
+            raise UsageError(f"configuration: {error}") from error
 
     def instantiate_classes(self) -> None:
         try:
@@ -180,7 +198,7 @@ class _Cli(LightningCLI):
             if self.subcommand == "fit":
                 _check_window(self.model, self.datamodule)
                 self.model.configure_optimizers()  # refuses its numbers here, and not once a folder is made
-        except (ValueError, TypeError, ImportError) as error:
+        except (ValueError, TypeError, ImportError, RuntimeError, MemoryError, OverflowError) as error:
             # Constructors refuse what contradicts itself; data errors have an exit code of their own.
             if isinstance(error, FOR_USERS):
                 raise
@@ -218,6 +236,15 @@ def _foreign_classes(config: Any) -> set[str]:
     packages = {path: re.split("[.:]", path)[0] for path in named if isinstance(path, str)}
     foreign = {path for path, package in packages.items() if package not in _KNOWN_PACKAGES}
     return foreign.union(*map(_foreign_classes, config.values()))
+
+
+def _too_large(node: Any, place: str = "") -> str | None:
+    """Where a tree holds a whole number beyond 64 bits, which libraries fail on, each in its own words."""
+    if isinstance(node, int) and abs(node) >= 2**63:
+        return place
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    places = (_too_large(value, f"{place}.{name}" if place else str(name)) for name, value in inner)
+    return next((place for place in places if place is not None), None)
 
 
 _CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
@@ -331,6 +358,7 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     # Lightning starts further processes by this name: a path where the command was called by one.
     sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
     _reach_working_folder()
+    exact = {"allow_abbrev": False}
     try:
         _Cli(
             DiffGMM,
@@ -340,7 +368,8 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             save_config_callback=ConfigFile,
             # A run that is continued has its configuration in its folder already; others get a folder of their own.
             save_config_kwargs={"overwrite": resume.AUTO in argv or f"--ckpt_path={resume.AUTO}" in argv},
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+            # Each verb's parser by itself, too: jsonargparse before 4.53 has them take abbreviations all the same.
+            parser_kwargs={"exit_on_error": False, **exact, **dict.fromkeys(_Cli.subcommands(), exact)},
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:

@@ -25,6 +25,7 @@ from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Context, Representation
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.training import perceptual
 
 
@@ -260,6 +261,9 @@ class Consistency(Loss):
         return (x.representation.encode(x.estimate_wave, x.context) - x.estimate).square().mean()
 
 
+_LONGEST = 16384  # samples of an analysis window
+
+
 @lru_cache(maxsize=16)
 def _hann(size: int, device: str) -> Tensor:
     return torch.hann_window(size, device=device)
@@ -292,6 +296,11 @@ class Spectrum(Loss):
     n_fft: int = 512
     hop: int = 128
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number("n_fft", self.n_fft, 2, _LONGEST)
+        whole_number("hop", self.hop, 1, self.n_fft)
+
     def __call__(self, x: LossInputs) -> Tensor:
         a, b = (_spectrum(w / x.level, self.n_fft, self.hop) for w in (x.estimate_wave, x.clean_wave))
         power_a, power_b = (_power(v, 1e-8) for v in (a, b))
@@ -310,6 +319,11 @@ class MultiResolutionSTFT(Loss):
     """
 
     sizes: Sequence[int] = (256, 512, 1024)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for size in self.sizes:
+            whole_number("sizes", size, 4, _LONGEST)
 
     def __call__(self, x: LossInputs) -> Tensor:
         total = x.mean.new_zeros(())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.sampler_options import Estimate
+from diffgmm.diffusion.sampler_options import MOST_STEPS, Estimate, whole_number
 from diffgmm.diffusion.samplers import noise_estimate
 from diffgmm.training.losses import LossInputs
 
@@ -53,8 +53,9 @@ class Noising:
         for name in ("p_t1", "self_conditioning"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a share between 0 and 1, got {getattr(self, name)}")
-        if self.grid_steps < 0 or self.time_weight < 0:
-            raise ValueError("grid_steps and time_weight must not be negative")
+        if self.time_weight < 0:
+            raise ValueError(f"time_weight must not be negative, got {self.time_weight}")
+        whole_number("grid_steps", self.grid_steps, 0, MOST_STEPS)
         if self.time_law not in TIME_LAWS:
             raise ValueError(f"time_law must be one of {', '.join(TIME_LAWS)}, got {self.time_law!r}")
         if self.time_law == "power" and not self.time_shape > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import math
@@ -29,26 +28,34 @@ class RunsError(UsageError):
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One logged quantity: steps and values, both finite, in order of logging."""
+
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """A run's folder.
 
     Attributes:
         folder: of the run.
-        values: by what was logged: all finite values, in order.
+        curves: by the name that was logged.
         settings: by key, flat.
         record: what :class:`diffgmm.training.callbacks.record.RunRecord` wrote, empty if it did not.
     """
 
     folder: Path
-    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, name: str, by: str = "best") -> float | None:
         """The best or the last value of a logged quantity; None if it was not logged."""
-        values = self.values.get(name)
-        if not values:
+        if name not in self.curves:
             return None
+        values = self.curves[name].values
         return values[-1] if by == "last" else (max if rises(name) else min)(values)
 
 
@@ -102,23 +109,36 @@ def read_run(folder: Path) -> Run:
     except (ValueError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise RunsError(f"{folder}: damaged ({reason}); move it away or train anew") from error
-    return Run(folder, _values(folder / CURVES), dict(flat(config)), record)
+    if not isinstance(record, dict):
+        raise RunsError(f"{folder / RECORD}: not a record of a run")
+    return Run(folder, read_curves(folder / CURVES), dict(flat(config)), record)
 
 
-def _values(path: Path) -> dict[str, tuple[float, ...]]:
-    values: dict[str, list[float]] = {}
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Curves of the file that Lightning's ``CSVLogger`` writes: one column a quantity, many cells empty.
+
+    Raises:
+        RunsError: not such a file.
+    """
+    points: dict[str, list[tuple[float, float]]] = {}
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
-            if None in row.values():  # a last line that a kill cut short
-                continue
-            for name, text in row.items():
-                with contextlib.suppress(TypeError, ValueError):
-                    value = float(text or "nan")
-                    if name and math.isfinite(value):
-                        values.setdefault(name, []).append(value)
-    return {name: tuple(numbers) for name, numbers in values.items()}
+        table = csv.DictReader(file)
+        if "step" not in (table.fieldnames or ()):
+            raise RunsError(f"{path}: not a file of training curves, which has a column named step")
+        try:
+            for row in table:
+                if None in row.values():  # a last line that a kill cut short
+                    continue
+                step = float(row.pop("step") or "nan")
+                for name, text in row.items():
+                    if name and name != "epoch" and math.isfinite(value := float(text or "nan")):
+                        points.setdefault(name, []).append((step, value))
+        except (ValueError, TypeError, csv.Error) as error:
+            raise RunsError(f"{path}: line {table.line_num}: not a number ({error})") from error
+    finite = {name: [point for point in pairs if math.isfinite(point[0])] for name, pairs in points.items()}
+    return {name: Curve(*map(tuple, zip(*pairs, strict=True))) for name, pairs in finite.items() if pairs}
 
 
 def flat(data: Any, key: str = "") -> Iterable[tuple[str, Any]]:
@@ -143,7 +163,7 @@ def columns(runs: Sequence[Run], asked: Sequence[str] = ()) -> list[str]:
     Raises:
         RunsError: no run has logged one of those asked for.
     """
-    logged = {name for run in runs for name in run.values}
+    logged = {name for run in runs for name in run.curves}
     for name in asked:
         if name not in logged:
             near = sorted(other for other in logged if name.rpartition("/")[2] in other)[:5]

@@ -19,7 +19,7 @@ def usable_cores() -> int:
 
 
 def thread_count() -> int:
-    """Threads to use where nobody says: ``OMP_NUM_THREADS``, else every core this process may use."""
+    """Default number of threads: ``OMP_NUM_THREADS``, else every core this process may use."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else usable_cores()
 

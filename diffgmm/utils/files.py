@@ -13,7 +13,7 @@ from pathlib import Path
 def walk(folder: Path, recursive: bool = True) -> Iterator[Path]:
     """All files of a folder in a fixed order, following links; hidden ones are left out.
 
-    Hidden files (``._x.wav``, ``.x.part``) are nobody's recordings. A link back to a folder that contains it is not
+    Hidden files (``._x.wav``, ``.x.part``) are no recordings. A link back to a folder that contains it is not
     followed, or a file would be met again and again.
 
     Raises:

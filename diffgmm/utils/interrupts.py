@@ -1,12 +1,9 @@
-"""Stopping long work between two steps, so that nothing is left half-written."""
+"""Interruption of long work between two steps, so that nothing is left half-written."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 
@@ -15,9 +12,13 @@ class Interrupts:
 
     An exception that a signal raises wherever the program happens to be can get lost (a library's bare
     ``except``) or strike between creating a file and the code that would remove it.
+
+    Args:
+        at_once: they end the block wherever it is, with helpers stopped and files closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -30,7 +31,7 @@ class Interrupts:
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         again, self._received = self._received is not None, number
-        if again:
+        if again or self._at_once:
             self.check()
 
     def __enter__(self) -> Interrupts:
@@ -46,21 +47,3 @@ class Interrupts:
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, with helpers stopped and files closed; the exit code is 143."""
-
-    def leave(number: int, _frame: types.FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # not the main thread: whoever called us deals with signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

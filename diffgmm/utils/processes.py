@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
@@ -95,7 +94,7 @@ def process_pool(workers: int, what: str) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-_PATIENCE = 10.0  # seconds for the calls that are being done when nobody needs them any more
+_PATIENCE = 10.0  # seconds for calls in progress whose results are no longer needed
 
 
 class Workers(Generic[T]):
@@ -122,7 +121,7 @@ class Workers(Generic[T]):
         if self.jobs > 0:
             with _environment(_THREADS):  # submitting starts processes as long as there are too few
                 try:
-                    self._pool = self._pool or self._new_pool(self.jobs)
+                    self._pool = self._pool or _spawning(self.jobs, self.nice)
                     future = self._pool.submit(self.function, *args)
                 except BrokenProcessPool:
                     future = None
@@ -184,14 +183,11 @@ class Workers(Generic[T]):
                     process.terminate()
 
     def _alone(self, args: tuple[Any, ...]) -> T | BrokenProcessPool:
-        with _environment(_THREADS), self._new_pool(1) as pool:
+        with _environment(_THREADS), _spawning(1, self.nice) as pool:
             try:
                 return pool.submit(self.function, *args).result()
             except BrokenProcessPool as died:
                 return died
-
-    def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
-        return _spawning(jobs, self.nice)
 
     def __enter__(self) -> Workers[T]:
         return self
@@ -203,47 +199,30 @@ class Workers(Generic[T]):
 _CHUNK = 32
 _FEW = 4 * _CHUNK  # not worth starting processes for
 
-Given = TypeVar("Given")
-Found = TypeVar("Found")
+Argument = TypeVar("Argument")
 
 
 def in_processes(
-    function: Callable[[Given], Found], given: Sequence[Given], *, workers: int | None, title: str
-) -> Iterator[Found]:
-    """The function's results in order, computed not far ahead of whoever takes them.
+    function: Callable[[Argument], T], arguments: Sequence[Argument], *, workers: int | None, title: str
+) -> Iterator[T]:
+    """The function's results in order.
 
     Args:
         function: of the top level of a module, for it is pickled.
-        given: its arguments.
+        arguments: one for each call.
         workers: processes; None: one per core, or none for a few arguments.
         title: of the progress bar.
 
     Raises:
         WorkerDied: a worker process died.
     """
-    chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)]
-    processes = min(workers or usable_cores(), len(chunks))
-    with tqdm(total=len(given), unit="clip", desc=title, disable=None) as bar:
-        if processes <= 1 or (workers is None and len(given) <= _FEW):
-            for argument in given:
-                yield function(argument)
-                bar.update()
-            return
-        running: deque[Future[list[Found]]] = deque()
-        with process_pool(processes, title) as pool:
-            for chunk in chunks:
-                running.append(pool.submit(_some, function, chunk))
-                if len(running) > 3 * processes:
-                    yield from _taken(running, bar)
-            while running:
-                yield from _taken(running, bar)
-
-
-def _some(function: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:
-    return [function(argument) for argument in given]
-
-
-def _taken(running: deque[Future[list[Found]]], bar: tqdm) -> list[Found]:
-    results = running.popleft().result()
-    bar.update(len(results))
-    return results
+    processes = min(workers or usable_cores(), -(-len(arguments) // _CHUNK))
+    alone = processes <= 1 or (workers is None and len(arguments) <= _FEW)
+    with (
+        tqdm(total=len(arguments), unit="clip", desc=title, disable=None) as bar,
+        contextlib.nullcontext() if alone else process_pool(processes, title) as pool,
+    ):
+        results = pool.map(function, arguments, chunksize=_CHUNK) if pool else map(function, arguments)
+        for result in results:
+            yield result
+            bar.update()

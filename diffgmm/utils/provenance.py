@@ -43,7 +43,7 @@ def facts() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """Memory in GiB (None where the system does not tell) and names of GPUs; loads torch."""
+    """Memory in GiB (None where the system does not report it) and names of GPUs; loads torch."""
     import torch
 
     try:
@@ -64,7 +64,7 @@ def changes() -> str | None:
 
 
 def processor() -> str:
-    """Name of the processor as the system tells it; the architecture where it tells none."""
+    """Name of the processor as the system reports it, else the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux

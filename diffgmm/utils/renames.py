@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-MODULES = {
-    "data_modules.augment_base": "data_modules.augment.base",
-    "data_modules.codecs": "data_modules.augment.codecs",
-    "data_modules.distortions": "data_modules.augment.distortions",
-    "data_modules.filters": "data_modules.augment.filters",
-    "data_modules.formants": "data_modules.augment.formants",
-    "data_modules.mixing_options": "data_modules.mixing.options",
-    "data_modules.rooms": "data_modules.augment.reverb",
-    "diffgmm.callbacks.checkpoints": "diffgmm.training.callbacks.checkpoints",
-    "diffgmm.callbacks.config_file": "diffgmm.training.callbacks.run_files",
-    "diffgmm.callbacks.constants": "diffgmm.training.callbacks.averaging",
-    "diffgmm.callbacks.diagnostics": "diffgmm.training.callbacks.diagnostics",
-    "diffgmm.callbacks.effective_batch": "diffgmm.training.callbacks.effective_batch",
-    "diffgmm.callbacks.examples": "diffgmm.training.callbacks.examples",
-    "diffgmm.callbacks.gradients": "diffgmm.training.callbacks.gradients",
-    "diffgmm.callbacks.loggers": "diffgmm.training.callbacks.loggers",
-    "diffgmm.callbacks.metrics_file": "diffgmm.training.callbacks.run_files",
-    "diffgmm.callbacks.nonfinite": "diffgmm.training.callbacks.nonfinite",
-    "diffgmm.callbacks.preemption": "diffgmm.training.callbacks.preemption",
-    "diffgmm.callbacks.quality": "diffgmm.training.callbacks.quality",
-    "diffgmm.callbacks.random_state": "diffgmm.training.callbacks.checkpoints",
-    "diffgmm.callbacks.record": "diffgmm.training.callbacks.record",
-    "diffgmm.callbacks.running_means": "diffgmm.training.callbacks.averaging",
-    "diffgmm.callbacks.sharding": "diffgmm.training.callbacks.sharding",
-    "diffgmm.callbacks.tally": "diffgmm.training.callbacks.quality",
-    "diffgmm.callbacks.throughput": "diffgmm.training.callbacks.throughput",
-    "diffgmm.callbacks.trial": "diffgmm.workflows.sweep.trial",
-    "diffgmm.callbacks.wandb_run": "diffgmm.training.callbacks.loggers",
-    "diffgmm.denoiser": "diffgmm.training.module",
-    "diffgmm.metrics.modules": "diffgmm.metrics.torch_modules",
-    "diffgmm.model": "diffgmm.diffusion.model",
-    "diffgmm.networks.dual": "diffgmm.networks.bottleneck",
-    "diffgmm.networks.dual_path": "diffgmm.networks.bottleneck",
-    "diffgmm.networks.fine": "diffgmm.networks.unet",
-    "diffgmm.networks.fine_band": "diffgmm.networks.unet",
-    "diffgmm.networks.heads": "diffgmm.diffusion.head",
-    "diffgmm.process": "diffgmm.diffusion.process",
-    "diffgmm.representation": "diffgmm.diffusion.representation",
-    "diffgmm.schedules": "diffgmm.training.schedules",
-    "diffgmm.training.callbacks.wandb": "diffgmm.training.callbacks.loggers",
-    "diffgmm.workflows.sweep.outcome": "diffgmm.workflows.sweep.trial",
-}
+_TABLES: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+MODULES: dict[str, str] = _TABLES["modules"]
 """Module of an earlier version -> where its classes are now."""
+_CLASSES: dict[str, str] = _TABLES["classes"]
+ARGUMENTS: dict[str, str] = _TABLES["arguments"]
+"""Arguments of :class:`diffgmm.training.module.DiffGMM` by the names of an earlier version -> as they are now."""
+UNET, BELZ = "diffgmm.networks.unet.UNet", "diffgmm.networks.belz_unet.BelzUNet"
+_EITHER: dict[str, tuple[Any, Any]] = _TABLES["either"]
+"""Arguments by which one class was either U-Net, with what each of the two has for them."""
 
-_CLASSES = {"diffgmm.networks.MixtureHead": "diffgmm.diffusion.head.MixtureHead"}
 _OLD = re.compile(
     r"(?<![\w./-])(?:"
     + "|".join(map(re.escape, [*_CLASSES, *(f"{module}." for module in MODULES)]))
@@ -85,9 +52,6 @@ def in_text(text: str) -> str:
     return text
 
 
-ARGUMENTS = {"noisy_end": "p_t1", "own_estimate": "self_conditioning"}
-"""Arguments of :class:`diffgmm.training.module.DiffGMM` by the names of an earlier version -> as they are now."""
-
 _OPTION = re.compile(rf"^--model\.({'|'.join(ARGUMENTS)})(?![\w.])")
 
 
@@ -104,25 +68,6 @@ def module_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         moves = ", ".join(f"model.{name} is now model.{ARGUMENTS[name]}" for name in old)
         warnings.warn(f"options of an earlier version: {moves}", FutureWarning, stacklevel=3)
     return {ARGUMENTS.get(name, name): value for name, value in given.items()}
-
-
-UNET, BELZ = "diffgmm.networks.unet.UNet", "diffgmm.networks.belz_unet.BelzUNet"
-#: Arguments by which one class was either U-Net, with what each of the two has for them.
-_EITHER: dict[str, tuple[Any, Any]] = {
-    "pooling": ("stride", "max"), "skips": ("add", "concat"), "residual": (True, False),
-    "initialisation": ("torch", "he"),
-}  # fmt: skip
-#: What Belz's has no argument for: it goes without.
-_WITHOUT: dict[str, tuple[Any, ...]] = {
-    "embedding": (0,), "position": (False,), "bottleneck": ("none",), "dilations": ([], ()), "input_layers": (0,),
-    "fine": (0,), "dual": (0,),
-}  # fmt: skip
-_BELZ_KEEPS = ("channels", "strides", "features", "blocks", "kernel", "norm_kind", "slope", "dropout")
-#: Where the one class had another default.
-_BELZ_USUAL = {
-    "channels": [32, 48, 64, 96], "strides": [[4, 1], [2, 1], [2, 1], [2, 1]], "features": 24, "norm_kind": "batch",
-    "slope": 0.1, "dropout": 0.0,
-}  # fmt: skip
 
 
 def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -142,15 +87,17 @@ def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[st
     values = {name: given.get(name, usual) for name, (usual, _) in _EITHER.items()}
     if all(values[name] == usual for name, (usual, _) in _EITHER.items()):
         return class_path, own
-    # How it is initialised no trained weights tell.
+    # Trained weights do not depend on the initialisation.
     belz = all(values[name] == other for name, (_, other) in _EITHER.items() if name != "initialisation")
     usual = {"embedding": 64, "position": True, "bottleneck": "none", "dilations": [], "input_layers": 0}
-    off = {name: (usual | own).get(name, 0) in values for name, values in _WITHOUT.items()}
+    # What Belz's has no argument for was switched off.
+    off = {name: (usual | own).get(name) in (None, False, 0, [], (), "none") for name in _TABLES["without"]}
     if not belz or not all(off.values()):
         mixed = [f"{name}: {value}" for name, value in given.items()]
         mixed += [f"{name}: {own[name]}" for name, fits in off.items() if not fits and name in own]
         raise ValueError(f"no network of this version has all of {', '.join(mixed)}: choose UNet or BelzUNet")
-    return BELZ, {name: value for name, value in (_BELZ_USUAL | own).items() if name in _BELZ_KEEPS}
+    kept = _TABLES["belz_usual"] | own  # the one class had other defaults
+    return BELZ, {name: value for name, value in kept.items() if name in _TABLES["belz_keeps"]}
 
 
 def in_configuration(config: Any) -> Any:

@@ -1,3 +1,3 @@
-"""Version of the package, here so that modules can tell it without importing the package's face."""
+"""Version of the package, in a module of its own so that others can read it without importing the package."""
 
 __version__ = "0.1.0"

@@ -17,10 +17,10 @@ from data_modules import benchmarks
 from data_modules.errors import DataError
 from diffgmm import audio
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.results import PairInfo
-from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import METRICS, score
 from diffgmm.metrics.statistics import mean
 from diffgmm.utils.code_version import code_version, key_of

@@ -15,7 +15,7 @@ import yaml
 
 from data_modules.errors import DataError
 from diffgmm.utils.files import write_text
-from diffgmm.utils.interrupts import leaving_on_sigterm
+from diffgmm.utils.interrupts import Interrupts
 from experiments.ablations.plan import Run
 
 
@@ -49,7 +49,7 @@ class Runner:
         """Do everything that is not done; the runs that failed. SIGTERM and Ctrl-C stop all processes."""
         waiting = [run for run in runs if not self._done(run)]
         failed: list[Run] = []
-        with leaving_on_sigterm(), ThreadPoolExecutor(self.jobs) as pool:
+        with Interrupts(at_once=True), ThreadPoolExecutor(self.jobs) as pool:
             busy = {pool.submit(self._train_and_judge, run): run for run in waiting}
             try:
                 for future in as_completed(busy):

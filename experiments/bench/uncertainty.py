@@ -17,11 +17,11 @@ from scipy.stats import spearmanr
 
 from diffgmm.cli.calibrate import corpus_batches, corpus_posteriors
 from diffgmm.diffusion.model import ModelError
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.calibration import CRITERIA, fit, score
 from diffgmm.inference import Denoiser
-from diffgmm.inference.denoiser import model_path
 from diffgmm.utils.errors import UserError, exit_code
 from diffgmm.utils.text_table import markdown
 from experiments.release import marks

@@ -36,7 +36,7 @@ def draw(out: Path, *, model: str = "base", dpi: int = 80) -> None:
     signals = {"noisy, 5 dB": noisy, "denoised": denoised, "clean": clean}
     signals = {title: plots.mono(samples) for title, samples in signals.items()}
     low, high = plots.scale(signals, rate)
-    figure = plots.new_figure(10, 2.4, None)
+    figure = plots.new_figure(10, 2.4)
     for number, (title, samples) in enumerate(signals.items(), 1):
         axes = figure.add_subplot(1, len(signals), number)
         plots.spectrogram(axes, samples, rate, samples.size / rate, low, high)

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from diffgmm.diffusion.pretrained import PRETRAINED
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.inference.denoiser import PRETRAINED
 from diffgmm.utils.errors import UsageError, UserError, exit_code
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.version import __version__

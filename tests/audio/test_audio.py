@@ -118,13 +118,6 @@ def test_resampling_does_not_shift_a_tone(rate: int) -> None:
     assert audio.resample(tone[None], rate, 16000).shape == (1, 1, 16000)
 
 
-def test_levels() -> None:
-    x = np.zeros((1, 32000), np.float32)
-    assert audio.level_db(x) == audio.level_db(x[:, :0]) == float("-inf")
-    x[:, 16000:] = 0.1
-    assert audio.level_db(x) == pytest.approx(-23.01, abs=0.01)
-
-
 def test_fit_length() -> None:
     x = noise(2, 10)
     np.testing.assert_array_equal(audio.fit_length(x, 4), x[:, :4])

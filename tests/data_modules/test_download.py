@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,6 +258,24 @@ def test_one_failure_stops_the_others_and_an_optional_one_does_not(server, sourc
     with pytest.raises(DataError, match="is not there"):
         fetch([big, replace(missing, optional=False)], folder)
     assert (folder / ".big.zip.part").exists()
+
+
+def test_an_interrupt_before_all_have_begun_stops_those_that_have(server, source, tmp_path, monkeypatch):
+    """The signal may come while the second download is handed out; the first is not waited for then."""
+    folder, submit = tmp_path / "d", ThreadPoolExecutor.submit
+    server.bytes_per_second = 1e5  # 20 seconds, if nothing stopped it
+
+    def interrupted(pool, function, fetcher, wanted, *rest):
+        if wanted is source:
+            return submit(pool, function, fetcher, wanted, *rest)
+        while not (folder / f".{NAME}.part").exists():
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch([source, replace(source, name="second.zip")], folder)
+    assert 0 < (folder / f".{NAME}.part").stat().st_size < len(DATA)
 
 
 def test_two_runs_share_one_download(server, source, tmp_path):

@@ -14,6 +14,7 @@ from data_modules.offline.pair_folder import write_pairs
 from diffgmm import audio, metrics
 from diffgmm.cli.main import main
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.pretrained import available_models
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import describe, load_model
 from diffgmm.evaluation.results import (
@@ -27,7 +28,6 @@ from diffgmm.evaluation.results import (
 )
 from diffgmm.inference import Denoiser
 from diffgmm.inference.backends import open_backend
-from diffgmm.inference.denoiser import available_models
 from diffgmm.networks import UNet
 from experiments.release import ship
 

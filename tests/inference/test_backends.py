@@ -13,12 +13,11 @@ import pytest
 from tiny_model import tiny
 
 from diffgmm.cli.main import main
-from diffgmm.diffusion.pretrained import PRETRAINED, ModelError
+from diffgmm.diffusion.pretrained import PRETRAINED, ModelError, available_models
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser, backends
 from diffgmm.inference.backends import is_default, open_backend
-from diffgmm.inference.denoiser import available_models
 from diffgmm.inference.export import export
 from diffgmm.inference.streaming import StreamingDenoiser
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from diffgmm.diffusion.model import Enhanced, MixtureDenoiser, ModelError
+from diffgmm.diffusion.pretrained import available_models, model_path
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.sampler_options import Estimate
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
-from diffgmm.inference.denoiser import available_models, model_path
 from diffgmm.inference.window_grid import WindowGrid
 from diffgmm.networks import UNet, fused
 

@@ -17,8 +17,8 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.one_step import one_step
 from diffgmm.diffusion.representation import Magnitude
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.inference.export import FORMATS, TOLERANCE, ExportError, export
-from diffgmm.inference.export.onnx import WEIGHTS, write_light
+from diffgmm.inference.export import FORMATS, TOLERANCE, export
+from diffgmm.inference.export.onnx import WEIGHTS, ExportError, write_light
 from diffgmm.networks import UNet
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -16,10 +16,10 @@ import soundfile
 
 from diffgmm import audio
 from diffgmm.cli.main import main
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.evaluation import evaluate, pairing, results, scores
 from diffgmm.evaluation.results import Cost, Results
 from diffgmm.inference import Denoiser
-from diffgmm.inference.denoiser import model_path
 from diffgmm.metrics import statistics
 from diffgmm.report import (
     ReportError,
@@ -33,6 +33,7 @@ from diffgmm.report import (
 )
 from diffgmm.report import audio as report_audio
 from diffgmm.report import collect as report_collect
+from diffgmm.training import run_folders
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.text_table import number
 
@@ -303,7 +304,7 @@ def test_training_runs(run, tmp_path):
     assert "runs/version_3" in words and "'my file.yaml'" in words and "seed_everything: 7" in words
     assert "loss (training thin, validation with marks)" in words and "noisy input dashed" in words
     assert "pesq_wb by SNR in dB" in words and "lr-AdamW" in words
-    curves = report_collect.read_curves(run / "metrics.csv")
+    curves = run_folders.read_curves(run / "metrics.csv")
     assert curves["val/loss"].steps == (100, 200, 300) and len(curves["train/loss"].values) == 40
     assert training.training(report_collect.collect([run])[1])["rows"] == [
         ["runs/version_3", number(curves["train/loss"].values[-1], 3), "2.200", "1.800"],

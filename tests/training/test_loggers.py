@@ -43,7 +43,7 @@ def test_csv_and_the_record_of_the_run(home: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
     assert record["seed"] == 0 and record["finished"] and record["steps"] == 4
     assert record["seconds"] > 0 and record["seconds_in_all"] == record["seconds"] and record["earlier"] == []
-    assert set(record["energy_joules"]) == {"cpu", "gpu"} and record["machine"]["memory_gib"] > 0
+    assert record["machine"]["memory_gib"] > 0
     assert all(len(one["sha256"]) == 64 for one in record["data"].values())
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["trainer"]["max_epochs"] == 1

@@ -136,8 +136,8 @@ def test_scaling_is_measured(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     one, two = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert (one["processes"], two["processes"]) == (1, 2) and one["efficiency_percent"] == 100.0
-    assert two["windows_per_s"] == pytest.approx(2 / two["step_s"])
-    assert 0.0 <= two["communication_percent"] < 100.0
+    assert one["windows_per_s"] > 0.0
+    assert two["efficiency_percent"] == pytest.approx(50.0 * two["windows_per_s"] / one["windows_per_s"])
 
 
 if __name__ == "__main__":

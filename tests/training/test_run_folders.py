@@ -12,7 +12,6 @@ import yaml
 from diffgmm.cli.main import main
 from diffgmm.training.run_folders import RunsError, differences, find_runs, order, rises
 from diffgmm.utils import provenance
-from diffgmm.utils.energy import EnergyMeter
 
 
 def make_run(folder: Path, loss: list[float], pesq: list[float], started: str, **settings: object) -> Path:
@@ -25,7 +24,7 @@ def make_run(folder: Path, loss: list[float], pesq: list[float], started: str, *
     )
     record = {
         "started": started, "seconds": 60.0, "seconds_in_all": 90.0, "steps": 20, "git_revision": "a" * 40,
-        "git_modified": True, "energy_joules": {"cpu": 1500.0, "gpu": None}, "versions": {"torch": "2"},
+        "git_modified": True, "versions": {"torch": "2"},
     }  # fmt: skip
     (folder / "record.json").write_text(json.dumps(record))
     return folder
@@ -75,12 +74,11 @@ def test_runs_are_found_ordered_and_compared(runs: Path, capsys: pytest.CaptureF
 
     assert main(["runs"]) == 0
     first, *rows = capsys.readouterr().out.splitlines()
-    assert first.split() == ["run", "started", "steps", "min", "kJ", "val/loss", "val/pesq_wb", "revision"]
+    assert first.split() == ["run", "started", "steps", "min", "val/loss", "val/pesq_wb", "revision"]
     assert rows[0].split() == [
         "runs/b/version_0",
         "2026-01-01T00:00",
         "20",
-        "1.5",
         "1.5",
         "1.5",
         "1.5*",
@@ -119,22 +117,6 @@ def test_a_damaged_run_is_named(runs: Path) -> None:
     (runs / "runs" / "a" / "version_0" / "record.json").write_text("{")
     with pytest.raises(RunsError, match="version_0: damaged"):
         find_runs(["runs"])
-
-
-def test_energy_is_added_up_over_the_turn_of_a_counter(tmp_path: Path) -> None:
-    zone = tmp_path / "intel-rapl:0"
-    part = tmp_path / "intel-rapl:0:0"  # cores, which the package has counted
-    for folder in (zone, part):
-        folder.mkdir()
-        (folder / "max_energy_range_uj").write_text("10000000\n")
-        (folder / "energy_uj").write_text("9000000\n")
-    meter = EnergyMeter(tmp_path)
-    for microjoules in (9500000, 500000, 2000000):
-        (zone / "energy_uj").write_text(f"{microjoules}\n")
-        meter.update()
-    assert meter.joules() == {"cpu": 3.0, "gpu": None}
-    (zone / "energy_uj").unlink()
-    assert EnergyMeter(tmp_path).joules() == {"cpu": None, "gpu": None}
 
 
 def test_a_changed_tree_can_be_had_again_from_the_record(

@@ -111,7 +111,7 @@ def test_one_seed_gives_one_result_and_resuming_continues_it(home: Path) -> None
             2,
             "the data has 8000 Hz, the representation 16000",
         ),
-        (["--config", str(CONFIG), "--model.process.c=-1"], 2, "c must be positive"),
+        (["--config", str(CONFIG), "--model.process.c=-1"], 2, "Bridge: c must be 1e-09 to 1e+06, got -1"),
         (["--config", str(CONFIG), "--data.corpus=nowhere"], 1, "nowhere: no such corpus"),
         (["--config", str(CONFIG), "--ckpt_path=none.ckpt"], 1, "none.ckpt"),
     ],

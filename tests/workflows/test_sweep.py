@@ -77,6 +77,12 @@ def test_what_is_drawn_becomes_what_fit_is_given() -> None:
         ({"parameters": {"a": {"type": "int", "low": 1}}}, "needs low and high"),
         ({"parameters": {"a": {"type": "float", "low": 1, "high": 2, "lg": True}}}, "unknown 'lg' in a"),
         ({"parameters": {"a": {"type": "int", "low": 1, "high": float("inf")}}}, "needs low and high"),
+        (
+            {"parameters": {"a": {"type": "int", "low": 1, "high": 10**30}}},
+            "whole numbers go up to 9007199254740992",
+        ),
+        ({"trials": 10**12}, "trials must be a whole number from 1 to 1000000"),
+        ({"trials": "many"}, "trials must be a whole number"),
         ({"parameters": {"a": {"choices": []}}}, "choices must be a list"),
         ({"parameters": {"a": {"choices": [1], "when": {"b": 1}}}}, "which is not a parameter above it"),
         (

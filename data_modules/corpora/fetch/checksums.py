@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 
 PIECE = 1 << 20
 
@@ -92,6 +92,5 @@ class Ledger:
                 "origin": "recorded",
                 "url": source.url or source.package,
             }
-            with replacing(self.path) as part:
-                part.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            write_text(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
         return checksum

@@ -200,8 +200,8 @@ def fetch(
         ThreadPoolExecutor(PARALLEL) as pool,
         fetcher.session,
     ):
-        jobs = {pool.submit(_obtain_or_note, fetcher, source, bar, checks): source for source in sources}
-        try:
+        try:  # from here on: who is interrupted between two of these must not wait for what has begun
+            jobs = {pool.submit(_obtain_or_note, fetcher, source, bar, checks): source for source in sources}
             wait(jobs, return_when=FIRST_EXCEPTION)
             _raise_first(jobs)
         finally:

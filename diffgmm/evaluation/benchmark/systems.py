@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.diffusion.model import ModelError
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.sampler_options import ESTIMATES
 from diffgmm.evaluation import baselines
 from diffgmm.evaluation.baselines.base import __file__ as _WRAPPERS_BASE
 from diffgmm.evaluation.benchmark import BenchmarkError
-from diffgmm.inference.denoiser import model_path
 from diffgmm.utils.code_version import OURS, code_version, key_of
 from diffgmm.utils.files import sha256_of
 from diffgmm.utils.provenance import installed

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.one_step import OneStep, UnsupportedModel, one_step
+from diffgmm.diffusion.one_step import UnsupportedModel, one_step
 from diffgmm.diffusion.saving import load_model
 from diffgmm.inference.backends import Rows
 from diffgmm.networks import fused
@@ -22,21 +22,13 @@ def load(
     """Model and description of a file, and what computes the default setting where the model has such a graph."""
     model, description = load_model(path, trust)
     try:
-        rows: Rows | None = TorchRows(one_step(model), device)
+        step = one_step(model).to(device)
     except UnsupportedModel:
-        rows = None
-    return fused(model), description, rows
+        return fused(model), description, None
 
-
-class TorchRows:
-    """The one-step graph in PyTorch; see :data:`diffgmm.inference.backends.Rows`."""
-
-    def __init__(self, step: OneStep, device: str | torch.device) -> None:
-        self._step, self._device = step.to(device), device
-
-    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+    def run(noisy: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            clean: np.ndarray = (
-                self._step(torch.from_numpy(noisy[:, None]).to(self._device))[:, 0].cpu().numpy()
-            )
+            clean: np.ndarray = step(torch.from_numpy(noisy[:, None]).to(device))[:, 0].cpu().numpy()
         return clean
+
+    return fused(model), description, run

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,17 @@ from torch import nn
 
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.one_step import FromParameters, one_step
-from diffgmm.inference.export.errors import ExportError
+from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import replacing, sha256_of
 
 OPSET = 17
 TRACED = 20011  # samples of the traced input: no multiple of a hop
 WEIGHTS = "weights_sha256"
 """Metadata of a light graph: checksum of the file that its weights lie in."""
+
+
+class ExportError(UserError):
+    """A model that can't be written in a format; one line."""
 
 
 def write_onnx(
@@ -41,8 +46,8 @@ def write_onnx(
     Raises:
         ExportError: the package onnx is missing.
     """
-    _trace(one_step(model), path, samples, folding=True)
-    _annotate(path, {"sample_rate": str(model.sample_rate), **facts})
+    graph = _traced(one_step(model), samples, folding=True)
+    _write(graph, path, {"sample_rate": str(model.sample_rate), **facts})
 
 
 def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
@@ -54,18 +59,11 @@ def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
     Raises:
         ExportError: the package onnx is missing.
     """
-    onnx = _onnx()
-    part = path.with_name(path.name + ".whole")
-    try:
-        _trace(FromParameters(model).eval(), part, None, folding=False)
-        graph = onnx.load(str(part))
-    finally:
-        part.unlink(missing_ok=True)
+    graph = _traced(FromParameters(model).eval(), None, folding=False)
     names = {tensor.name for tensor in graph.graph.initializer}
-    inputs = [one for one in graph.graph.input if one.name not in names]
-    del graph.graph.input[
-        :
-    ]  # weights among the inputs could be replaced, so runtimes would compute nothing ahead
+    inputs = [entry for entry in graph.graph.input if entry.name not in names]
+    # Weights among the inputs could be replaced, so runtimes would compute nothing ahead.
+    del graph.graph.input[:]
     graph.graph.input.extend(inputs)
     stored = _offsets(weights)
     data = weights.read_bytes()
@@ -74,30 +72,30 @@ def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
         if place is None or data[place[0] : place[0] + place[1]] != tensor.raw_data:
             continue
         tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.data_location = _onnx().TensorProto.EXTERNAL
         for key, value in (("location", weights.name), ("offset", place[0]), ("length", place[1])):
             entry = tensor.external_data.add()
             entry.key, entry.value = key, str(value)
-    _set_facts(graph, {"sample_rate": str(model.sample_rate), WEIGHTS: sha256_of(weights)})
-    with replacing(path) as whole:
-        whole.write_bytes(graph.SerializeToString())
+    with replacing(path) as part:
+        _write(graph, part, {"sample_rate": str(model.sample_rate), WEIGHTS: sha256_of(weights)})
 
 
-def _trace(module: nn.Module, path: Path, samples: int | None, folding: bool) -> None:
-    _onnx()
+def _traced(module: nn.Module, samples: int | None, folding: bool) -> Any:
+    onnx = _onnx()
     names: dict[str, Any] = {"input_names": ["noisy"], "output_names": ["clean"]}
     axes = {0: "batch", 2: "samples"}
     fixed: dict[str, Any] = {"dynamic_axes": {"noisy": axes, "clean": axes}} if samples is None else {}
     example = torch.randn(1, 1, samples or TRACED, generator=torch.Generator().manual_seed(0))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # On deprecation, and on Python values in the trace: what is written is run at other lengths afterwards. The
         # newer exporter's graphs fail in onnxruntime at other lengths than the traced one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, (example,), str(path), dynamo=False, opset_version=OPSET, do_constant_folding=folding,
+            module, (example,), f"{folder}/graph.onnx", dynamo=False, opset_version=OPSET, do_constant_folding=folding,
             keep_initializers_as_inputs=not folding,  # else equal weights become one, under one of their names
             **names, **fixed,
         )  # fmt: skip
+        return onnx.load(f"{folder}/graph.onnx")
 
 
 def _onnx() -> Any:
@@ -108,17 +106,12 @@ def _onnx() -> Any:
     return onnx
 
 
-def _annotate(path: Path, facts: Mapping[str, str]) -> None:
-    graph = _onnx().load(str(path))
-    _set_facts(graph, facts)
-    path.write_bytes(graph.SerializeToString())
-
-
-def _set_facts(graph: Any, facts: Mapping[str, str]) -> None:
+def _write(graph: Any, path: Path, facts: Mapping[str, str]) -> None:
     graph.producer_name = "diffgmm"
     for key, value in facts.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
+    path.write_bytes(graph.SerializeToString())
 
 
 def _offsets(weights: Path) -> dict[str, tuple[int, int]]:
@@ -127,7 +120,7 @@ def _offsets(weights: Path) -> dict[str, tuple[int, int]]:
         (size,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(size))
     return {
-        name: (8 + size + told["data_offsets"][0], told["data_offsets"][1] - told["data_offsets"][0])
-        for name, told in header.items()
-        if name != "__metadata__" and told["dtype"] == "F32"
+        name: (8 + size + tensor["data_offsets"][0], tensor["data_offsets"][1] - tensor["data_offsets"][0])
+        for name, tensor in header.items()
+        if name != "__metadata__" and tensor["dtype"] == "F32"
     }

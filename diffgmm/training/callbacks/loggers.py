@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 
 
 def run_folder(trainer: L.Trainer) -> Path:
@@ -81,8 +81,7 @@ class ResumedWandbLogger(WandbLogger):
     def keep(self, folder: Path) -> None:
         """Write the run's id into the training's folder."""
         if self._id is not None:
-            with replacing(folder / ID_FILE) as part:
-                part.write_text(self._id + "\n", encoding="utf-8")
+            write_text(folder / ID_FILE, self._id + "\n")
 
 
 @rank_zero_only

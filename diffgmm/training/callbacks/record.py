@@ -11,11 +11,8 @@ from typing import Any
 import lightning as L
 
 from diffgmm.training.callbacks.loggers import run_folder
-from diffgmm.utils.energy import EnergyMeter
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import write_text
 from diffgmm.utils.provenance import changes, facts, hardware
-
-_METER_SECONDS = 60.0  # between readings; RAPL's counters start anew after some tens of minutes
 
 
 class RunRecord(L.Callback):
@@ -31,22 +28,18 @@ class RunRecord(L.Callback):
     def __init__(self, file: str = "record.json") -> None:
         self.file = file
         self._facts: dict[str, Any] = {}
-        self._start = self._read = 0.0
-        self._meter: EnergyMeter | None = None
+        self._start = 0.0
 
     def _write(self, trainer: L.Trainer) -> None:
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / self.file) as part:
-            part.write_text(json.dumps(self._facts, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / self.file, json.dumps(self._facts, indent=2) + "\n")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, seed, devices and the data's own fingerprint, if it has one."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._start = self._read = time.monotonic()
-        on_gpus = trainer.strategy.root_device.type == "cuda"
-        self._meter = EnergyMeter(gpus=tuple(range(trainer.num_devices)) if on_gpus else ())
+        self._start = time.monotonic()
         fingerprint = getattr(getattr(trainer, "datamodule", None), "fingerprint", None)
         seed = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
         known = facts()
@@ -69,31 +62,22 @@ class RunRecord(L.Callback):
         if not difference:
             return {"git_diff": None}
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "changes.diff") as part:
-            part.write_text(difference, encoding="utf-8")
+        write_text(folder / "changes.diff", difference)
         return {"git_diff": "changes.diff"}
 
     def _progress(self, trainer: L.Trainer, finished: bool) -> None:
-        if self._meter is None:
+        if "earlier" not in self._facts:  # a fast_dev_run, which leaves nothing behind
             return
-        self._meter.update()
         seconds = round(time.monotonic() - self._start, 1)
         before = sum(part["seconds"] or 0.0 for part in self._facts["earlier"])
         self._facts |= {
             "seconds": seconds,
             "seconds_in_all": round(seconds + before, 1),
-            "energy_joules": self._meter.joules(),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
             "finished": finished,
         }
         self._write(trainer)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Read the energy counters once a minute."""
-        if self._meter is not None and time.monotonic() - self._read > _METER_SECONDS:
-            self._read = time.monotonic()
-            self._meter.update()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep up to date what would be lost if the run were killed."""
@@ -115,8 +99,8 @@ class RunRecord(L.Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Add wall time, energy and steps."""
-        if trainer.is_global_zero and self._facts:
+        """Add wall time and steps."""
+        if trainer.is_global_zero:
             self._progress(trainer, finished=True)
 
 
@@ -126,5 +110,5 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    names = ("started", "seconds", "steps", "energy_joules", "git_revision")
+    names = ("started", "seconds", "steps", "git_revision")
     return [*before.get("earlier", []), {name: before.get(name) for name in names}]

@@ -14,6 +14,10 @@ import yaml
 
 from diffgmm.utils.errors import UsageError
 
+_LARGEST = 2**53  # a whole number that floats still tell from its neighbours
+
+_MOST_TRIALS = 1_000_000
+
 SCALARS = (bool, int, float, str, type(None))
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"float": float, "int": int}
 _TYPES = (*_NUMBERS, "categorical")
@@ -119,6 +123,9 @@ def parse_space(data: Mapping[str, Any]) -> Space:
             raise SweepError(f"{name} must be one of {', '.join(allowed)}, got {data[name]!r}")
     if not isinstance(data["parameters"], Mapping):
         raise SweepError("parameters must map keys of fit to ranges and choices")
+    trials = 1 if data.get("trials") is None else data["trials"]
+    if type(trials) is not int or not 1 <= trials <= _MOST_TRIALS:
+        raise SweepError(f"trials must be a whole number from 1 to {_MOST_TRIALS}, got {trials!r:.40}")
     known: dict[str, Parameter] = {}
     for key, options in data["parameters"].items():
         known[key] = _parameter(str(key), options, known)
@@ -163,6 +170,8 @@ def _range(key: str, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         checked = {name: _NUMBERS[kind](x) for name, x in numbers.items() if x is not None or name != "step"}
     except (TypeError, ValueError, OverflowError) as error:  # there is no infinite whole number
         raise SweepError(f"{key}: needs low and high, as numbers") from error
+    if kind == "int" and max(map(abs, checked.values())) > _LARGEST:
+        raise SweepError(f"{key}: whole numbers go up to {_LARGEST}")
     if not all(map(math.isfinite, checked.values())):
         raise SweepError(f"{key}: needs low and high, as finite numbers")
     checked["log"] = bool(options.get("log", False))
