@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from diffgmm.cli.denoise import open_denoiser
-from diffgmm.cli.options import add_shared, at_least, check_output_file
-from diffgmm.diffusion.sampler_options import ESTIMATES, MOST_STEPS, SOLVERS
+from diffgmm.cli.options import add_shared, at_least, check_output_file, steps
+from diffgmm.diffusion.sampler_options import ESTIMATES, SOLVERS
 from diffgmm.utils.errors import UsageError
 
 HELP = "draw the noise as it goes, step by step, as a GIF or MP4 file"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("input", type=Path, metavar="IN", help="audio file")
     add("-o", "--output", type=Path, metavar="OUT", help=".gif or .mp4 file (IN with .gif)")
     add_shared(parser, "--model", "--trust", "--seed", "--overwrite")
-    add("--nfe", type=at_least(1, MOST_STEPS), default=12, metavar="N", help="steps, and network calls (12)")
+    add("--nfe", type=steps, default=12, metavar="N", help="steps, and network calls (12)")
     add("--solver", choices=SOLVERS, help="how the steps are taken (the model's)")
     add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
     add("--start", type=at_least(0), default=0, metavar="S", help="second of the recording to begin with (0)")

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import add_renamed, add_shared, at_least, names, numbers
-from diffgmm.diffusion.sampler_options import MOST_STEPS
+from diffgmm.cli.options import add_renamed, add_shared, names, numbers, steps
 from diffgmm.utils.errors import FAILED, UsageError
 from diffgmm.utils.interrupts import Interrupts
 
@@ -39,20 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--set", required=True, metavar="NAME", help=_SETS)
     add("--subset", type=names, default=(), metavar="NAME,...", help=_SUBSETS)
-    add("--models", type=names, default=("base",), metavar="NAME,...", help="names, files, NAME=FILE (base)")
+    add(
+        "--models",
+        type=names,
+        default=("base",),
+        metavar="NAME,...",
+        help="shipped or file, NAME=FILE (base)",
+    )
     add("--nfe", type=numbers, default=(1,), metavar="N,...", help="network calls (1)")
     add("--estimate", type=names, default=("mean",), metavar="E,...", help="mean, sample, mode (mean)")
-    add(
-        "--samples",
-        type=at_least(1, MOST_STEPS),
-        default=1,
-        metavar="N",
-        help="sampled results that are averaged (1)",
-    )
+    add("--samples", type=steps, default=1, metavar="N", help="sampled results that are averaged (1)")
     add("--baselines", type=names, default=("installed",), metavar="NAME,...", help=_BASELINES)
     add("--command", action="append", default=[], metavar="NAME=CMD", help=_COMMAND)
     add("--metrics", type=names, default=(), metavar="NAME,...", help=_METRICS)
-    add("--timing", choices=("auto", "again", "skip"), default="auto", help="auto: what is unknown (auto)")
+    timing = "speed and memory: of what is not known yet (auto), of everything, or none"
+    add("--timing", choices=("auto", "again", "skip"), default="auto", help=timing)
     add("--corpus", metavar="DIR", help="where the set's corpus is (where `diffgmm prepare` puts it)")
     add("-o", "--out", type=Path, metavar="DIR", help="results.json, scores.csv, audio/ (benchmark-SET)")
     add_shared(parser, "--trust", "--seed", "--baselines-python", "--jobs", "--overwrite")

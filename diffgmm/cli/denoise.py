@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import MOST_PROCESSES, add_shared, at_least, model_file
-from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, MOST_STEPS, SOLVERS
+from diffgmm.cli.options import add_shared, model_file, processes, steps
+from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
 if TYPE_CHECKING:
@@ -48,26 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip = "what would pass full scale: lower the whole file, or keep its level and cut the peaks off (scale)"
     add("inputs", nargs="+", metavar="IN", help="audio file, folder of audio files, or - (stdin)")
     add("-o", "--output", metavar="OUT", help="file, folder, or - for stdout (NAME.denoised beside IN)")
-    add(
-        "--nfe",
-        type=at_least(1, MOST_STEPS),
-        metavar="N",
-        help="network calls per window (the model's, mostly 1)",
-    )
+    add("--nfe", type=steps, metavar="N", help="network calls per window (the model's, mostly 1)")
     add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
-    add(
-        "--samples",
-        type=at_least(1, MOST_STEPS),
-        metavar="N",
-        help="sampled results that are averaged (the model's)",
-    )
+    add("--samples", type=steps, metavar="N", help="sampled results that are averaged (the model's)")
     add("--solver", type=_solver, metavar="S", help=f"for several calls: {solvers} (the model's)")
-    add(
-        "--substeps",
-        type=at_least(1, MOST_STEPS),
-        metavar="N",
-        help="closed-form steps between calls (the model's)",
-    )
+    add("--substeps", type=steps, metavar="N", help="closed-form steps between calls (the model's)")
     step_noise = "whether the process's own noise is added between steps (the model's)"
     add("--step-noise", action=argparse.BooleanOptionalAction, default=None, help=step_noise)
     add_shared(parser, "--model", "--trust", "--strength", "--seed", "--device", "--threads", "--overwrite")
@@ -76,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "auto: onnxruntime where it is installed, else torch (auto)",
     )
     add("--backend", choices=backends, default="auto", help=f"what computes the default setting; {auto}")
-    add(
-        "--jobs",
-        type=at_least(1, MOST_PROCESSES),
-        default=1,
-        metavar="N",
-        help="files at a time; they share the threads (1)",
-    )
+    add("--jobs", type=processes, default=1, metavar="N", help="files at a time; they share the threads (1)")
     picture = "also write NAME.png: spectrogram and waveform of the first minute, before and after"
     add("--picture", action="store_true", help=picture)
     add("--uncertainty", action="store_true", help=_UNCERTAINTY)

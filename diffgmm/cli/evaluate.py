@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from diffgmm.audio import AudioError
-    from diffgmm.evaluation import evaluate, pairing, results, scores, tables
+    from diffgmm.evaluation import evaluate, pairing, results, scores
     from diffgmm.utils.cores import usable_cores
 
     if args.output is not None and args.output.suffix.lower() != ".csv" and not args.output.is_dir():
@@ -68,16 +68,16 @@ def run(args: argparse.Namespace) -> int:
             pairs, names, resample=args.resample, align=args.align, jobs=jobs, on_row=lambda _: bar.update()
         )
     mine, theirs = rows[: len(paired.pairs)], rows[len(paired.pairs) :]
-    print(tables.render(mine, names, args.align))
+    print(scores.render(mine, names, args.align))
     if args.vs is not None:
-        print("\n" + tables.render_comparison(scores.comparisons(mine, theirs, names), args.vs))
+        print("\n" + scores.render_comparison(scores.comparisons(mine, theirs, names), args.vs))
     unmatched = [*paired.unmatched, *other.unmatched]
     bad = [error for row in rows for error in row.errors]
     for lines in (unmatched, bad):
-        for line in lines[: tables.LINES]:
+        for line in lines[: scores.LINES]:
             complain(line)
-        if len(lines) > tables.LINES:
-            complain(f"... and {len(lines) - tables.LINES} more")
+        if len(lines) > scores.LINES:
+            complain(f"... and {len(lines) - scores.LINES} more")
     if args.output is not None:
         scores.write_table(args.output, mine, names)
         print(f"wrote {args.output}")

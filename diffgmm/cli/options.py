@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from diffgmm.diffusion.sampler_options import MOST_STEPS
 from diffgmm.utils.errors import UsageError, warn
-
-MOST_PROCESSES = 1024
-"""And threads."""
 
 
 def at_least(lowest: int, most: int = 10**9) -> Callable[[str], int]:
@@ -26,6 +24,12 @@ def at_least(lowest: int, most: int = 10**9) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+processes = at_least(1, 1024)
+"""Type of a number of processes or threads."""
+steps = at_least(1, MOST_STEPS)
+"""Type of a number of steps, network calls or samples."""
 
 
 def fraction(text: str) -> float:
@@ -56,8 +60,8 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Type of an option that is a list of whole numbers from 1 to 1000, with commas between."""
-    return tuple(map(at_least(1, 1000), names(text)))
+    """Type of an option that is a list of numbers of network calls, with commas between."""
+    return tuple(map(steps, names(text)))
 
 
 def add_shared(parser: argparse.ArgumentParser, *wanted: str) -> None:
@@ -73,16 +77,11 @@ def add_shared(parser: argparse.ArgumentParser, *wanted: str) -> None:
     add("--model", default="base", metavar="NAME", help="shipped model, .ckpt, .json or .safetensors (base)")
     add("--trust", action="append", default=[], metavar="PACKAGE", help=trust)
     add("--device", default="auto", metavar="D", help="cpu, cuda, cuda:N, or auto: a GPU if there is one")
-    add(
-        "--threads",
-        type=at_least(1, MOST_PROCESSES),
-        metavar="N",
-        help="CPU threads in all (OMP_NUM_THREADS, or all cores)",
-    )
-    add("--strength", type=fraction, default=1.0, metavar="S", help="0 changes nothing, 1 is all of it (1)")
+    add("--threads", type=processes, metavar="N", help="CPU threads in all (OMP_NUM_THREADS, or all cores)")
+    add("--strength", type=fraction, default=1.0, metavar="S", help="0: no change, 1: the model's result (1)")
     add("--seed", type=at_least(0, 2**63 - 1), default=0, metavar="N", help="of what is drawn at random (0)")
-    add("--jobs", type=at_least(1, MOST_PROCESSES), metavar="N", help="processes (default: all cores)")
-    add("--workers", type=at_least(1, MOST_PROCESSES), metavar="N", help="processes (default: one per core)")
+    add("--jobs", type=processes, metavar="N", help="processes (default: all cores)")
+    add("--workers", type=processes, metavar="N", help="processes (default: one per core)")
     add("--downloads", type=Path, metavar="DIR", help="folder of files that you have already; only read")
     add("--mirror", metavar="URL", help="address of a folder with all files of the corpus")
     add("--baselines-python", metavar="PYTHON", help="interpreter that has the baselines, if not this one")

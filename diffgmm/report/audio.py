@@ -88,7 +88,7 @@ def picture_uri(values: np.ndarray, cmap: str, low: float, high: float) -> str:
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    size = [min(length, most) for length, most in zip(values.shape, _SHAPE, strict=True)]
+    size = (min(values.shape[0], _SHAPE[0]), min(values.shape[1], _SHAPE[1]))
     tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
     small = torch.nn.functional.adaptive_avg_pool2d(tensor, size)[0].numpy()
     style: dict[str, Any] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffgmm.audio import AudioError
-from diffgmm.evaluation.results import MetricInfo, Results, System
+from diffgmm.evaluation.results import Results
 from diffgmm.report import audio
 from diffgmm.report.audio import Sound
 from diffgmm.report.collect import ResultsRun, TrainingRun
@@ -50,22 +50,18 @@ class Example:
     problems: Sequence[str] = ()
 
 
-def judged_by(results: Results) -> tuple[System, System | None, MetricInfo] | None:
-    """Whose improvement chooses the examples: the first model or other system, the input, the first metric."""
-    order = {"model": 0, "files": 1, "command": 2, "baseline": 3}
-    rivals = sorted((s for s in results.systems if s.kind != "noisy"), key=lambda s: order[s.kind])
+def choose(results: Results, count: int) -> list[tuple[str, str]]:
+    """Ids and why each was chosen: from the least to the greatest improvement in equal steps of rank.
+
+    What counts is the first metric, of the first model or else of another system.
+    """
+    order = ("model", "files", "command", "baseline")
+    rivals = sorted((s for s in results.systems if s.kind in order), key=lambda s: order.index(s.kind))
     noisy = next((s for s in results.systems if s.kind == "noisy"), None)
     metrics = main_metrics(results, 1)
-    return (rivals[0], noisy, metrics[0]) if rivals and metrics else None
-
-
-def choose(results: Results, count: int) -> list[tuple[str, str]]:
-    """Ids and why each was chosen: from the least to the greatest improvement in equal steps of rank."""
-    judge = judged_by(results)
-    if judge is None or count < 1:
+    if not rivals or not metrics or count < 1:
         return []
-    system, noisy, metric = judge
-    ids = results.set.ids()
+    system, metric, ids = rivals[0], metrics[0], results.set.ids()
     sign = 1.0 if metric.higher_is_better else -1.0
     before = noisy.values(metric.name, ids) if noisy else [0.0] * len(ids)
     gains = [sign * (b - a) for a, b in zip(before, system.values(metric.name, ids), strict=True)]

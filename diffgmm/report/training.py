@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from diffgmm.report import groups, plots
-from diffgmm.report.collect import Curve, TrainingRun
+from diffgmm.report.collect import TrainingRun
 from diffgmm.report.plots import Plot
+from diffgmm.training.run_folders import Curve
 from diffgmm.utils.text_table import number
 
 _POINTS = 600  # of a line at most

@@ -13,7 +13,7 @@ import yaml
 from data_modules import home
 from data_modules.errors import DataError
 from diffgmm.cli.main import Parser
-from diffgmm.cli.options import MOST_PROCESSES, at_least, setting
+from diffgmm.cli.options import at_least, processes, setting
 from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import write_text
 from experiments.ablations import plan
@@ -38,8 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", default=[], metavar="NAME", help="these variants")
     add("--seeds", nargs="+", type=int, default=[], metavar="N", help="instead of each variant's own")
     add("--corpus", metavar="NAME|DIR", help="instead of that of base.yaml")
-    add("--jobs", type=at_least(1, MOST_PROCESSES), default=1, metavar="N", help="runs at once (1)")
-    add("--threads", type=at_least(1, MOST_PROCESSES), default=1, metavar="N", help="of each run (1)")
+    add("--jobs", type=processes, default=1, metavar="N", help="runs at once (1)")
+    add("--threads", type=processes, default=1, metavar="N", help="of each run (1)")
     add("--set", action="append", type=setting, default=[], metavar="PATH=VALUE", help="change every run")
     add = nfe.add_argument
     add("--model", default="base", metavar="NAME|FILE", help="whose weights (base)")

@@ -8,6 +8,7 @@ begins the trial anew.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -77,16 +78,16 @@ def fit_arguments(space: Space, configs: Sequence[Path], drawn: Mapping[str, Any
     return ["fit", *layers(configs), *arguments({**quiet, **values, **own})]
 
 
-def work(sweep: Sweep, seconds: float | None = None) -> int:
-    """Take and run trials until the sweep has as many as are wanted, or the time is up; returns how many this did.
+def work(sweep: Sweep, seconds: float | None = None) -> None:
+    """Take and run trials until the sweep has as many as are wanted, or the time is up.
 
     A worker that finds nothing to take while others still train waits, to take over what they might leave.
     """
     import optuna
 
-    done, end = 0, None if seconds is None else time.monotonic() + seconds
+    end = math.inf if seconds is None else time.monotonic() + seconds
     lock = FileLock(sweep.folder / ".take.lock")  # held while taking one, so that no two take the last one
-    while end is None or time.monotonic() < end:
+    while time.monotonic() < end:
         lock.acquire()
         try:
             optuna.storages.fail_stale_trials(sweep.study)  # those of killed workers wait for another now
@@ -94,14 +95,12 @@ def work(sweep: Sweep, seconds: float | None = None) -> int:
             if left == "take":
                 objective = partial(_run, sweep, lock)  # gives the lock back once it has the trial
                 sweep.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
-                done += 1
         finally:
             lock.release(force=True)
         if left == "done":
             break
         if left == "wait":
             time.sleep(_POLL)
-    return done
 
 
 def remaining(sweep: Sweep) -> str:
