@@ -77,7 +77,7 @@ def check_parts(given: Mapping[str, Any], trust: Collection[str]) -> None:
     for slot, spec in named.items():
         module, _, name = str(spec["class_path"]).rpartition(".") if isinstance(spec, dict) else ("", "", "")
         cls = getattr(sys.modules.get(module), name, None)  # perhaps where it is re-exported
-        if isinstance(cls, type):
+        if isinstance(spec, dict) and isinstance(cls, type):
             named[slot] = {**spec, "class_path": parts.class_path(cls)}
     plans = _plans({"class_path": parts.class_path(MixtureDenoiser), "init_args": named}, trust)
     skeleton = _skeleton(plans) if all(plan.ours for plan in plans.values()) else None
