@@ -34,7 +34,6 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
 
     def __init__(
         self,
-        *,
         sample_rate: int,
         window: int,
         batch_size: int,

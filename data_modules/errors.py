@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffgmm.utils.errors import UserError
 
 
@@ -27,3 +29,8 @@ def require_between(prefix: str = "data.", **limits: tuple[float, float, float])
             raise DataError(f"{prefix}{name} is {value!r:.40}, must be at least {least}")
         if value > most:
             raise DataError(f"{prefix}{name} is {value!r:.40}, must be at most {most}")
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of many names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

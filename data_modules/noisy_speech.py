@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
-from data_modules.errors import MOST_SAMPLES, MOST_WINDOWS, require_between
+from data_modules.errors import MOST_SAMPLES, MOST_WINDOWS, require_between, some
 from data_modules.mixing.mixer import Mixer
 from data_modules.mixing.options import Mixing
 from data_modules.pools.collection import Collection
@@ -99,14 +99,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         strict: bool = False,
         start_method: str | None = None,
     ) -> None:
-        super().__init__(
-            sample_rate=sample_rate,
-            window=window,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            start_method=start_method,
-        )
+        super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         require_between(
             epoch_size=(epoch_size, 1, MOST_WINDOWS),
             valid_pairs=(valid_pairs, 0, 100_000),
@@ -117,18 +110,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         require_between(
             valid_batch_size=(valid_batch_size, 1, MOST_SAMPLES // round(valid_seconds * sample_rate))
         )
-        self.collection = Collection(
-            corpus=corpus,
-            speech=speech,
-            noise=noise,
-            valid_speech=valid_speech,
-            valid_noise=valid_noise,
-            test_speech=test_speech,
-            test_noise=test_noise,
-            valid_fraction=valid_fraction,
-            test_fraction=test_fraction,
-            split_by=split_by,
-        )
+        folders = (speech, noise, valid_speech, valid_noise, test_speech, test_noise)
+        self.collection = Collection(corpus, *folders, valid_fraction, test_fraction, split_by)
         self.epoch_size, self.valid_batch_size, self.pairs_seed = epoch_size, valid_batch_size, pairs_seed
         self.mixing, self.augmentations = mixing, tuple(augmentations or ())
         self.pair_counts = {"valid": valid_pairs, "test": test_pairs}
@@ -153,9 +136,8 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         speech.weigh(group_weights(pauses, most))
         out = [name for name, weight in zip(speech.groups, speech.weights, strict=True) if weight == 0.0]
         if out and not quiet:
-            named = ", ".join(out[:8]) + (f" and {len(out) - 8} more" if len(out) > 8 else "")
             log.info(
-                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {named}"
+                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {some(out, 8)}"
             )
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:

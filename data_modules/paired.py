@@ -68,14 +68,7 @@ class PairedFolders(PooledDataModule[PairedPools]):
         start_method: str | None = None,
         corpus: str | None = None,
     ) -> None:
-        super().__init__(
-            sample_rate=sample_rate,
-            window=window,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            start_method=start_method,
-        )
+        super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         if epoch_size is not None:
             require_between(epoch_size=(epoch_size, 1, MOST_WINDOWS))
         self.folders = {
@@ -101,26 +94,24 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def pairs(self, split: str, quiet: bool = False) -> list[PairedFile]:
         """The matched files of ``train``, ``valid`` or ``test``."""
-        files = self._of_split(split, quiet)
-        if files:
-            return self._share(files, split) if split == "train" and self._splits_off() else files
-        if split != "valid" or not self._given("train"):
+        shared = not self._given("valid") and self.valid_fraction > 0.0 and split != "test"
+        source = "train" if shared and self._given("train") else split
+        if not self._given(source):
+            if split == "valid" and self._given("train"):
+                raise DataError(
+                    "data: no validation files; give valid_clean and valid_noisy, or a valid_fraction"
+                )
             if self.corpus:
-                raise DataError(f"data: {self.corpus} has no pairs for {split}")
-            raise DataError(f"data: no folders for {split}; {_folders_of(split)}")
-        if not self._splits_off():
-            raise DataError(
-                "data: no validation files; give valid_clean and valid_noisy, or a valid_fraction"
-            )
-        return self._share(self._of_split("train", quiet=True), split)
-
-    def _of_split(self, split: str, quiet: bool) -> list[PairedFile]:
-        """What was given for a split, all of it; nothing if there isn't any."""
+                raise DataError(f"data: {self.corpus} has no pairs for {source}")
+            prefix = "" if source == "train" else f"{source}_"
+            raise DataError(f"data: no folders for {source}; give {prefix}clean and {prefix}noisy")
+        quiet = quiet or source != split
         if self.corpus:
-            items = self._items(split)
-            return match_items(items, f"{self.corpus}, {split}", self.strict, quiet) if items else []
-        clean, noisy = self.folders[split]
-        return match_folders(clean, noisy, self.strict, quiet) if clean and noisy else []
+            files = match_items(self._items(source), f"{self.corpus}, {source}", self.strict, quiet)
+        else:
+            clean, noisy = self.folders[source]
+            files = match_folders(clean or "", noisy or "", self.strict, quiet)
+        return self._share(files, split) if shared else files
 
     def _items(self, split: str) -> list[Item]:
         if self._listed is None:
@@ -129,9 +120,6 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def _given(self, split: str) -> bool:
         return bool(self._items(split) if self.corpus else self.folders[split][0])
-
-    def _splits_off(self) -> bool:
-        return not self._given("valid") and self.valid_fraction > 0.0
 
     def _share(self, pairs: list[PairedFile], split: str) -> list[PairedFile]:
         """What is left for training, or set aside for validation, by a hash of the names."""
@@ -163,8 +151,3 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         return self.test_dataloader()
-
-
-def _folders_of(split: str) -> str:
-    prefix = "" if split == "train" else f"{split}_"
-    return f"give {prefix}clean and {prefix}noisy"

@@ -74,9 +74,8 @@ class Codec(Augmentation):
             raise DataError(f"Codec: kinds are {self.kinds}, needs frequencies of which one is above 0")
         for name in self.kinds:
             if KINDS[name].subtype not in soundfile.available_subtypes(KINDS[name].container):
-                raise DataError(
-                    f"Codec: this libsndfile ({soundfile.__libsndfile_version__}) can't write {name}"
-                )
+                version = soundfile.__libsndfile_version__
+                raise DataError(f"Codec: this libsndfile ({version}) can't write {name}")
 
     def damage(
         self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator

@@ -31,6 +31,13 @@ def filter_by(samples: np.ndarray, response: np.ndarray, size: int) -> np.ndarra
     return fft.irfft(fft.rfft(samples, size) * response, size)[..., : samples.shape[-1]]
 
 
+def _filter(scene: Scene, voice: np.ndarray, noise: np.ndarray, size: int) -> None:
+    """Filters the speech with its reverberation, and the noise."""
+    scene.speech, scene.noise = filter_by(scene.speech, voice, size), filter_by(scene.noise, noise, size)
+    if scene.late is not None:
+        scene.late = filter_by(scene.late, voice, size)
+
+
 @lru_cache(maxsize=1)
 def _quick_sizes() -> list[int]:
     """Quick FFT sizes in order: products of powers of 2, 3 and 5."""
@@ -140,10 +147,7 @@ class SpectralTilt(Augmentation):
         voice, noise = (
             _random_equaliser(size, scene.sample_rate, self.tilt, self.ripple, rng) for _ in range(2)
         )
-        scene.speech = filter_by(scene.speech, voice, size)
-        scene.noise = filter_by(scene.noise, noise, size)
-        if scene.late is not None:
-            scene.late = filter_by(scene.late, voice, size)
+        _filter(scene, voice, noise, size)
 
 
 @dataclass(frozen=True)
@@ -204,10 +208,7 @@ class BandLimit(Augmentation):
             return
         size = _fft_size(len(scene.speech))
         response = _band(size, scene.sample_rate, low, edge, high)
-        scene.speech = filter_by(scene.speech, response, size)
-        scene.noise = filter_by(scene.noise, response, size)
-        if scene.late is not None:
-            scene.late = filter_by(scene.late, response, size)
+        _filter(scene, response, response, size)
 
 
 def _band(size: int, sample_rate: int, low: float, edge: float, high: float) -> np.ndarray:

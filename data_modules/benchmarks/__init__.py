@@ -11,18 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_modules.benchmarks.pairlist import PairList, read_list
+from data_modules.benchmarks import recorded, render
 from data_modules.errors import DataError
 
-#: Sets that are rendered from a list, with what they are.
-LISTS = {
-    "cross-test": "Pairs of 3 to 8 seconds from open-voices: sources of speech and classes of noise that no training "
-    "of this package hears; 16 kHz unless the subset says otherwise.",
-    "cross-valid": "Five-second pairs from the validation split of open-voices, for tuning.",
-    "dsn-test": "In-domain: four-second pairs from the test split of the full debian-speech-noise, other speakers and "
-    "packages of the same kind of recording that trains base; 16 kHz unless the subset says otherwise.",
-    "dsn-valid": "In-domain: four-second pairs from the validation split of the full debian-speech-noise, for tuning.",
-}
+#: Sets that are rendered from a list.
+LISTS = ("cross-test", "cross-valid", "dsn-test", "dsn-valid")
 #: Splits of VoiceBank+DEMAND that are sets, where its corpus is prepared.
 VOICEBANK = {"voicebank-demand": "test", "voicebank-demand-valid": "valid"}
 NAMES = ("cross-test", "cross-valid", "real-valid", "dsn-test", "dsn-valid", *VOICEBANK)
@@ -33,9 +26,9 @@ def list_path(name: str) -> Path:
     return Path(__file__).with_name(name.replace("-", "_") + ".json")
 
 
-def load_list(name: str) -> PairList:
+def load_list(name: str) -> render.PairList:
     """The list of a set in :data:`LISTS`."""
-    return read_list(list_path(name))
+    return render.read_list(list_path(name))
 
 
 def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | None = None) -> Path:
@@ -50,7 +43,6 @@ def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | N
         DataError: unknown name; the corpus is missing, incomplete or another one.
     """
     from data_modules import home
-    from data_modules.benchmarks import real, render, voicebank
 
     if name not in NAMES:
         raise DataError(f"unknown benchmark set {name!r}; choose from {', '.join(NAMES)}")
@@ -63,8 +55,8 @@ def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | N
         if render.is_intact(target, pairs):
             return target / render.SET_FILE
     path = kept / name / render.SET_FILE
-    if name == real.NAME:
-        real.write_set_file(source, path)
+    if name == recorded.REAL:
+        recorded.write_real(source, path)
         return path
     if not (source / "manifest.csv").is_file():
         raise DataError(
@@ -72,5 +64,5 @@ def open_set(name: str, corpus: str | Path | None = None, folder: str | Path | N
         )
     if pairs is not None:
         return render.write_set(target, pairs, source) / render.SET_FILE
-    voicebank.write_set_file(source, path, VOICEBANK[name])
+    recorded.write_corpus(source, path, VOICEBANK[name])
     return path

@@ -6,30 +6,22 @@ half up, so that the order of operations is all there is to agree on.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 FADE = 160
 """Samples over which a part of a recording is faded in and out, linearly."""
 GAIN_BITS, FILTER_BITS = 16, 15
 
-# The first half and the middle of symmetric filters, times 2^15, made by scipy.signal.firwin:
-# 16 kHz: firwin(63, 3700, fs=16000, window=("kaiser", 7)), down to 8 kHz
-_HALVE = (
-    2, -2, -7, 2, 16, 2, -31, -13, 51, 38, -72, -81, 89, 150, -90, -246, 61, 371, 17, -519, -169, 682, 429,
-    -847, -856, 999, 1594, -1121, -3164, 1201, 10323, 15156,
-)  # fmt: skip
-# 48 kHz: 3 firwin(95, 7750, fs=48000, window=("kaiser", 6.5)), up from 16 kHz
-_TRIPLE = (
-    -3, 4, 14, 11, -9, -31, -28, 13, 59, 57, -15, -100, -104, 10, 154, 175, 8, -223, -279, -46, 306, 424, 115,
-    -401, -620, -229, 505, 881, 409, -613, -1229, -685, 720, 1701, 1111, -819, -2378, -1799, 904, 3462, 3052,
-    -969, -5661, -6073, 1010, 13955, 26534, 31741,
-)  # fmt: skip
-# 8 kHz: firwin(127, [250, 3450], fs=8000, pass_zero=False), what a telephone lets through
-_TELEPHONE = (
-    14, -8, 21, 0, 19, 17, 9, 36, 0, 46, 1, 34, 17, 0, 37, -42, 39, -66, 0, -56, -78, -21, -159, 0, -188, -30,
-    -129, -110, 0, -183, 128, -164, 172, 0, 111, 268, 11, 506, 0, 557, 163, 356, 450, 0, 663, -294, 553, -330,
-    0, -99, -855, 147, -1619, 0, -1836, -868, -1251, -2463, 0, -4380, 1408, -5949, 2331, 26218,
-)  # fmt: skip
+# Symmetric filters, of which the file has the first half and the middle, times 2^15, made by scipy.signal.firwin:
+# halve, 16 kHz: firwin(63, 3700, fs=16000, window=("kaiser", 7)), down to 8 kHz
+# triple, 48 kHz: 3 firwin(95, 7750, fs=48000, window=("kaiser", 6.5)), up from 16 kHz
+# telephone, 8 kHz: firwin(127, [250, 3450], fs=8000, pass_zero=False), what a telephone lets through
+_HALVES: dict[str, list[int]] = json.loads(
+    Path(__file__).with_name("filters.json").read_text(encoding="utf-8")
+)
 
 
 def divided(x: np.ndarray, bits: int) -> np.ndarray:
@@ -41,7 +33,8 @@ def divided(x: np.ndarray, bits: int) -> np.ndarray:
     return (x + (1 << (bits - 1))) >> bits
 
 
-def _filtered(x: np.ndarray, half: tuple[int, ...]) -> np.ndarray:
+def _filtered(x: np.ndarray, name: str) -> np.ndarray:
+    half = _HALVES[name]
     taps = np.array(half + half[-2::-1], dtype=np.int64)
     padded = np.pad(x, len(taps) // 2)
     return divided(np.convolve(padded, taps, mode="valid"), FILTER_BITS)
@@ -49,19 +42,19 @@ def _filtered(x: np.ndarray, half: tuple[int, ...]) -> np.ndarray:
 
 def to_8k(x: np.ndarray) -> np.ndarray:
     """From 16 to 8 kHz."""
-    return _filtered(x, _HALVE)[::2]
+    return _filtered(x, "halve")[::2]
 
 
 def to_48k(x: np.ndarray) -> np.ndarray:
     """From 16 to 48 kHz; nothing appears above 8 kHz."""
     upsampled = np.zeros(3 * len(x), dtype=np.int64)
     upsampled[::3] = x
-    return _filtered(upsampled, _TRIPLE)
+    return _filtered(upsampled, "triple")
 
 
 def telephone(x: np.ndarray) -> np.ndarray:
     """The band of a telephone, 300 to 3400 Hz, at 8 kHz."""
-    return _filtered(x, _TELEPHONE)
+    return _filtered(x, "telephone")
 
 
 def scaled(x: np.ndarray, gain: int) -> np.ndarray:

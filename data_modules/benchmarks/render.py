@@ -1,25 +1,137 @@
-"""From a list to WAV files whose bytes are known in advance."""
+"""The list that a benchmark set is rendered from, and the WAV files, whose bytes are known in advance.
+
+A list says which stretches of which recordings are put where and how loud, and has the checksums of the result.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 import wave
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_modules.benchmarks import integers
-from data_modules.benchmarks.pairlist import GENERATED, SECONDS, Layer, ListedPair, PairList, Recording
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.utils.files import sha256_of
+from diffgmm.utils.files import replacing_folder, sha256_of
 
 SET_FILE = "set.json"
+GENERATED = "generated/"
+"""Prefix of what is no recording: ``generated/alarm_clock``."""
+SECONDS = 4
+"""Length of a pair for which the list names no other."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file of the corpus: path in it, SHA-256 of the FLAC file, and of its samples (16-bit little-endian)."""
+
+    path: str
+    sha256: str = ""
+    pcm_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a recording: its number in the list, first sample, samples, and where it is put."""
+
+    recording: int
+    start: int
+    length: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Parts that make one voice or one noise.
+
+    Args:
+        gain: in 1/65536.
+        parts: in order.
+        fast: the 16 kHz samples are played at 48 kHz, so that a recording fills the band up to 24 kHz.
+    """
+
+    gain: int
+    parts: tuple[Part, ...]
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class ListedPair:
+    """What a pair is made of.
+
+    Args:
+        id: unique in the list.
+        band: ``full`` (16 kHz), ``8k``, ``telephone`` (8 kHz) or ``48k``.
+        snr: ratio of active levels in dB; None without noise.
+        speaker: group in the corpus.
+        noise: categories, or ``alarm_clock``.
+        subsets: that it belongs to.
+        speech: the voice.
+        noises: in the order of ``noise``.
+        clean_sha256, noisy_sha256: of the WAV files.
+        seconds: length.
+    """
+
+    id: str
+    band: str
+    snr: float | None
+    speaker: str
+    noise: tuple[str, ...]
+    subsets: tuple[str, ...]
+    speech: Layer
+    noises: tuple[Layer, ...]
+    clean_sha256: str = ""
+    noisy_sha256: str = ""
+    seconds: int = SECONDS
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return {"full": 16000, "48k": 48000}.get(self.band, 8000)
+
+
+@dataclass(frozen=True)
+class PairList:
+    """A whole list, as its JSON file has it."""
+
+    name: str
+    description: str
+    corpus: str
+    recordings: tuple[Recording, ...] = ()
+    pairs: tuple[ListedPair, ...] = ()
+    subsets: dict[str, str] = field(default_factory=dict)  # what each is about
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over ids and checksums of all WAV files."""
+        lines = (f"{pair.id} {pair.clean_sha256} {pair.noisy_sha256}\n" for pair in self.pairs)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def ids(self) -> dict[str, list[str]]:
+        """Ids by subset, in order."""
+        return {name: [pair.id for pair in self.pairs if name in pair.subsets] for name in self.subsets}
+
+
+def read_list(path: Path) -> PairList:
+    """The list in a file of this folder."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+
+    def layer(entry: dict[str, Any]) -> Layer:
+        return Layer(entry["gain"], tuple(Part(*part) for part in entry["parts"]), entry["fast"])
+
+    def pair(entry: dict[str, Any]) -> ListedPair:
+        tuples = {name: tuple(entry[name]) for name in ("noise", "subsets")}
+        layers = {"speech": layer(entry["speech"]), "noises": tuple(map(layer, entry["noises"]))}
+        return ListedPair(**(entry | tuples | layers))
+
+    recordings = tuple(Recording(**entry) for entry in data["recordings"])
+    return PairList(**(data | {"recordings": recordings, "pairs": tuple(map(pair, data["pairs"]))}))
 
 
 class Recordings:
@@ -46,8 +158,9 @@ class Recordings:
 
     def _read(self, recording: Recording) -> np.ndarray:
         if recording.path == f"{GENERATED}alarm_clock":
-            longest = max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
-            return integers.alarm_clock(16000 * longest)
+            return integers.alarm_clock(
+                16000 * max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
+            )
         path = self.corpus / recording.path
         again = f"run `diffgmm prepare {self.pairs.corpus}` (the full corpus) again"
         try:
@@ -67,16 +180,14 @@ class Recordings:
         Raises:
             DataError: files of the list are not in the corpus.
         """
+        listed = [recording.path for recording in self.pairs.recordings]
         missing = [
-            recording.path
-            for recording in self.pairs.recordings
-            if not recording.path.startswith(GENERATED) and not (self.corpus / recording.path).is_file()
+            path for path in listed if not (path.startswith(GENERATED) or (self.corpus / path).is_file())
         ]
         if missing:
             raise DataError(
-                f"{self.corpus}: {len(missing)} of the {len(self.pairs.recordings)} recordings of "
-                f"{self.pairs.name} are not there (such as {missing[0]}); it needs the full corpus: run "
-                f"`diffgmm prepare {self.pairs.corpus}`"
+                f"{self.corpus}: {len(missing)} of the {len(listed)} recordings of {self.pairs.name} are not there "
+                f"(such as {missing[0]}); it needs the full corpus: run `diffgmm prepare {self.pairs.corpus}`"
             )
 
 
@@ -145,18 +256,14 @@ def describe(pairs: PairList) -> dict[str, Any]:
     for pair in pairs.pairs:
         clean, noisy = f"clean/{pair.id}.wav", f"noisy/{pair.id}.wav"
         files |= {clean: pair.clean_sha256, noisy: pair.noisy_sha256}
-        entries.append(
-            {
-                "id": pair.id,
-                "sample_rate": pair.sample_rate,
-                "seconds": float(pair.seconds),
-                "snr": pair.snr,
-                "speaker": pair.speaker,
-                "noise": list(pair.noise),
-                "clean": clean,
-                "noisy": noisy,
-            }
-        )
+        facts = {
+            "id": pair.id,
+            "sample_rate": pair.sample_rate,
+            "seconds": float(pair.seconds),
+            "snr": pair.snr,
+        }
+        more = {"speaker": pair.speaker, "noise": list(pair.noise), "clean": clean, "noisy": noisy}
+        entries.append(facts | more)
     about = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
     return {**about, "subsets": pairs.ids(), "pairs": entries, "files": files}
 
@@ -179,26 +286,16 @@ def write_set(folder: Path, pairs: PairList, corpus: Path) -> Path:
     """
     recordings = Recordings(pairs, corpus)
     recordings.check()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        part.chmod(0o755)
-        for name in ("clean", "noisy"):
-            (part / name).mkdir()
+    with replacing_folder(folder) as part:
+        for kind in ("clean", "noisy"):
+            (part / kind).mkdir()
         for pair in pairs.pairs:
-            wanted = (pair.clean_sha256, pair.noisy_sha256)
-            for name, samples, digest in zip(
-                ("clean", "noisy"), render(pair, recordings), wanted, strict=True
-            ):
+            sounds = zip(("clean", "noisy"), render(pair, recordings), strict=True)
+            for (kind, samples), digest in zip(sounds, (pair.clean_sha256, pair.noisy_sha256), strict=True):
                 data = wav_bytes(samples, pair.sample_rate)
                 if hashlib.sha256(data).hexdigest() != digest:
-                    raise DataError(f"{pairs.name}: {name}/{pair.id} came out other than listed; report this")
-                (part / name / f"{pair.id}.wav").write_bytes(data)
+                    raise DataError(f"{pairs.name}: {kind}/{pair.id} came out other than listed; report this")
+                (part / kind / f"{pair.id}.wav").write_bytes(data)
         text = json.dumps(describe(pairs), indent=1) + "\n"
         (part / SET_FILE).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder

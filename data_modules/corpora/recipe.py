@@ -1,15 +1,25 @@
 """Corpus recipes: locations and checksums of the files, and the split of each clip.
 
 A recipe only describes. :mod:`data_modules.corpora.build.engine` does the work, the same for all of them: download,
-check, unpack, convert, write the manifest.
+check, unpack, convert, write the manifest. Its facts stand in ``recipes/NAME.yaml``; functions are for what rules can't
+say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from data_modules.errors import DataError
+from diffgmm.audio import is_audio
+from diffgmm.utils.files import walk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,25 +72,71 @@ class Entry:
 
     Args:
         file: the unpacked audio file.
-        path: where it goes, relative to the corpus, with "/" and the ending ``.flac``.
         split: ``train``, ``valid`` or ``test``.
-        kind: ``speech`` or ``noise``; in a paired corpus ``clean`` or ``noisy`` (same file name in both).
+        kind: ``speech`` or ``noise``; in a paired corpus ``clean`` or ``noisy`` (same `stem` in both).
         group: the speaker, or the category of noise.
+        stem: its file name in the corpus, without an ending.
         language: ISO 639-1 code of speech, else empty.
         licence: of this clip, if it differs from the recipe's.
         source: the archive or package it came from.
         member: its name inside the archive.
+        folder: where it goes below split and kind, if not into that of its group.
     """
 
     file: Path
-    path: str
     split: str
     kind: str
     group: str
+    stem: str
     language: str = ""
     licence: str = ""
     source: str = ""
     member: str = ""
+    folder: str = ""
+
+    @property
+    def path(self) -> str:
+        """Place in the corpus, ``split/kind/group/stem.flac``; no name inside an archive reaches outside it."""
+        folder, stem = (safe_name(name) for name in (self.folder or self.group, self.stem))
+        return f"{self.split}/{self.kind}/{folder}/{stem}.flac"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Clips of an archive by their names.
+
+    Args:
+        pattern: of the whole path inside the archive; what it names ``group`` is the speaker or category.
+        kind: see `Entry`.
+        source: the archive; empty: all.
+        variants: that take these clips; empty: all.
+        split: of all of them, but for the groups that `splits` names.
+        splits: split -> groups.
+        language: of speech.
+    """
+
+    pattern: str
+    kind: str
+    source: str = ""
+    variants: Sequence[str] = ()
+    split: str = "train"
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    language: str = ""
+
+    def match(self, source: str, member: str) -> re.Match[str] | None:
+        """Whether a file of an archive is one of these clips."""
+        return re.fullmatch(self.pattern, member) if self.source in ("", source) else None
+
+    def entry(self, file: Path, source: str, member: PurePosixPath) -> Entry | None:
+        """The clip, if it is one."""
+        match = self.match(source, str(member))
+        if match is None:
+            return None
+        group = match["group"]
+        split = next((split for split, groups in self.splits.items() if group in groups), self.split)
+        return Entry(
+            file, split, self.kind, group, member.stem, self.language, source=source, member=str(member)
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +154,8 @@ class Recipe:
         sources: variant -> the files to fetch.
         entries: folder of unpacked sources, variant -> clips. Each source lies in ``folder / source.name``, under
             the paths it has in its archive; a file that is no archive lies there itself. It must yield the same
-            clips in the same order at each call. An optional source may be missing.
+            clips in the same order at each call, since of equal ones the first is kept. An optional source may be
+            missing.
         variants: names of variants, the default first; a single empty name where there are none.
         sample_rate: of the converted clips, in Hz; None keeps each clip's own.
         paired: clips are pairs of the same name in ``clean`` and ``noisy`` instead of speech and noise. A pair is
@@ -119,6 +176,7 @@ class Recipe:
             fetched, nothing conditioned, and ``entries`` finds each as ``folder / NAME``.
         make: ``(folder of unpacked sources, variant)``: makes what is to be made of the sources before ``entries`` is
             asked, such as synthetic speech; called again after an interruption, so it keeps what is there.
+        tables: what the recipe's functions look up.
         revision: raised whenever the same sources give another corpus, so that no unfinished one is continued.
     """
 
@@ -131,18 +189,88 @@ class Recipe:
     download_bytes: dict[str, int]
     sources: Callable[[str], Sequence[Source]]
     entries: Callable[[Path, str], Iterable[Entry]]
-    variants: tuple[str, ...] = ("",)
+    variants: Sequence[str] = ("",)
     sample_rate: int | None = 16000
     paired: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: Sequence[str] = ()
     local: bool = False
     wanted: Callable[[str, str], bool] | None = None
     unpack: Unpack | None = None
     unpacked_bytes: dict[str, int] = field(default_factory=dict)
     condition: Condition | None = None
-    rejects: frozenset[str] = frozenset()
+    rejects: Sequence[str] = ()
     unique: bool = False
     ready: Callable[[str], None] | None = None
-    packs: tuple[str, ...] = ()
+    packs: Sequence[str] = ()
     make: Callable[[Path, str], None] | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
     revision: int = 1
+
+
+def described(name: str, **functions: Any) -> Recipe:
+    """The recipe whose facts stand in ``recipes/NAME.yaml``.
+
+    Its ``sources`` are those of `Source`, with ``variants`` if not all take them, and its ``clips`` those of `Rule`.
+
+    Args:
+        name: of the recipe.
+        functions: fields of `Recipe` in the place of what follows from sources and rules.
+    """
+    file = Path(__file__).with_name("recipes") / f"{name.replace('-', '_')}.yaml"
+    facts = yaml.safe_load(file.read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = facts.pop("sources", [])
+    only = [row.pop("variants", None) for row in rows]
+    sources = [Source(**row) for row in rows]
+    rules = [Rule(**row) for row in facts.pop("clips", ())]
+
+    def of_variant(variant: str) -> list[Source]:
+        return [source for source, some in zip(sources, only, strict=True) if some is None or variant in some]
+
+    def wanted(source: str, member: str) -> bool:
+        return any(rule.match(source, member) for rule in rules)
+
+    def entries(folder: Path, variant: str) -> Iterator[Entry]:
+        chosen = [rule for rule in rules if not rule.variants or variant in rule.variants]
+        for source in of_variant(variant):
+            for file, member in audio_below(folder / source.name):
+                yield from filter(None, (rule.entry(file, source.name, member) for rule in chosen))
+
+    by_rule: dict[str, Any] = {"sources": of_variant, "entries": entries, "wanted": wanted if rules else None}
+    return Recipe(name=name, **facts, **(by_rule | functions))
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that lies beside a recipe."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def audio_below(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Audio files below a folder and their relative paths; hidden files and archivers' leftovers are skipped.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; the sources of this corpus are not there")
+    for path in walk(folder):
+        member = PurePosixPath(path.relative_to(folder).as_posix())
+        if is_audio(path) and "__MACOSX" not in member.parts:
+            yield path, member
+
+
+def safe_name(text: str) -> str:
+    """The text as a file name: odd characters replaced, with a hash of the text if anything was."""
+    clean = re.sub(r"[^\w.+-]+|^\.+", "_", text)
+    return text if clean == text and text else f"{clean or '_'}_{short_hash(text)}"
+
+
+def short_hash(text: str) -> str:
+    """Eight hexadecimal digits that tell texts apart."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def share(key: str, salt: str) -> float:
+    """A number in [0, 1) that depends on nothing but the key and the salt (the corpus's name)."""
+    digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2.0**64

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +15,16 @@ from diffgmm.audio import AudioError, probe
 _ORDER = (*KINDS, *PAIR_KINDS)
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, order=True)
+class Record(Item):
     """A clip.
 
     Args:
-        item: where it is, its split, kind and group.
         seconds: how long it is.
         language, licence, source: as the manifest says, "" where it doesn't.
     """
 
-    item: Item
-    seconds: float
+    seconds: float = 0.0
     language: str = ""
     licence: str = ""
     source: str = ""
@@ -45,13 +42,6 @@ class Records:
     clips: list[Record]
     unreadable: list[tuple[str, str]]
 
-    def by_part(self) -> dict[tuple[str, str], list[Record]]:
-        """The clips of each split and kind, in the order training, validation, test."""
-        parts: dict[tuple[str, str], list[Record]] = defaultdict(list)
-        for record in self.clips:
-            parts[record.item.split, record.item.kind].append(record)
-        return dict(parts)
-
 
 def of_corpus(name: str, strict: bool = False) -> Records:
     """A corpus by its name, folder or manifest, of voices and noises or of pairs.
@@ -67,23 +57,24 @@ def of_corpus(name: str, strict: bool = False) -> Records:
 
 def of_items(items: Iterable[Item], rows: Mapping[Item, dict[str, str]] | None = None) -> Records:
     """Files with their rows of a manifest, as far as they have one."""
-    clips: list[Record] = []
-    unreadable: list[tuple[str, str]] = []
-    for item in sorted(set(items), key=_order):
+    records = Records([], [])
+    for item in sorted(
+        set(items), key=lambda item: (SPLITS.index(item.split), _ORDER.index(item.kind), item)
+    ):
         row = (rows or {}).get(item, {})
         about = {name: row.get(name) or "" for name in ("language", "licence", "source")}
         try:
-            clips.append(Record(item, _seconds(item, row), **about))
+            records.clips.append(
+                Record(item.split, item.kind, item.group, item.path, _seconds(item, row), **about)
+            )
         except AudioError as error:
-            unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
-    if not clips:
-        name, reason = unreadable[0] if unreadable else ("the corpus", "no files")
-        raise DataError(f"none of the {len(unreadable)} files can be read; the first is {name} ({reason})")
-    return Records(clips, unreadable)
-
-
-def _order(item: Item) -> tuple[int, int, Item]:
-    return SPLITS.index(item.split), _ORDER.index(item.kind), item
+            records.unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
+    if not records.clips:
+        name, reason = records.unreadable[0] if records.unreadable else ("the corpus", "no files")
+        raise DataError(
+            f"none of the {len(records.unreadable)} files can be read; the first is {name} ({reason})"
+        )
+    return records
 
 
 def _seconds(item: Item, row: dict[str, str]) -> float:
@@ -103,19 +94,11 @@ def sample(clips: Sequence[Record], most: int) -> list[Record]:
     """At most so many clips, always the same: first one of each group, then whatever the hash of the names says."""
     if len(clips) <= most:
         return list(clips)
-    order = sorted(
-        clips, key=lambda record: hashlib.sha256(_key(record).encode("utf-8", "surrogateescape")).digest()
-    )
-    seen: set[str] = set()
-    first: list[Record] = []
-    rest: list[Record] = []
-    for record in order:
-        (rest if record.item.group in seen else first).append(record)
-        seen.add(record.item.group)
-    return [*first, *rest][:most]
 
+    def key(record: Record) -> bytes:  # the same wherever the corpus lies
+        name = f"{record.group}/{Path(record.path).name}"
+        return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
-def _key(record: Record) -> str:
-    """The same wherever the corpus lies."""
-    item = record.item
-    return f"{item.group}/{Path(item.path).name}"
+    order = sorted(clips, key=key)
+    first = {record.group: record for record in reversed(order)}
+    return sorted(order, key=lambda record: record is not first[record.group])[:most]

@@ -86,9 +86,8 @@ def motor(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarra
 
     From mains hum (50 or 60 Hz) to the whine of a fan or vacuum cleaner.
     """
-    base = (
-        rng.choice((50.0, 60.0)) if rng.random() < 0.25 else np.exp(rng.uniform(np.log(30.0), np.log(500.0)))
-    )
+    mains = rng.random() < 0.25
+    base = rng.choice((50.0, 60.0)) if mains else np.exp(rng.uniform(np.log(30.0), np.log(500.0)))
     wander = 0.0 if base in (50.0, 60.0) else rng.uniform(0.0, 0.03)
     points = np.interp(np.linspace(0.0, 4.0, samples), np.arange(5), rng.uniform(-1.0, 1.0, 5))
     cycles = np.cumsum(base * (1.0 + wander * points)) / sample_rate

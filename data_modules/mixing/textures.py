@@ -92,9 +92,8 @@ def texture(clip: np.ndarray, samples: int, sample_rate: int, rng: np.random.Gen
     magnitude[0] = 0.0
     at = np.linspace(0.0, len(magnitude) - 1.0, bins)
     parts = rng.standard_normal((2, bins), dtype=np.float32)
-    spectrum = (parts[0] + 1j * parts[1]) * np.interp(at, np.arange(len(magnitude)), magnitude).astype(
-        np.float32
-    )
+    height = np.interp(at, np.arange(len(magnitude)), magnitude).astype(np.float32)
+    spectrum = (parts[0] + 1j * parts[1]) * height
     if level.shape[1] < 2 or not level.any():
         return unit_power(fft.irfft(spectrum, size)[:samples])
     bands = fft.irfft(spectrum * _octaves(bins, sample_rate), size, axis=1)[:, :samples]

@@ -58,9 +58,8 @@ def bell(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray
     ratios = np.array(_BELL if kind < 0.5 else _BAR if kind < 0.75 else 1.0 + 8.0 * rng.random(7) ** 1.5)
     ratios = ratios * rng.uniform(0.99, 1.01, len(ratios))
     ratios = ratios[ratios * note < _TOP * sample_rate]
-    decays = _between(rng, 0.1, 4.0) / np.maximum(ratios, 0.5) ** rng.uniform(
-        0.3, 1.0
-    )  # to 60 dB down, seconds
+    longest = _between(rng, 0.1, 4.0)  # seconds to 60 dB down
+    decays = longest / np.maximum(ratios, 0.5) ** rng.uniform(0.3, 1.0)
     heights = 10.0 ** (rng.uniform(-18.0, 0.0, len(ratios)) / 20.0)
     time = np.arange(samples, dtype=np.float32) / np.float32(sample_rate)
     ring = np.zeros(samples, dtype=np.float32)
@@ -78,9 +77,8 @@ def bell(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray
     if not len(times):
         strikes[0] = 1.0
     size = fft.next_fast_len(len(strikes) + samples, real=True)
-    return unit_power(
-        fft.irfft(fft.rfft(strikes, size) * fft.rfft(ring, size), size)[before : before + samples]
-    )
+    rung = fft.irfft(fft.rfft(strikes, size) * fft.rfft(ring, size), size)
+    return unit_power(rung[before : before + samples])
 
 
 def insects(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -92,21 +90,16 @@ def insects(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndar
         carrier = _between(rng, min(1800.0, 0.5 * top), min(7500.0, top))
         pulses = rng.uniform(15.0, 120.0)
         # A wandering phase widens the line to a narrow band.
-        jitter = np.cumsum(rng.standard_normal(samples, dtype=np.float32)) * np.float32(
-            rng.uniform(0.0, 0.005)
-        )
-        pulse = np.maximum(
-            play(_SINE, pulses * time + rng.random()) + np.float32(rng.uniform(-0.3, 0.8)), 0.0
-        )
+        steps = np.cumsum(rng.standard_normal(samples, dtype=np.float32))
+        jitter = steps * np.float32(rng.uniform(0.0, 0.005))
+        swing = play(_SINE, pulses * time + rng.random())
+        pulse = np.maximum(swing + np.float32(rng.uniform(-0.3, 0.8)), 0.0)
         if rng.random() < 0.6:
             chirps, share = rng.uniform(0.8, 6.0), rng.uniform(0.3, 0.8)
             place = (chirps * time + rng.random()) % 1.0
             pulse = pulse * np.clip(np.minimum(place, share - place) * (40.0 / chirps), 0.0, 1.0)
-        out += (
-            np.float32(rng.uniform(0.2, 1.0))
-            * play(_SINE, carrier * time + jitter)
-            * pulse.astype(np.float32)
-        )
+        level = np.float32(rng.uniform(0.2, 1.0))
+        out += level * play(_SINE, carrier * time + jitter) * pulse.astype(np.float32)
     return unit_power(out)
 
 

@@ -15,8 +15,8 @@ import filelock
 import numpy as np
 from tqdm import tqdm
 
-from data_modules.errors import DataError
-from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool, folder_is_pool
+from data_modules.errors import DataError, some
+from data_modules.pools.pool import AUDIO, INDEX, INFO, NAMES, VERSION, Pool
 from data_modules.pools.sources import Item
 from diffgmm.audio import AudioError, read, resample
 from diffgmm.audio.levels import active_level, to_mono, without_offset
@@ -62,10 +62,10 @@ def open_pool(
         from data_modules import home
 
         cache = home() / "pools"
-    folder = build_pool(items, sample_rate, Path(cache).expanduser(), title=title, keep_silent=keep_silent)
-    pool = Pool(folder)
+    ordered = sorted(items, key=lambda item: (item.group, item.path))
+    pool = Pool(_built(ordered, sample_rate, Path(cache).expanduser(), title, keep_silent))
     if pool.skipped:
-        message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: " + _named(pool.skipped)
+        message = f"{title}: {len(pool.skipped)} of {len(items)} files left out: {_reasons(pool.skipped)}"
         if strict:
             raise DataError(message)
         if not quiet:
@@ -73,9 +73,8 @@ def open_pool(
     return pool
 
 
-def _named(skipped: Sequence[Sequence[str]], most: int = 5) -> str:
-    text = "; ".join(f"{path} ({reason})" for path, reason in skipped[:most])
-    return text if len(skipped) <= most else f"{text}; and {len(skipped) - most} more"
+def _reasons(skipped: Sequence[Sequence[str]]) -> str:
+    return some([f"{path} ({reason})" for path, reason in skipped])
 
 
 def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False) -> str:
@@ -93,23 +92,16 @@ def pool_key(items: Sequence[Item], sample_rate: int, keep_silent: bool = False)
     return digest.hexdigest()[:24]
 
 
-def build_pool(
-    items: Sequence[Item], sample_rate: int, cache: Path, *, title: str = "audio", keep_silent: bool = False
-) -> Path:
-    """Builds the pool of these files unless it is there, and returns its folder.
-
-    The pool is written under a temporary name and renamed when complete; a lock keeps other processes
-    waiting.
-    """
-    items = sorted(items, key=lambda item: (item.group, item.path))
+def _built(items: Sequence[Item], sample_rate: int, cache: Path, title: str, keep_silent: bool) -> Path:
+    """Folder of the pool, written first under a temporary name unless it is there; others wait at a lock."""
     key = pool_key(items, sample_rate, keep_silent)
     folder = cache / key
-    if folder_is_pool(folder):
+    if (folder / INFO).is_file():  # a pool appears under its name only when complete
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(cache / f".{key}.lock"):
-            if folder_is_pool(folder):
+            if (folder / INFO).is_file():
                 return folder
             part = cache / f".{key}.part"
             shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed: the lock is ours
@@ -187,7 +179,7 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
             levels.append(active_level(samples, sample_rate))
             kept.append(item)
     if not kept:
-        raise DataError(f"{title}: none of the {len(items)} files can be used: {_named(skipped)}")
+        raise DataError(f"{title}: none of the {len(items)} files can be used: {_reasons(skipped)}")
     groups = sorted({item.group for item in kept})
     number = {name: index for index, name in enumerate(groups)}
     length = np.array(lengths, dtype=np.int64)

@@ -48,7 +48,6 @@ class Collection:
         valid_speech, valid_noise, test_speech, test_noise: folders for the other splits.
         valid_fraction, test_fraction: share of `speech` and `noise` split off where there is no such folder.
         split_by: ``group`` (whole first-level folders, such as speakers) or ``file``.
-        seed: of the choice of what is split off.
     """
 
     corpus: Folders = None
@@ -61,8 +60,7 @@ class Collection:
     valid_fraction: float = 0.1
     test_fraction: float = 0.0
     split_by: str = "group"
-    seed: int = 0
-    _found: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.corpus and not (self.speech and self.noise):
@@ -70,9 +68,9 @@ class Collection:
 
     def items(self, strict: bool = False) -> list[Item]:
         """All files, found once; `strict`: a speaker of a corpus in two splits is an error, not a warning."""
-        if "all" not in self._found:
-            self._found["all"] = self._scan(strict)
-        return self._found["all"]
+        if "all" not in self._cache:
+            self._cache["all"] = self._scan(strict)
+        return self._cache["all"]
 
     def _scan(self, strict: bool) -> list[Item]:
         items: list[Item] = []
@@ -92,7 +90,7 @@ class Collection:
                     if split not in given and not (corpora and share <= 0.0):
                         train = [item for item in given["train"] if item.split == "train"]
                         rest = [item for item in given["train"] if item.split != "train"]
-                        given["train"] = rest + split_off(train, share, split, self.split_by, self.seed)
+                        given["train"] = rest + split_off(train, share, split, self.split_by)
             items += [item for split in given.values() for item in split]
         return items
 

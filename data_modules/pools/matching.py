@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_modules.errors import DataError
+from data_modules.errors import DataError, some
 from data_modules.pools.sources import PAIR_KINDS, Item, audio_files
 from diffgmm.audio import AudioError, probe
 
@@ -30,20 +30,18 @@ class PairedFile:
     noisy: str
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _by_name(place: str, files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
-    for path in audio_files(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in by_name:
-            raise DataError(
-                f"{folder}: two files are named {name} ({by_name[name].name}, {path.name}); keep one"
-            )
-        by_name[name] = path
+    for name, path in files:
+        other = by_name.setdefault(name, path)
+        if other != path:
+            raise DataError(f"{place}: two files are named {name} ({other.name}, {path.name}); keep one")
     return by_name
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in audio_files(folder):
+        yield path.relative_to(folder).with_suffix("").as_posix(), path
 
 
 def match_folders(
@@ -65,8 +63,9 @@ def match_folders(
     Raises:
         DataError: no folder, no pair, two files of one name, or anything amiss with `strict`.
     """
-    clean, noisy = Path(clean).expanduser(), Path(noisy).expanduser()
-    return _match(_by_name(clean), _by_name(noisy), str(clean), str(noisy), strict, quiet)
+    folders = [Path(folder).expanduser() for folder in (clean, noisy)]
+    left, right = (_by_name(str(folder), _below(folder)) for folder in folders)
+    return _match(left, right, str(folders[0]), str(folders[1]), strict, quiet)
 
 
 def match_items(
@@ -81,16 +80,17 @@ def match_items(
         where: what they are, for messages.
         strict, quiet: as in `match_folders`.
     """
-    sides: dict[str, dict[str, Path]] = {kind: {} for kind in PAIR_KINDS}
+    named: dict[str, list[tuple[str, Path]]] = {kind: [] for kind in PAIR_KINDS}
     for item in items:
         path = Path(item.path)
         parts = path.with_suffix("").parts
         below = parts[len(parts) - parts[::-1].index(item.kind) :] if item.kind in parts[:-1] else ()
-        name = "/".join(below) or f"{item.group}/{path.stem}"
-        if sides[item.kind].setdefault(name, path) != path:
-            raise DataError(f"{where}: two {item.kind} files are named {name}; keep one")
-    clean, noisy = (sides[kind] for kind in PAIR_KINDS)
-    return _match(clean, noisy, f"clean of {where}", f"noisy of {where}", strict, quiet)
+        named[item.kind].append(("/".join(below) or f"{item.group}/{path.stem}", path))
+    clean, noisy = (f"{kind} of {where}" for kind in PAIR_KINDS)
+    left, right = (
+        _by_name(place, named[kind]) for kind, place in zip(PAIR_KINDS, (clean, noisy), strict=True)
+    )
+    return _match(left, right, clean, noisy, strict, quiet)
 
 
 def _match(
@@ -100,7 +100,7 @@ def _match(
     for side, opposite, folder in ((left, right, noisy), (right, left, clean)):
         alone = sorted(side.keys() - opposite.keys())
         if alone:
-            problems.append(f"{len(alone)} without a partner in {folder}: {_some(alone)}")
+            problems.append(f"{len(alone)} without a partner in {folder}: {some(alone)}")
     pairs: list[PairedFile] = []
     unlike: list[str] = []
     for name in sorted(left.keys() & right.keys()):
@@ -110,7 +110,7 @@ def _match(
         else:
             pairs.append(PairedFile(name, str(left[name]), str(right[name])))
     if unlike:
-        problems.append(f"{len(unlike)} left out: {_some(unlike)}")
+        problems.append(f"{len(unlike)} left out: {some(unlike)}")
     if not pairs:
         raise DataError(f"{clean} and {noisy}: no file pairs ({'; '.join(problems)})")
     if problems:

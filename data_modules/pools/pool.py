@@ -37,7 +37,7 @@ class Pool:
     so a worker started by ``spawn`` opens its own map and one started by ``fork`` shares the parent's.
 
     Args:
-        folder: what `data_modules.pools.build.build_pool` returned.
+        folder: what `data_modules.pools.build.open_pool` has built.
 
     Attributes:
         sample_rate: in Hz.
@@ -112,23 +112,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def __repr__(self) -> str:
-        size = f"{len(self)} clips, {len(self.groups)} groups, {self.seconds / 60:.1f} min"
-        return f"Pool({size}, {self.sample_rate} Hz)"
-
     @property
     def seconds(self) -> float:
         """Duration of all clips together."""
         return float(self._ends[-1]) / self.sample_rate
-
-    def group_seconds(self) -> dict[str, float]:
-        """Duration of each group."""
-        durations = self._ends[self._last] - self._ends[self._first]
-        return {name: float(n) / self.sample_rate for name, n in zip(self.groups, durations, strict=True)}
-
-    def clips(self, group: int) -> range:
-        """Clip numbers of a group."""
-        return range(int(self._first[group]), int(self._last[group]))
 
     def names(self) -> list[str]:
         """Paths of the files that the clips came from (read from disk at each call)."""
@@ -202,8 +189,3 @@ class Pool:
         start, stop = self._ends[first], self._ends[last]
         at = start + rng.random() * (stop - start)
         return min(int(np.searchsorted(self._ends[first : last + 1], at, side="right")) - 1 + first, last - 1)
-
-
-def folder_is_pool(folder: str | Path) -> bool:
-    """Whether a folder holds a finished pool (a pool appears under its name only when complete)."""
-    return Path(folder, INFO).is_file()

@@ -122,16 +122,14 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
         DataError: no corpus there, or one of the other sort.
     """
     root = Path(corpus).expanduser()
-    if root.is_file():
-        items = list(read_manifest(root))
-    elif (root / "manifest.csv").is_file():
-        items = list(read_manifest(root / "manifest.csv"))
+    manifest = root if root.is_file() else root / "manifest.csv"
+    if manifest.is_file():
+        items = list(read_manifest(manifest))
     elif root.is_dir():
-        items = []
-        for split in SPLITS:
-            for kind in KINDS + PAIR_KINDS:
-                if (root / split / kind).is_dir():
-                    items += folder_items(root / split / kind, kind, split)
+        parts = [
+            (split, kind) for split in SPLITS for kind in KINDS + PAIR_KINDS if (root / split / kind).is_dir()
+        ]
+        items = [item for split, kind in parts for item in folder_items(root / split / kind, kind, split)]
         if not items:
             raise DataError(
                 f"{root}: not a corpus; needs manifest.csv or folders such as train/speech and train/noise "
@@ -147,14 +145,23 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
             else "it holds voices and noises, not pairs: use data_modules.noisy_speech.NoisySpeech"
         )
         raise DataError(f"{root}: {tip}")
-    shared = shared_speakers(wanted)
-    if shared:
-        named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(shared.items())[:8])
-        message = f"{root}: {len(shared)} speaker(s) in more than one split: {named}"
-        if strict:
-            raise DataError(f"{message}; keep each speaker's files in one split")
+    if message := check_speakers(wanted, strict, f"{root}: "):
         log.warning(message)
     return wanted
+
+
+def check_speakers(items: Iterable[Item], strict: bool = False, place: str = "") -> str:
+    """A message if a speaker is in more than one split, which makes scores look better than they are; else "".
+
+    Raises:
+        DataError: with `strict`, the message.
+    """
+    shared = shared_speakers(items)
+    named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(shared.items())[:8])
+    message = f"{place}{len(shared)} speaker(s) in more than one split: {named}" if shared else ""
+    if message and strict:
+        raise DataError(f"{message}; keep each speaker's files in one split")
+    return message
 
 
 def shared_speakers(items: Iterable[Item]) -> dict[str, list[str]]:

@@ -65,12 +65,8 @@ def choose_pairs(speech: Pool, noise: Pool, count: int, snrs: Sequence[float], s
     rng = window_rng(seed, 1)
 
     def turns(size: int) -> np.ndarray:
-        rounds = -(-count // size)
-        return (
-            np.concatenate([rng.permutation(size) for _ in range(rounds)])[:count]
-            if count
-            else np.zeros(0, int)
-        )
+        rounds = [rng.permutation(size) for _ in range(-(-count // size))]
+        return np.concatenate([np.zeros(0, int), *rounds])[:count]
 
     pairs = []
     for number, (speaker, category, ratio) in enumerate(

@@ -45,15 +45,9 @@ class PairedPools:
         self.pools: list[Pool] = []
         numbers: list[dict[str, int]] = []
         for kind in ("clean", "noisy"):
-            items = [Item(title, kind, "all", getattr(pair, kind)) for pair in pairs]
+            items, name = [Item(title, kind, "all", getattr(pair, kind)) for pair in pairs], f"{title} {kind}"
             pool = open_pool(
-                items,
-                sample_rate,
-                cache,
-                title=f"{title} {kind}",
-                strict=strict,
-                quiet=quiet,
-                keep_silent=True,
+                items, sample_rate, cache, title=name, strict=strict, quiet=quiet, keep_silent=True
             )
             self.pools.append(pool)
             numbers.append({path: clip for clip, path in enumerate(pool.names())})

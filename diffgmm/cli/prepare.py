@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import add_shared, at_least
+from diffgmm.cli.options import add_shared
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.interrupts import Interrupts
 from diffgmm.utils.text_table import aligned
@@ -33,11 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="what to call the result (default: the corpus's name)")
     add("--speech", nargs="+", metavar="DIR", help="your own voices, for the corpus `folders`")
     add("--noise", nargs="+", metavar="DIR", help="your own noises, for the corpus `folders`")
-    pairs = "also write N training pairs to disk, N/10 for validation and test"
-    add("--pairs", type=at_least(1), metavar="N", help=pairs)
-    add("--preset", metavar="NAME", help="of the pairs: belz (8 kHz, default) or plain (16 kHz)")
-    add("--seconds", type=float, metavar="S", help="length of each pair (default: the preset's, about 1)")
-    add("--pairs-out", type=Path, metavar="DIR", help="($DIFFGMM_HOME/pairs/CORPUS-PRESET-N)")
     add("--strict", action="store_true", help="stop at the first unusable file instead of leaving it out")
     add_shared(parser, "--downloads", "--mirror", "--workers", "--overwrite")
 
@@ -54,13 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("which corpus? `diffgmm prepare --list` shows what there is")
     if args.json:
         raise UsageError("--json goes with --list")
-    for name in ("preset", "seconds", "pairs_out"):
-        if args.pairs is None and getattr(args, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} goes with --pairs N")
     root = args.root.expanduser() if args.root else home() / "corpora"
-    there = "mini" if args.corpus == "mini" else str(root / (args.name or args.corpus))
-    if args.pairs is not None and (there == "mini" or Path(there).is_dir()):
-        return _write_pairs(args, there)
     with Interrupts(at_once=True):
         corpus = prepare(
             _recipe(args), root, args.variant, name=args.name, mirror=args.mirror, overwrite=args.overwrite,
@@ -68,23 +57,6 @@ def run(args: argparse.Namespace) -> int:
             strict=args.strict,
         )  # fmt: skip
     _report(corpus)
-    return 0 if args.pairs is None else _write_pairs(args, str(corpus))
-
-
-def _write_pairs(args: argparse.Namespace, corpus: str) -> int:
-    """Write pairs of a corpus that is there (and leave that as it is), and say where and what they are."""
-    from data_modules import home
-    from data_modules.offline.run import create_pairs, describe
-
-    preset = args.preset or "belz"
-    name = f"{args.name or args.corpus}-{preset}-{args.pairs}"
-    folder = args.pairs_out.expanduser() if args.pairs_out else home() / "pairs" / name
-    create_pairs(
-        folder, args.pairs, corpus=corpus, preset=preset, seconds=args.seconds, workers=args.workers,
-        strict=args.strict, overwrite=args.overwrite,
-    )  # fmt: skip
-    print(describe(folder))
-    print(f"written to: {folder}")
     return 0
 
 
@@ -100,9 +72,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         raise UsageError(f"give {'--noise' if args.speech else '--speech'} DIR too; a corpus needs both")
     if args.downloads:
         raise UsageError("give --speech and --noise, or --downloads with one folder of both")
-    from data_modules.corpora.recipes.folders import with_options
+    from data_modules.corpora.recipes.folders import of_folders
 
-    return with_options(speech=args.speech, noise=args.noise)
+    return of_folders(args.speech, args.noise)
 
 
 def _report(corpus: Path) -> None:

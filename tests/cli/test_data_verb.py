@@ -15,6 +15,7 @@ import soundfile
 from data_corpus import RATE, hiss, make_corpus, voice
 
 from data_modules.corpora.records import of_corpus, sample
+from data_modules.inspect.survey import by_part
 from diffgmm import audio
 from diffgmm.cli.main import main
 
@@ -211,9 +212,9 @@ def test_a_corpus_of_pairs(
 
 
 def test_a_sample_has_every_group_and_stays_put(mini: Path) -> None:
-    clips = of_corpus(str(mini)).by_part()["train", "noise"]
+    clips = by_part(of_corpus(str(mini)))["train", "noise"]
     few = sample(clips, 20)
-    assert len({one.item.group for one in few}) == 20
+    assert len({clip.group for clip in few}) == 20
     assert sample(list(reversed(clips)), 20) == few and sample(clips, 100) == clips
 
 

@@ -259,12 +259,10 @@ def test_interrupted(server, tmp_path, number, code):
 def test_disk_space_is_checked_first(server, tmp_path, capsys, monkeypatch):
     assert main(["prepare", "tiny", "--variant", "huge", "--root", str(tmp_path / "root")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(
-        f"diffgmm: error: {tmp_path / 'root'}: needs about 184320.0 TB (corpus 69120.0 TB"
-    )
+    assert error.startswith(f"diffgmm: error: {tmp_path / 'root'}: needs about 184PB (corpus 69.1PB")
     assert "is free there" in error and error.count("\n") == 1 and server.requests == []
     monkeypatch.setattr(space.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(DataError, match=r"needs about \d.* \(downloads \d.*\), but 1\.0 kB is free there"):
+    with pytest.raises(DataError, match=r"needs about \d.* \(downloads \d.*\), but 1\.00kB is free there"):
         prepare(RECIPE, tmp_path / "root")
 
 
@@ -352,8 +350,7 @@ def local(
     def entries(place: Path, variant: str) -> Iterator[Entry]:
         for file in sorted(place.rglob("*.wav")):
             split, kind, group = file.relative_to(place).parts[:3]
-            path = file.relative_to(place).with_suffix(".flac").as_posix()
-            yield Entry(file, path, split, kind, group, member=file.name)
+            yield Entry(file, split, kind, group, file.stem, member=file.name)
 
     return Recipe(
         "own",
@@ -398,9 +395,7 @@ def test_pairs_stay_pairs(tmp_path):
 def test_a_speaker_in_two_splits_is_told(tmp_path):
     files = {"train/speech/anna/a.wav": hiss(1, 0), "test/speech/anna/b.wav": hiss(1, 1)}
     recipe = local(False, files, tmp_path / "mine")
-    with pytest.raises(
-        DataError, match=r"1 speaker\(s\) in more than one split: anna \(anna in train and test\)"
-    ):
+    with pytest.raises(DataError, match=r"1 speaker\(s\) in more than one split: anna in train and test"):
         prepare(recipe, tmp_path, downloads=tmp_path / "mine", workers=1, strict=True)
     corpus = prepare(recipe, tmp_path, downloads=tmp_path / "mine", workers=1)
     assert "anna in train and test" in json.loads((corpus / "corpus.json").read_text())["notes"][-1]
@@ -408,7 +403,7 @@ def test_a_speaker_in_two_splits_is_told(tmp_path):
 
 def test_a_folder_without_usable_clips(tmp_path):
     (tmp_path / "mine/train/speech/anna").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"own: no usable clip in .*mine \(it has none\)"):
+    with pytest.raises(DataError, match="own: no audio where this corpus keeps it"):
         prepare(local(), tmp_path, downloads=tmp_path / "mine", workers=1)
     (tmp_path / "mine/train/speech/anna/a.wav").write_bytes(b"")
     with pytest.raises(DataError, match=r"1 left out, the first for: empty"):
@@ -418,15 +413,15 @@ def test_a_folder_without_usable_clips(tmp_path):
     assert not (tmp_path / "own").exists()
 
 
-@pytest.mark.parametrize(
-    "path", ["train/speech/../x.flac", "train/noise/a/x.flac", "train/speech/a/x.wav", "x.flac"]
-)
-def test_entries_of_a_wrong_recipe(tmp_path, path):
+def test_entries_of_a_wrong_recipe(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"")
-    recipe = replace(local(), entries=lambda f, v: [Entry(f / "a.wav", path, "train", "speech", "a")])
-    with pytest.raises(DataError, match=r"a\.wav: .* is no (place|path)"):
-        prepare(recipe, tmp_path / "root", downloads=tmp_path, workers=1)
-    entry = Entry(tmp_path / "a.wav", "train/speech/a/x.flac", "train", "speech", "a")
+    for split, kind in (("dev", "speech"), ("train", "noisy"), ("..", "speech")):
+        entry = Entry(tmp_path / "a.wav", split, kind, "a", "x")
+        recipe = replace(local(), entries=lambda f, v, entry=entry: [entry])
+        with pytest.raises(DataError, match=r"a\.wav: .* is no place"):
+            prepare(recipe, tmp_path / "root", downloads=tmp_path, workers=1)
+    entry = Entry(tmp_path / "a.wav", "train", "speech", "..", "../x")
+    assert entry.path.count("/") == 3 and "/../" not in entry.path and "/.." not in entry.path
     double = replace(recipe, entries=lambda f, v: [entry, entry])
     with pytest.raises(DataError, match="would both become"):
         prepare(double, tmp_path / "root", downloads=tmp_path, workers=1)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import data_modules
 from data_modules import benchmarks
-from data_modules.benchmarks import integers, render, voicebank
-from data_modules.benchmarks.pairlist import (
+from data_modules.benchmarks import integers, recorded, render
+from data_modules.benchmarks.render import (
     GENERATED,
     Layer,
     ListedPair,
@@ -25,7 +25,7 @@ from data_modules.benchmarks.pairlist import (
     Part,
     Recording,
 )
-from data_modules.corpora.manifest import Clip, write_manifest
+from data_modules.corpora.build.finish import Clip, write_manifest
 from data_modules.errors import DataError
 from diffgmm import audio
 from diffgmm.utils.files import sha256_of
@@ -177,15 +177,13 @@ def test_voicebank_is_described_where_it_lies(tmp_path: Path, mini: Path) -> Non
     assert told["name"] == "voicebank-demand-valid" and len(told["pairs"]) == 2
     write_manifest(corpus / "manifest.csv", clips[:-1])
     with pytest.raises(DataError, match="no complete test pairs"):
-        voicebank.write_set_file(corpus, tmp_path / "x.json")
+        recorded.write_corpus(corpus, tmp_path / "x.json")
 
 
 def test_recorded_pairs_are_known_by_their_checksums(
     tmp_path: Path, mini: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_modules.benchmarks import real
-
-    told = json.loads(real.LIST.read_text())
+    told = json.loads(recorded.LIST.read_text())
     assert len(told["files"]) == 12 and all(len(digest) == 64 for digest in told["files"].values())
     sounds = sorted((mini / "test" / "speech").rglob("*.flac"))
     for name, source in zip(told["files"], sounds, strict=False):
@@ -198,8 +196,8 @@ def test_recorded_pairs_are_known_by_their_checksums(
     ):
         benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets")
     own = {name: sha256_of(tmp_path / name) for name in told["files"]}
-    monkeypatch.setattr(real, "LIST", tmp_path / "list.json")
-    real.LIST.write_text(json.dumps({**told, "files": own}))
+    monkeypatch.setattr(recorded, "LIST", tmp_path / "list.json")
+    recorded.LIST.write_text(json.dumps({**told, "files": own}))
     made = json.loads(benchmarks.open_set("real-valid", tmp_path, tmp_path / "sets").read_text())
     assert made["subsets"] == {"p287": [f"p287_00{i}" for i in range(1, 7)]}
     assert made["files"] == {str((tmp_path / name).resolve()): digest for name, digest in own.items()}
@@ -249,7 +247,6 @@ def test_the_page_about_the_sets_has_their_counts_and_the_command_their_names() 
     assert counts.pop("real-valid") == 6 and counts.pop("voicebank-demand") == 824
     assert counts == {name: len(benchmarks.load_list(name).pairs) for name in benchmarks.LISTS}
     assert all(f"`{name}`" in page for name in benchmarks.NAMES)
-    assert all(benchmarks.load_list(name).description == text for name, text in benchmarks.LISTS.items())
 
 
 def test_cross_test_holds_whole_sources_of_speech_and_other_noise_than_cross_valid() -> None:

@@ -12,13 +12,10 @@ from data_corpus import read_manifest
 from debian_packages import LINGWARE, PIN, container, tone, wav_bytes
 
 from data_modules import home
-from data_modules.corpora.manifest import Clip, write_manifest
+from data_modules.corpora.build.finish import Clip, write_manifest
 from data_modules.corpora.recipe import Refused
 from data_modules.corpora.recipes.debian.clips import SAMPLE_RATE, clean, file_stem, speech_to_floor_db
-from data_modules.corpora.recipes.debian.labels import Label, label_of
-from data_modules.corpora.recipes.debian.noise_rules import CATEGORIES, RULES, noise_category
-from data_modules.corpora.recipes.debian.pins import PINS, packages_of
-from data_modules.corpora.recipes.debian.speech_rules import speaker_of
+from data_modules.corpora.recipes.debian.packages import NOISE, PINS, Label, label_of, packages_of
 from data_modules.corpora.recipes.debian.unpack import opensfx_entries
 from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS
@@ -54,17 +51,18 @@ STAMPS = "usr/share/tuxpaint/stamps"
         ("tuxpaint-stamps-default", f"{STAMPS}/household/vacuum_cleaner_desc_fr.ogg", None),
         ("openttd-opensfx", 'opensfx.cat/24 "Helicopter". Original "rain.wav" by "Wind".', "helicopter"),
         ("openttd-opensfx", 'opensfx.cat/44 "Toyland: Toy factory (3)". Original "train.wav".', None),
-        ("no-such-package", "rain.ogg", None),
     ],
 )
 def test_noise_category(package, member, category):
-    assert noise_category(package, member) == category
+    label = label_of(PIN[package], member)
+    assert (label.group if label else None) == category
 
 
 def test_categories_are_folder_names_and_every_noise_package_has_rules():
-    assert len(CATEGORIES) >= 40
-    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", category) for category in CATEGORIES)
-    assert set(RULES) == {pin.name for pin in PINS if pin.noise_split}
+    categories = {rule["category"] for rules in NOISE.values() for _, rule in rules} - {""}
+    assert len(categories) >= 40
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", category) for category in categories)
+    assert set(NOISE) == {pin.name for pin in PINS if pin.noise_split}
 
 
 SPEECH = [
@@ -101,20 +99,21 @@ NO_SPEECH = [
 
 @pytest.mark.parametrize(("package", "member", "name"), SPEECH)
 def test_speaker(package, member, name):
-    speaker = speaker_of(package, member)
-    assert speaker is not None and speaker.name == name
+    label = label_of(PIN[package], member)
+    assert label is not None and (label.kind, label.group) == ("speech", name)
 
 
 @pytest.mark.parametrize(("package", "member"), NO_SPEECH)
 def test_no_speech(package, member):
-    assert speaker_of(package, member) is None
+    label = label_of(PIN[package], member)
+    assert label is None or label.kind == "noise"
 
 
 def test_splits_are_disjoint_by_speaker_language_and_package():
     speakers, languages = defaultdict(set), defaultdict(set)
     for package, member, _ in SPEECH:
-        speaker = speaker_of(package, member)
-        speakers[speaker.name].add(speaker.split)
+        speaker = label_of(PIN[package], member)
+        speakers[speaker.group].add(speaker.split)
         languages[speaker.language].add(speaker.split)
     for seen in (speakers, languages):
         assert all(len(splits) == 1 for splits in seen.values()), seen

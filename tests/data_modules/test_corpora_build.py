@@ -21,8 +21,8 @@ from debian_packages import PIN, make_packages, mini
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.recipe import Recipe
 from data_modules.corpora.recipes import debian_speech_noise
-from data_modules.corpora.recipes.debian.pins import PINS, Pin, packages_of
-from data_modules.corpora.recipes.debian_speech_noise import NAME, RECIPE, recipe_of
+from data_modules.corpora.recipes.debian.packages import PINS, Pin, packages_of
+from data_modules.corpora.recipes.debian_speech_noise import NAME, RECIPE, source_of
 from data_modules.errors import DataError
 from diffgmm.utils.files import sha256_of
 
@@ -30,7 +30,7 @@ needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs 
 
 
 def recipe(pins: tuple[Pin, ...]) -> Recipe:
-    return recipe_of(lambda variant: pins)
+    return replace(RECIPE, sources=lambda variant: [source_of(pin) for pin in pins])
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -150,13 +150,15 @@ PACKAGES = os.environ.get("DIFFGMM_DEBIAN_PACKAGES", "")
 SCRIPT = """
 import sys
 from pathlib import Path
-from data_modules.corpora.recipes.debian.pins import packages_of
-from data_modules.corpora.recipes.debian_speech_noise import recipe_of
+from data_modules.corpora.recipes.debian.packages import packages_of
+from dataclasses import replace
+from data_modules.corpora.recipes.debian_speech_noise import RECIPE, source_of
 from data_modules.corpora.build.engine import prepare
 if __name__ == "__main__":
     there = Path(sys.argv[1])
     pins = tuple(pin for pin in packages_of("light") if (there / pin.file_name).is_file())
-    prepare(recipe_of(lambda variant: pins), Path(sys.argv[2]), "light", downloads=there, workers=2)
+    recipe = replace(RECIPE, sources=lambda variant: [source_of(pin) for pin in pins])
+    prepare(recipe, Path(sys.argv[2]), "light", downloads=there, workers=2)
 """
 
 

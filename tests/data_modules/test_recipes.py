@@ -19,12 +19,11 @@ from data_corpus import read_manifest
 from file_server import serving
 
 from data_modules.corpora.build.engine import prepare
+from data_modules.corpora.build.finish import Clip, check_entries
 from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
-from data_modules.corpora.manifest import Clip
 from data_modules.corpora.recipe import Entry, Recipe
 from data_modules.corpora.recipes import folders
-from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
 from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
 from data_modules.paired import PairedFolders
@@ -63,7 +62,7 @@ def prepared(served: tuple[Path, str], home: Path) -> dict[str, Path]:
 def unpacked(little: Recipe, archives: Path, folder: Path, variant: str) -> Path:
     """What `entries` gets to see."""
     for source in little.sources(variant):
-        wanted = None if little.wanted is None else functools.partial(little.wanted, source.name)
+        wanted = functools.partial(little.wanted or (lambda *_: True), source.name)
         by = None
         if little.unpack is not None:
             how = little.unpack
@@ -204,7 +203,8 @@ def test_musan(prepared: dict[str, Path], tmp_path: Path) -> None:
 def test_librispeech_esc50(prepared: dict[str, Path]) -> None:
     clips = read_manifest(prepared["librispeech-esc50"])
     noise = [clip for clip in clips if clip.kind == "noise"]
-    assert {clip.group for clip in noise} == set(CLASSES) and len(CLASSES) == 10
+    classes = recipe("librispeech-esc50").tables["classes"]
+    assert {clip.group for clip in noise} == set(classes) and len(classes) == 10
     for clip in noise:  # the fold is the first digit of the name
         fold = Path(clip.path).name[0]
         assert clip.split == ("train" if fold in "123" else "valid" if fold == "4" else "test")
@@ -219,16 +219,18 @@ def test_librispeech_esc50(prepared: dict[str, Path]) -> None:
 
 def test_librispeech_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hours are kept to, every reader takes part, and more hours only add to fewer."""
-    import data_modules.corpora.recipes.librispeech_esc50 as module
+    plans = recipe("librispeech-esc50").tables["plan"]
 
     little = miniature("librispeech-esc50", tmp_path / "archives")
     folder = unpacked(little, tmp_path / "archives", tmp_path / "unpacked", "10h")
     chosen = []
     for seconds in (3.5, 7.5, 1000.0):
-        plan = {**module._PLAN["10h"], "train": ("train-clean-100", seconds / 3600)}
-        monkeypatch.setitem(module._PLAN, "10h", plan)
+        plan = {**plans["10h"], "train": ("train-clean-100", seconds / 3600)}
+        monkeypatch.setitem(plans, "10h", plan)
         entries = [
-            e for e in module.RECIPE.entries(folder, "10h") if (e.split, e.kind) == ("train", "speech")
+            e
+            for e in recipe("librispeech-esc50").entries(folder, "10h")
+            if (e.split, e.kind) == ("train", "speech")
         ]
         chosen.append({entry.path for entry in entries})
     assert [len(paths) for paths in chosen] == [4, 8, 12]  # of 1 s each, the one that fills it included
@@ -423,7 +425,7 @@ def test_wrong_archive_is_told(name: str, tmp_path: Path) -> None:
     for source in one.sources(one.variants[0]):
         (tmp_path / source.name / "somewhere").mkdir(parents=True)
     with pytest.raises(DataError) as told:
-        list(one.entries(tmp_path, one.variants[0]))
+        check_entries(one, one.entries(tmp_path, one.variants[0]))
     assert "\n" not in str(told.value)
 
 
@@ -448,7 +450,8 @@ def test_dns_challenge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             pieces.setdefault(clip.member.rsplit("_", 1)[0], set()).add(clip.split)
     assert len(pieces) == 20 and all(len(splits) == 1 for splits in pieces.values())
     with pytest.raises(DataError, match="no audio where this corpus keeps it"):
-        list(recipe("dns-challenge").entries(write({"notes.txt": b""}, tmp_path / "empty"), ""))
+        empty = write({"notes.txt": b""}, tmp_path / "empty")
+        check_entries(recipe("dns-challenge"), recipe("dns-challenge").entries(empty, ""))
 
 
 def own_folders(root: Path) -> tuple[Path, Path]:
@@ -469,8 +472,9 @@ def own_folders(root: Path) -> tuple[Path, Path]:
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path))
     voices, noises = own_folders(tmp_path / "own")
-    one = folders.with_options(speech=str(voices), noise=[str(noises)], valid_fraction=0.2, name="mine")
-    corpus = prepare(one, tmp_path / "corpora", workers=1)
+    corpus = prepare(
+        folders.of_folders([str(voices)], [str(noises)]), tmp_path / "corpora", name="mine", workers=1
+    )
     clips = read_manifest(corpus)
     assert corpus.name == "mine" and len(clips) == 5 * 4 + 3
     speech, noise = (groups(clips, kind) for kind in ("speech", "noise"))
@@ -491,14 +495,12 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_folders_say_what_is_missing(tmp_path: Path) -> None:
     voices, noises = own_folders(tmp_path / "own")
-    with pytest.raises(DataError, match="give --noise DIR"):
-        folders.with_options(speech=str(voices))
     with pytest.raises(DataError, match="give --speech DIR and --noise DIR instead"):
         list(folders.RECIPE.entries(tmp_path, ""))
-    inside = folders.with_options(speech=str(voices), noise=str(noises), test_speech=str(voices / "Anna 1"))
+    inside = folders.of_folders([str(voices), *map(str, voices.iterdir())], [str(noises)])
     with pytest.raises(DataError, match="is in two splits"):
         list(inside.entries(tmp_path, ""))
-    nowhere = folders.with_options(speech=str(tmp_path / "nothing"), noise=str(noises))
+    nowhere = folders.of_folders([str(tmp_path / "nothing")], [str(noises)])
     with pytest.raises(DataError, match="does not exist"):
         list(nowhere.entries(tmp_path, ""))
 

@@ -149,14 +149,12 @@ def _librispeech(archive: str, readers: Sequence[int], utterances: int) -> bytes
 
 
 def esc50() -> bytes:
-    from data_modules.corpora.recipes.librispeech_esc50 import CLASSES
-
     noises = sounds("noise", 1.0)  # the real ones last five seconds
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["filename", "fold", "target", "category", "esc10", "src_file", "take"])
     files: Files = {"ESC-50-master/README.md": b"ESC-50"}
-    for target, category in enumerate([*CLASSES, "dog"]):
+    for target, category in enumerate([*recipe_of("librispeech-esc50").tables["classes"], "dog"]):
         for fold in FOLDS:
             name = f"{fold}-{100000 + target}-A-{target}.wav"
             rows.writerow(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import data_modules
-from data_modules.corpora.manifest import Clip
+from data_modules.corpora.build.finish import Clip
 from data_modules.pools.collection import Collection
 from data_modules.pools.pool import Pool
 from diffgmm import audio

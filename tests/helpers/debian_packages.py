@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from data_modules.corpora.recipes.debian.clips import SAMPLE_RATE
-from data_modules.corpora.recipes.debian.pins import PINS, Pin
+from data_modules.corpora.recipes.debian.packages import PINS, Pin
 from data_modules.mini import mini_corpus
 from diffgmm.utils.files import sha256_of
 

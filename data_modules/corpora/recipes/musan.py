@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from data_modules.corpora.layout import audio_below, clip_path, named_split, share, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe, Source
+from data_modules.corpora.recipe import Entry, audio_below, described, share
 
 NAME = "musan"
-VARIANTS = ("speech-noise", "with-music")
-TEST_LANGUAGES = ("french", "japanese", "portuguese", "russian", "spanish")
-VALID_LANGUAGES = ("dutch", "german", "hungarian", "italian", "polish")
-_CODES = {
-    "english": "en", "french": "fr", "german": "de", "spanish": "es", "italian": "it", "portuguese": "pt",
-    "russian": "ru", "japanese": "ja", "dutch": "nl", "polish": "pl", "hungarian": "hu", "danish": "da",
-    "hebrew": "he", "arabic": "ar", "chinese": "zh", "latin": "la", "tagalog": "tl",
-}  # fmt: skip
-
-_SOURCE = Source("musan.tar.gz", "https://www.openslr.org/resources/17/musan.tar.gz")
-_BYTES = 11_086_114_085
+_ARCHIVE = "musan.tar.gz"
 
 
 def _wanted(source: str, member: str) -> bool:
@@ -38,47 +27,26 @@ def _languages(folder: Path) -> dict[str, str]:
     return languages
 
 
-def _clips(folder: Path, variant: str) -> Iterator[Entry]:
-    root = folder / _SOURCE.name
-    languages = _languages(root)
-    by_language = named_split(VALID_LANGUAGES, TEST_LANGUAGES)
-    for file, inside in audio_below(root):
+def _entries(folder: Path, variant: str) -> Iterator[Entry]:
+    languages = _languages(folder / _ARCHIVE)
+    splits = {language: split for split in ("valid", "test") for language in RECIPE.tables[split]}
+    for file, inside in audio_below(folder / _ARCHIVE):
         sort = next((part for part in inside.parts if part in ("speech", "noise", "music")), "")
+        chance = share(inside.stem, NAME)
+        split, group, code = "train" if chance < 0.8 else "valid" if chance < 0.9 else "test", sort, ""
         if sort == "speech":
             language = languages.get(inside.stem, "")
-            split, kind, group = by_language(language), "speech", inside.stem
-            code = _CODES.get(language, "")
-        elif sort == "noise" or (sort == "music" and variant == "with-music"):
-            chance = share(inside.stem, NAME)
-            split = "train" if chance < 0.8 else "valid" if chance < 0.9 else "test"
-            kind, code = "noise", ""
-            group = "music" if sort == "music" else inside.parent.name
-        else:
+            split, group, code = (
+                splits.get(language, "train"),
+                inside.stem,
+                RECIPE.tables["codes"].get(language, ""),
+            )
+        elif sort == "noise":
+            group = inside.parent.name
+        elif sort != "music" or variant != "with-music":
             continue
-        path = clip_path(split, kind, group, inside.stem)
-        yield Entry(file, path, split, kind, group, code, source=_SOURCE.name, member=str(inside))
+        kind = "speech" if sort == "speech" else "noise"
+        yield Entry(file, split, kind, group, inside.stem, code, source=_ARCHIVE, member=str(inside))
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="MUSAN: speech in many languages, noises from Freesound and Sound Bible, and music",
-    homepage="https://www.openslr.org/17/",
-    licence="CC-BY-4.0 (parts are in the public domain; see the LICENSE files in the archive)",
-    citation="D. Snyder, G. Chen and D. Povey, MUSAN: a music, speech, and noise corpus, arXiv:1510.08484, 2015",
-    hours={"speech-noise": 66.0, "with-music": 109.0},
-    download_bytes=dict.fromkeys(VARIANTS, _BYTES),
-    sources=lambda variant: [_SOURCE],
-    entries=lambda folder, variant: sorted_entries(list(_clips(folder, variant)), NAME),
-    variants=VARIANTS,
-    sample_rate=16000,
-    wanted=_wanted,
-    unpacked_bytes=dict.fromkeys(VARIANTS, 109 * 3600 * 32_000),
-    notes=(
-        "There is no official split, and the readers are not named: speech is split by language instead, so that no "
-        f"reader is in two splits unless one reads in two languages. Test: {', '.join(TEST_LANGUAGES)}; validation: "
-        f"{', '.join(VALID_LANGUAGES)}; English, the US government's recordings and all others train.",
-        "Noise (and music) is split by a hash of the clip's name, 80 / 10 / 10 %.",
-        "The publisher states no checksum of the archive (and its size as 11 GB); the first download records one.",
-        "Every speech clip counts as a speaker of its own; clips are minutes long.",
-    ),
-)
+RECIPE = described(NAME, entries=_entries, wanted=_wanted)

@@ -1,12 +1,11 @@
 """open-voices: read, spoken and children's speech of several hundred voices, and noise, out of public repositories.
 
 Made from repositories at pinned commits, or from the packs ``open-voices`` and ``open-voices-more``: selections of the
-same recordings, 16 kHz, levelled. Whole sources and kinds of noise are kept out of training (:data:`HELD_OUT`).
+same recordings, 16 kHz, levelled. ``open_voices_sources.csv`` keeps whole sources and kinds of noise out of training.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,62 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.corpora.fetch.archives import unpack
-from data_modules.corpora.fetch.packs import pack_rows
-from data_modules.corpora.layout import audio_below, clip_path, sorted_entries
-from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
+from data_modules.corpora.fetch.archives import pack_rows
+from data_modules.corpora.recipe import Entry, Refused, Source, csv_rows, described
 from data_modules.corpora.recipes.debian.clips import clean, speech_to_floor_db
+from data_modules.pools.sources import SPLITS
 from diffgmm.audio.levels import active_level, frame_powers
 
 NAME = "open-voices"
 PACKS = ("open-voices", "open-voices-more")
-
-HELD_OUT: dict[str, dict[str, tuple[str, ...] | None]] = {
-    "test": {
-        "librispeech_test_other": None,
-        "watson_stt_demo": None,
-        "esc10": ("clock_tick", "chainsaw", "sea_waves"),
-        "cdda_cc_sounds": (
-            "environment_weather",
-            "humming",
-            "tool",
-            "engine_working_external",
-            "smash_success",
-            "open_door",
-            "fire",
-        ),
-    },
-    "valid": {
-        "vctk_autovc": None,
-        "librispeech_train_clean_100": ("1040", "1069", "1088", "1098", "1116", "118", "1183", "1246"),
-        "speechocean762": tuple(f"SPEAKER{number:04}" for number in (1, 3, 5, 6, 24, 26, 36, 44)),
-        "esc10": ("helicopter", "dog_bark"),
-        "cdda_cc_sounds": ("environment_ambient", "vehicle", "plmove"),
-        "blanket": ("coffee-shop",),
-    },
-}
-"""Split -> source -> the speakers or kinds of noise that it keeps out of training (None: all of them)."""
-
-
-def split_of(source: str, group: str) -> str:
-    """Where a speaker or a kind of noise goes.
-
-    >>> split_of("esc10", "chainsaw"), split_of("esc10", "rain"), split_of("vctk_autovc", "p225")
-    ('test', 'train', 'valid')
-    """
-    for split, sources in HELD_OUT.items():
-        if source in sources:
-            names = sources[source]
-            if names is None or group in names:
-                return split
-    return "train"
 
 
 @dataclass(frozen=True)
 class _Part:
     """What is taken from a repository: files whose path fits, the group being what the pattern names so.
 
-    A stem named by the pattern takes the place of the file's own where that is not unique.
+    Speakers or kinds of noise that `valid` and `test` name (``*``: all of them) are kept out of training.
     """
 
     source: str
@@ -79,7 +37,9 @@ class _Part:
     commit: str
     pattern: str
     licence: str
-    language: str = ""
+    language: str
+    valid: str
+    test: str
 
     @property
     def origin(self) -> str:
@@ -92,32 +52,37 @@ class _Part:
         return f"{self.repository.replace('/', '_')}-{self.commit[:12]}.tar.gz"
 
 
-def _table(name: str) -> list[dict[str, str]]:
-    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-_PARTS = tuple(_Part(**row) for row in _table("open_voices_sources.csv"))
+_PARTS = tuple(_Part(**row) for row in csv_rows(Path(__file__).with_name("open_voices_sources.csv")))
 _BY_SOURCE = {part.source: part for part in _PARTS}
-_OTHER_GCOMPRIS_LICENCES = {"en_words": "CC-BY-SA-3.0", "es_alphabet": "CC-BY-SA-3.0"}
+
+
+def split_of(source: str, group: str) -> str:
+    """Where a speaker or a kind of noise goes.
+
+    >>> split_of("esc10", "chainsaw"), split_of("esc10", "rain"), split_of("vctk_autovc", "p225")
+    ('test', 'train', 'valid')
+    """
+    for split in ("test", "valid"):
+        names = getattr(_BY_SOURCE[source], split).split() if source in _BY_SOURCE else []
+        if names == ["*"] or group in names:
+            return split
+    return "train"
 
 
 @cache
 def _credits() -> dict[str, str]:
     """Licence and author of the noises that have their own, by their path in the repository."""
-    return {row["path"]: f"{row['licence']} ({row['author']})" for row in _table("open_voices.csv")}
+    rows = csv_rows(Path(__file__).with_name("open_voices.csv"))
+    return {row["path"]: f"{row['licence']} ({row['author']})" for row in rows}
 
 
 def _licence(source: str, member: str) -> str:
-    if source in _BY_SOURCE and _BY_SOURCE[source].licence:
-        if source == "gcompris_voices":
-            language, topic = member.split("/")[:2]
-            other = (
-                "public domain" if language == "gd" else _OTHER_GCOMPRIS_LICENCES.get(f"{language}_{topic}")
-            )
-            return other or _BY_SOURCE[source].licence
-        return _BY_SOURCE[source].licence
-    return _credits().get(member, "GPL-2+" if source == "bucklespring_keyboard" else "")
+    stated = _BY_SOURCE[source].licence if source in _BY_SOURCE else ""
+    if source == "gcompris_voices":
+        language, topic = member.split("/")[:2]
+        others = {("en", "words"): "CC-BY-SA-3.0", ("es", "alphabet"): "CC-BY-SA-3.0"}
+        return "public domain" if language == "gd" else others.get((language, topic), stated)
+    return stated or _credits().get(member, "GPL-2+" if source == "bucklespring_keyboard" else "")
 
 
 def _language(source: str, group: str) -> str:
@@ -129,20 +94,12 @@ def _language(source: str, group: str) -> str:
 
 
 def _entry(
-    file: Path, kind: str, source: str, group: str, stem: str, origin: str, member: str, digest: str
+    file: Path, kind: str, source: str, group: str, stem: str, origin: str, member: str, digest: str = ""
 ) -> Entry:
-    split, name = split_of(source, group), f"{source}_{group}"
-    return Entry(
-        file,
-        clip_path(split, kind, name, stem),
-        split,
-        kind,
-        name,
-        _language(source, group) if kind == "speech" else "",
-        _licence(source, member),
-        origin,
-        f"{member} sha256:{digest}" if digest else member,
-    )
+    language = _language(source, group) if kind == "speech" else ""
+    about = f"{member} sha256:{digest}" if digest else member
+    split, licence = split_of(source, group), _licence(source, member)
+    return Entry(file, split, kind, f"{source}_{group}", stem, language, licence, origin, about)
 
 
 def _from_packs(folder: Path) -> Iterator[Entry]:
@@ -152,16 +109,8 @@ def _from_packs(folder: Path) -> Iterator[Entry]:
         for file, row in pack_rows(folder / pack, ("kind", "source", "group", "origin", "sha256_source")):
             origin, _, rest = row["origin"].partition(":")
             member = rest.split(" | ")[0].strip()
-            yield _entry(
-                file,
-                row["kind"],
-                row["source"],
-                row["group"],
-                file.stem,
-                origin,
-                member,
-                row["sha256_source"],
-            )
+            kind, source, group, digest = (row[name] for name in ("kind", "source", "group", "sha256_source"))
+            yield _entry(file, kind, source, group, file.stem, origin, member, digest)
 
 
 def _group(part: _Part, match: re.Match[str]) -> str:
@@ -178,12 +127,10 @@ def _group(part: _Part, match: re.Match[str]) -> str:
     return group.replace("/", "_").replace(" ", "_").lower() if part.kind == "noise" else group
 
 
-def _stem(part: _Part, member: str) -> str:
+def _stem(source: str, member: str) -> str:
     """Name of a clip: that of its file, with its folders where these make it unique."""
-    path = Path(member).with_suffix("")
-    if part.source == "gcompris_voices":
-        return "_".join(path.parts)
-    return "_".join(path.parts[2:]) if part.source == "cdda_cc_sounds" else path.name
+    first = {"gcompris_voices": 0, "cdda_cc_sounds": 2, "precise_room_noise": 3}.get(source, -1)
+    return "_".join(Path(member).with_suffix("").parts[first:])
 
 
 def _from_repositories(folder: Path) -> Iterator[Entry]:
@@ -192,25 +139,15 @@ def _from_repositories(folder: Path) -> Iterator[Entry]:
         for file in sorted(path for path in root.rglob("*") if path.is_file()):
             member = "/".join(file.relative_to(root).parts[1:])  # below the folder that the archive has
             match = re.fullmatch(part.pattern, member)
-            if match is None or (not part.licence and member not in _credits()):
-                continue
-            group = _group(part, match)
-            if part.source != "precise_room_noise":
-                yield _entry(
-                    file, part.kind, part.source, group, _stem(part, member), part.origin, member, ""
-                )
-                continue
-            inside = folder / f"{part.archive}.rooms"
-            if not inside.is_dir():
-                unpack(file, inside)
-            for room, path in audio_below(inside):
-                stem = "_".join(path.with_suffix("").parts)
-                yield _entry(room, part.kind, part.source, group, stem, part.origin, f"{member}/{path}", "")
+            if match is not None and (part.licence or member in _credits()):
+                stem = _stem(part.source, member)
+                yield _entry(file, part.kind, part.source, _group(part, match), stem, part.origin, member)
 
 
 def _entries(folder: Path, variant: str) -> list[Entry]:
     packs = (folder / PACKS[0]).is_dir()
-    return sorted_entries(list(_from_packs(folder) if packs else _from_repositories(folder)), NAME)
+    entries = _from_packs(folder) if packs else _from_repositories(folder)
+    return sorted(entries, key=lambda entry: (SPLITS.index(entry.split), entry.path))
 
 
 def _wanted(source: str, member: str) -> bool:
@@ -253,29 +190,4 @@ def condition(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray |
     return mono * np.float32(gain)
 
 
-RECIPE = Recipe(
-    name=NAME,
-    title="several hundred real voices (read, fluent, children; 30 languages) and noise from public repositories",
-    homepage="https://github.com/",
-    licence="free, named for each clip: CC-BY, CC0, Apache-2.0, GPL, public domain",
-    citation="the repositories and commits named in corpus.json; V. Panayotov et al., LibriSpeech, ICASSP 2015; "
-    "J. Zhang et al., speechocean762, Interspeech 2021; K. J. Piczak, ESC, ACM Multimedia 2015",
-    hours={"": 3.9},
-    download_bytes={"": 2_500_000_000},
-    sources=_sources,
-    entries=_entries,
-    wanted=_wanted,
-    unpacked_bytes={"": 2_500_000_000},
-    condition=condition,
-    rejects=frozenset({"short", "clipped", "silent", "noisy"}),
-    unique=True,
-    packs=PACKS,
-    notes=(
-        "Test: LibriSpeech test-other and Watson's demo recordings (whole sources) and a third of the kinds of noise "
-        "of ESC-10 and CDDA; validation: VCTK, eight readers each of LibriSpeech and speechocean762, and six kinds of "
-        "noise. No training of the shipped models touches them.",
-        "GitHub makes the archives of commits on request and states no checksums; the first download records them.",
-        "The benchmark cross-test is pinned to the packs, whose samples archives don't give to the last bit.",
-        "The packs also hold typing on a keyboard (bucklespring-data), which the archives don't.",
-    ),
-)
+RECIPE = described(NAME, sources=_sources, entries=_entries, wanted=_wanted, condition=condition)

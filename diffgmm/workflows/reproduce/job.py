@@ -112,9 +112,7 @@ class Job:
 
         options = dict(self.plan.set)
         kind = options.pop("kind")
-        code = code_version(
-            "data_modules.benchmarks", "data_modules.windows.fixed_pairs", "data_modules.offline.run"
-        )
+        code = code_version("data_modules.benchmarks", "data_modules.offline.pair_folder")
         inputs = {"corpus": corpus["manifest_sha256"], "set": dict(self.plan.set), "code": code}
         if kind == "named":
             listed = options["name"] in benchmarks.LISTS
@@ -252,22 +250,19 @@ def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
 def _make_set(kind: str, options: dict[str, Any], corpus: Path, kept: Path) -> Path:
     """Render or describe the pairs; what is there already is made anew."""
     from data_modules import benchmarks
-    from data_modules.benchmarks.voicebank import write_set_file
+    from data_modules.benchmarks.recorded import write_corpus
+    from data_modules.mixing.options import belz_blend
     from data_modules.offline.pair_folder import write_pairs
-    from data_modules.offline.run import create_pairs
 
     if kind == "named":
         return benchmarks.open_set(options["name"], corpus)
     if kind == "corpus":
         path = kept / "set.json"
-        write_set_file(corpus, path, name=options["name"], description=options["description"])
+        write_corpus(corpus, path, name=options["name"], description=options["description"])
         return path
     options = {**options, "corpus": str(corpus), "overwrite": True}
-    split, pairs = options.pop("split", "test"), options.pop("pairs")
-    if kind == "created":
-        create_pairs(kept, pairs, **options)
-        return kept / split
-    write_pairs(kept, split, pairs, **options)
+    mixing = belz_blend() if options.pop("belz", False) else None
+    write_pairs(kept, options.pop("split", "test"), options.pop("pairs"), mixing=mixing, **options)
     return kept
 
 

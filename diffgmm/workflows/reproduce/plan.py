@@ -14,8 +14,8 @@ from diffgmm.metrics import METRICS
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.files import write_text
 
-SETS = ("named", "pairs", "corpus", "created")
-"""Kinds of pairs: a set that comes as a list, mixtures of a corpus, the pairs of a paired corpus, and Belz's."""
+SETS = ("named", "pairs", "corpus")
+"""Kinds of pairs: a set that comes as a list, mixtures of a corpus (``belz: true``: his), or a corpus of pairs."""
 MARK = "# Measured here by `diffgmm reproduce {name} --record`; edit nothing below, make it anew.\n"
 
 

@@ -24,7 +24,6 @@ NOISY_DB = 20.0
 """Speech whose quietest twentieth is less than this below its active level is no clean target."""
 QUIET_PEAK = 0.1
 """Noise with a lower peak is raised to it: its absolute level says nothing, mixing sets the level anyway."""
-REJECTS = frozenset({"short", "clipped", "silent", "noisy"})
 _FRAME = SAMPLE_RATE // 100
 
 

