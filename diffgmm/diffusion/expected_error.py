@@ -1,6 +1,6 @@
 """How far the output may be from the speech: the mixture's expected error, at the level of the sound.
 
-One step of the model answers with a mixture for the noise in every bin, so the speech s = y - n has a distribution in
+One step of the model predicts a mixture for the noise in every bin, so the speech s = y - n has a distribution in
 every bin too. What is reported is the expected squared distance of that speech to the *output*, whatever made it (mean,
 sample, mode, any number of steps), after the representation's compression and level are undone. By Parseval's theorem
 the bins of a frame then add up to the mean square of the waveform's error under the frame's window.
@@ -8,31 +8,19 @@ the bins of a frame then add up to the mean square of the waveform's error under
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from numpy.polynomial.hermite_e import hermegauss
+from torch import Tensor, nn
 
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.representation import Context, Representation, Spectral
 from diffgmm.utils.errors import UserError
 
 FRAME = 160  # samples that an error is averaged over where the representation has no frames
-
-# Gauss-Hermite points and weights for a standard normal variable. Three points a dimension are exact for the fourth
-# moments that the complex spectrogram's exponent of one half asks for; decibels are steeper.
-_THREE = ([-(3.0**0.5), 0.0, 3.0**0.5], [1 / 6, 2 / 3, 1 / 6])
-
-_FIVE = (
-    [-2.8569700138728056, -1.3556261799742659, 0.0, 1.3556261799742659, 2.8569700138728056],
-    [
-        0.011257411327720691,
-        0.22207592200561266,
-        0.53333333333333333,
-        0.22207592200561266,
-        0.011257411327720691,
-    ],
-)
 
 
 class BinErrors(NamedTuple):
@@ -83,20 +71,15 @@ def bin_errors(
     error = expected_error(representation, encoded, output, posterior, context)
     power, shares = output.abs().square(), posterior.weights
     if representation.dims == 1:
-        heard = (noisy.squeeze(1) != 0).to(error.dtype)
-        return BinErrors(
-            _averaged(error * heard).unsqueeze(1),
-            _averaged(power).unsqueeze(1),
-            _averaged(shares).unsqueeze(2),
-        )
+        audible = (noisy.squeeze(1) != 0).to(error.dtype)
+        values = error * audible, power, shares
+        return BinErrors(*(_averaged(value).unsqueeze(value.dim() - 1) for value in values))
     if not isinstance(representation, Spectral):
         kind = type(representation).__name__
-        raise UserError(
-            f"how sure a model of {kind} is can't be told in sound: that takes a Spectral representation"
-        )
+        raise UserError(f"no uncertainty for a model of {kind}: that takes a Spectral representation")
     n_fft, sides = representation.n_fft, representation.sides()[:, None].to(error.device)
-    heard = (representation.spectrum(encoded, context).abs().sum(1, keepdim=True) > 0).to(error.dtype)
-    return BinErrors(error * heard * sides / n_fft, power * sides / n_fft, shares)
+    audible = (representation.spectrum(encoded, context).abs().sum(1, keepdim=True) > 0).to(error.dtype)
+    return BinErrors(error * audible * sides / n_fft, power * sides / n_fft, shares)
 
 
 def expected_error(
@@ -121,30 +104,25 @@ def expected_error(
     Returns:
         ``[B, *S]``.
     """
-    points, weights = _THREE if posterior.channels == 2 else _FIVE
-    total = torch.zeros_like(output.abs())
-    shares, scales = posterior.weights, posterior.scales
-    first = list(enumerate(points))
-    second = first if posterior.channels == 2 else [(-1, 0.0)]
+    # Three points a dimension are exact for the fourth moments that the complex spectrogram's exponent of one half asks
+    # for; decibels are steeper.
+    points, weights = (values.tolist() for values in hermegauss(3 if posterior.channels == 2 else 5))
+    shares, scales, total = posterior.weights, posterior.scales, torch.zeros_like(output.abs())
     for k in range(posterior.components):
         centre, scale = noisy - posterior.means[:, k], scales[:, k].unsqueeze(1)
-        for i, a in first:
-            for j, b in second:
-                offset = torch.tensor([a, b] if j >= 0 else [a], dtype=scale.dtype, device=scale.device)
-                speech = centre + scale * offset.view(1, -1, *[1] * (noisy.dim() - 2))
-                distance = (representation.spectrum(speech, context) - output).abs().square()
-                weight = weights[i] * (weights[j] if j >= 0 else 1.0)
-                total = total + weight * shares[:, k] * distance
+        for nodes in product(range(len(points)), repeat=posterior.channels):
+            offset = torch.tensor([points[i] for i in nodes], dtype=scale.dtype, device=scale.device)
+            speech = centre + scale * offset.view(1, -1, *[1] * (noisy.dim() - 2))
+            distance = (representation.spectrum(speech, context) - output).abs().square()
+            weight = math.prod(weights[i] / sum(weights) for i in nodes)
+            total = total + weight * shares[:, k] * distance
     return total
 
 
 def _averaged(x: Tensor) -> Tensor:
     """Means ``[..., N]`` of the samples ``[..., T]`` around every :data:`FRAME`-th one."""
     samples = x.shape[-1]
-    half, rest = FRAME // 2, -samples % FRAME
-    flat = torch.nn.functional.pad(x.reshape(-1, 1, samples), (half, half + rest))
-    count = torch.nn.functional.pad(torch.ones_like(x.reshape(-1, 1, samples)[:1]), (half, half + rest))
-    sums = torch.nn.functional.avg_pool1d(flat, FRAME) / torch.nn.functional.avg_pool1d(
-        count, FRAME
-    ).clamp_min(1.0 / FRAME)
-    return sums.reshape(*x.shape[:-1], -1)
+    margin = (FRAME // 2, FRAME // 2 + -samples % FRAME)
+    flat, counted = x.reshape(-1, 1, samples), torch.ones_like(x.reshape(-1, 1, samples)[:1])
+    sums, share = (nn.functional.avg_pool1d(nn.functional.pad(v, margin), FRAME) for v in (flat, counted))
+    return (sums / share.clamp_min(1.0 / FRAME)).reshape(*x.shape[:-1], -1)

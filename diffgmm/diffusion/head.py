@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.networks.base import Part, at_least_float32
+from diffgmm.networks.base import Sized, at_least_float32
 
 Means = Literal["mask", "free", "offset", "tanh"]
 MEANS: tuple[Means, ...] = get_args(Means)
@@ -19,7 +19,7 @@ SCALES: tuple[Scales, ...] = get_args(Scales)
 RELATIVE_FLOOR = 0.05  # magnitude below which relative scales are absolute after all
 
 
-class Head(Part, ABC):
+class Head(Sized, ABC):
     """Features of a network to a mixture for the noise; a head of your own derives from this class.
 
     Attributes:
@@ -28,24 +28,9 @@ class Head(Part, ABC):
 
     components: int
 
-    def attach(self, features: int, channels: int, dims: int) -> None:
-        """Build the head for a network's ``features`` and values of ``channels`` on ``dims`` axes, unless it is built.
-
-        Raises:
-            ValueError: it was done for other numbers.
-        """
-        built, wanted = getattr(self, "_built", None), (features, channels, dims)
-        if built is None:
-            self.build(features, channels, dims)
-            self._built = wanted
-        elif built != wanted:
-            raise ValueError(
-                f"the head was built for features, channels and axes {built}, it can't take {wanted}"
-            )
-
     @abstractmethod
     def build(self, features: int, channels: int, dims: int) -> None:
-        """Make the layers; called once, by the model."""
+        """Make the layers for a network's ``features`` and values of ``channels`` on ``dims`` axes; called once."""
 
     @abstractmethod
     def forward(self, features: Tensor, reference: Tensor, state: Tensor) -> GaussianMixture:
@@ -89,10 +74,9 @@ class MixtureHead(Head):
         super().__init__()
         if components < 1:
             raise ValueError(f"components must be at least 1, got {components}")
-        if means not in MEANS:
-            raise ValueError(f"means must be one of {', '.join(MEANS)}, got {means!r}")
-        if scales not in SCALES:
-            raise ValueError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
+        for name, value, choices in (("means", means, MEANS), ("scales", scales, SCALES)):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
         self.relative = scales == "relative"
         self.components, self.kind = components, means
         self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)
@@ -117,7 +101,7 @@ class MixtureHead(Head):
 
         Args:
             features: ``[B, features, *S]``.
-            reference: what masks multiply (the noisy signal, or the state where the answer rests on it alone),
+            reference: what masks multiply (the noisy signal, or the state where the prediction depends on it alone),
                 ``[B, C, *S]``.
             state: ``[B, C, *S]``, used by ``offset``.
         """
@@ -138,9 +122,8 @@ class MixtureHead(Head):
         elif self.kind == "offset":
             means = values + reference - state.unsqueeze(1)
         elif self.channels == 2:
-            real = values[:, :, 0] * reference[:, :, 0] - values[:, :, 1] * reference[:, :, 1]
-            imaginary = values[:, :, 0] * reference[:, :, 1] + values[:, :, 1] * reference[:, :, 0]
-            means = torch.stack([real, imaginary], dim=2)
+            (a, b), (c, d) = (x.unbind(2) for x in (values, reference))
+            means = torch.stack([a * c - b * d, a * d + b * c], dim=2)  # complex product
         else:
             means = values * reference
         return GaussianMixture(logits, means, log_scales)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,15 +41,11 @@ class GaussianMixture:
     log_scales: Tensor
 
     def __post_init__(self) -> None:
-        shape = self.logits.shape
-        if self.log_scales.shape != shape or self.means.shape != (
-            *shape[:2],
-            self.means.shape[2],
-            *shape[2:],
-        ):
+        logits, means, log_scales = (tuple(x.shape) for x in (self.logits, self.means, self.log_scales))
+        if log_scales != logits or means[:2] + means[3:] != logits:
             raise ValueError(
-                f"mixture shapes do not fit: logits {tuple(shape)}, means {tuple(self.means.shape)}, "
-                f"log_scales {tuple(self.log_scales.shape)}; expected [B, K, *S], [B, K, C, *S], [B, K, *S]"
+                f"mixture shapes do not fit: logits {logits}, means {means}, log_scales {log_scales}; "
+                "expected [B, K, *S], [B, K, C, *S], [B, K, *S]"
             )
         for name in ("logits", "means", "log_scales"):
             value = getattr(self, name)
@@ -102,11 +99,6 @@ class GaussianMixture:
         """Posterior probability of each component given ``value``: ``[B, K, *S]``, summing to one over K."""
         return torch.softmax(self.component_log_prob(value), dim=1)
 
-    def score(self, value: Tensor) -> Tensor:
-        """Gradient of :meth:`log_prob` with respect to ``value``: ``[B, C, *S]``."""
-        pull = -self._standardised(value) * torch.exp(-self.log_scales).unsqueeze(2)
-        return (self.responsibilities(value).unsqueeze(2) * pull).sum(1)
-
     def mean(self) -> Tensor:
         """Expected value, ``[B, C, *S]``."""
         return (self.weights.unsqueeze(2) * self.means).sum(1)
@@ -130,37 +122,22 @@ class GaussianMixture:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw per position, ``[B, C, *S]``; ``generator`` makes it repeatable."""
-        uniform = torch.rand(
-            self.logits.shape, generator=generator, device=self.logits.device, dtype=self.logits.dtype
-        )
+        like: dict[str, Any] = {
+            "generator": generator,
+            "device": self.logits.device,
+            "dtype": self.logits.dtype,
+        }
+        uniform = torch.rand(self.logits.shape, **like)
         # Gumbel-max: argmax of log weight plus Gumbel noise is a draw of the component.
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1.0 - 1e-7)))
         means, scale = self._pick((self.log_weights + gumbel).argmax(dim=1))
-        noise = torch.randn(means.shape, generator=generator, device=means.device, dtype=means.dtype)
+        noise = torch.randn(means.shape, **like)
         return means + scale.unsqueeze(1) * noise
 
-    def entropy_bounds(self) -> tuple[Tensor, Tensor]:
-        """Lower and upper bound of the differential entropy, each ``[B, *S]``, in nats over the C dimensions.
-
-        Lower: Jensen's inequality on the pairwise overlaps; upper: entropy of weights plus mean component
-        entropy (Huber et al., "On entropy approximation for Gaussian mixture random vectors", 2008,
-        theorems 2 and 3).
-        """
-        variance = torch.exp(2.0 * self.log_scales)
-        pair = variance.unsqueeze(2) + variance.unsqueeze(1)  # [B, K, K, *S]
-        gap = (self.means.unsqueeze(2) - self.means.unsqueeze(1)).square().sum(3)
-        overlap = -0.5 * (gap / pair + self.channels * (pair.log() + _LOG_2PI))
-        lower = -(self.weights * torch.logsumexp(self.log_weights.unsqueeze(1) + overlap, dim=2)).sum(1)
-        component = self.channels * (0.5 * (1.0 + _LOG_2PI) + self.log_scales)
-        upper = (self.weights * (component - self.log_weights)).sum(1)
-        return lower, upper
-
-    def entropy(self, draws: int = 64, generator: torch.Generator | None = None) -> Tensor:
-        """Monte-Carlo estimate ``[B, *S]`` of the entropy, in nats over the C dimensions."""
-        total = torch.zeros_like(self.logits[:, 0])
-        for _ in range(draws):
-            total = total - self.log_prob(self.sample(generator))
-        return total / draws
+    def _by_component(self, value: Tensor | float) -> Tensor:
+        """A number, or ``[B, ...]`` with an axis for the components."""
+        value = torch.as_tensor(value, dtype=self.means.dtype, device=self.means.device)
+        return value.unsqueeze(1) if value.dim() else value
 
     def affine(
         self, factor: Tensor | float, offset: Tensor | float = 0.0, variance: Tensor | float = 0.0
@@ -173,17 +150,12 @@ class GaussianMixture:
             offset: number or tensor that broadcasts to ``[B, C, *S]``.
             variance: number or tensor, not negative, that broadcasts to ``[B, *S]``.
         """
-        factor = torch.as_tensor(factor, dtype=self.means.dtype, device=self.means.device)
-        variance = torch.as_tensor(variance, dtype=self.means.dtype, device=self.means.device)
-        offset = torch.as_tensor(offset, dtype=self.means.dtype, device=self.means.device)
-        by_component = factor.unsqueeze(1) if factor.dim() else factor
-        by_channel = by_component.unsqueeze(2) if factor.dim() else factor
-        shift = offset.unsqueeze(1) if offset.dim() else offset
+        factor, offset, variance = map(self._by_component, (factor, offset, variance))
         # logaddexp would need log(0) for a zero variance, whose gradient is not finite.
-        grown = by_component.square() * torch.exp(2.0 * self.log_scales)
-        grown = grown + (variance.unsqueeze(1) if variance.dim() else variance)
+        grown = factor.square() * torch.exp(2.0 * self.log_scales) + variance
         log_scales = 0.5 * torch.log(grown.clamp_min(torch.finfo(grown.dtype).tiny))
-        return GaussianMixture(self.logits, by_channel * self.means + shift, log_scales)
+        by_channel = factor.unsqueeze(2) if factor.dim() else factor
+        return GaussianMixture(self.logits, by_channel * self.means + offset, log_scales)
 
     def tempered(self, temperature: float) -> GaussianMixture:
         """The same weights and means with every standard deviation times ``temperature``.
@@ -205,16 +177,11 @@ class GaussianMixture:
             precision: :math:`\lambda`, number or tensor that broadcasts to ``[B, *S]``.
             information: :math:`h`, broadcasts to ``[B, C, *S]``.
         """
+        lam, h = self._by_component(precision), self._by_component(information)
         variance = torch.exp(2.0 * self.log_scales)
-        lam = torch.as_tensor(precision, dtype=variance.dtype, device=variance.device)
-        lam = lam.unsqueeze(1) if lam.dim() else lam
         gain = 1.0 + lam * variance  # [B, K, *S]
         lam_c = lam.unsqueeze(2) if lam.dim() else lam
-        h, var_c, gain_c = (
-            information.to(variance.dtype).unsqueeze(1),
-            variance.unsqueeze(2),
-            gain.unsqueeze(2),
-        )
+        var_c, gain_c = variance.unsqueeze(2), gain.unsqueeze(2)
         means = (self.means + var_c * h) / gain_c
         exponent = ((2.0 * h * self.means + h.square() * var_c - lam_c * self.means.square()) / gain_c).sum(2)
         logits = self.log_weights + 0.5 * (exponent - self.channels * gain.log())

@@ -28,9 +28,7 @@ class Enhanced(NamedTuple):
     waveform: Tensor  # [B, 1, T]
     noise: Tensor  # [B, 1, T]: noisy - waveform
     uncertainty: Tensor  # [B, *S]: standard deviation per real dimension, in the representation's units
-    posterior: GaussianMixture | None = (
-        None  # of the noise given the noisy window alone: the first call's answer
-    )
+    posterior: GaussianMixture | None = None  # of the noise given the noisy window alone
 
 
 class MixtureDenoiser(nn.Module):
@@ -62,10 +60,9 @@ class MixtureDenoiser(nn.Module):
         self.process = process if process is not None else Bridge()
         channels, dims = self.representation.channels, self.representation.dims
         if self.network.dims != dims:
-            raise ValueError(
-                f"the network has {self.network.dims} axes, {type(self.representation).__name__} needs {dims}: "
-                "give kernel and strides one number per axis"
-            )
+            kind = type(self.representation).__name__
+            hint = "give kernel and strides one number per axis"
+            raise ValueError(f"the network has {self.network.dims} axes, {kind} needs {dims}: {hint}")
         inputs = channels * (2 if self.process.conditions_on_noisy else 1) + (channels == 2)
         self.network.attach(inputs)
         self.head.attach(self.network.features, channels, dims)

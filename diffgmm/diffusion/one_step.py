@@ -4,7 +4,7 @@ r"""The default setting as one plain function of the waveform: one network call,
 at t = 1 the
 state *is* the noisy signal, so the first convolution sees the same numbers twice; the time embedding is a constant;
 scales of the mixture do not enter its mean; and :math:`\sum_k \pi_k m_k y = (\sum_k \pi_k m_k) y` multiplies once. The
-Fourier transforms are convolutions, so that the whole is a graph which any runtime can take.
+Fourier transforms are convolutions, so that the model is a graph which any runtime can take.
 """
 
 from __future__ import annotations
@@ -40,29 +40,22 @@ class OneStep(nn.Module):
 
     def __init__(self, skeleton: MixtureDenoiser) -> None:
         super().__init__()
-        representation = skeleton.representation
+        representation, head, process = skeleton.representation, skeleton.head, skeleton.process
         # Classes that derive from these compute something else.
         if type(representation) is not Complex:
             kind = type(representation).__name__
-            raise UnsupportedModel(
-                f"only models of complex spectrograms have a one-step graph, this is {kind}"
-            )
-        if representation.rule is not None:
-            raise UnsupportedModel("a rule that takes the noise off has no one-step graph")
-        if type(skeleton.head) is not MixtureHead:
-            kind = type(skeleton.head).__name__
+            raise UnsupportedModel(f"only complex spectrograms have a one-step graph, this is {kind}")
+        if type(head) is not MixtureHead:
+            kind = type(head).__name__
             raise UnsupportedModel(f"only models with a MixtureHead have a one-step graph, this is {kind}")
-        if not _subtracts(skeleton.process):
-            kind = type(skeleton.process).__name__
+        if not _subtracts(process):
+            kind = type(process).__name__
             raise UnsupportedModel(f"one step of the process {kind} is no subtraction, which the graph has")
-        self.network, self.linear = skeleton.network, skeleton.head.linear
-        self.components, self.means = skeleton.head.components, skeleton.head.kind
+        self.network, self.linear = skeleton.network, head.linear
+        self.components, self.means = head.components, head.kind
         self.merged = True  # whether the first convolution takes state and noisy signal as one
-        self.sample_rate, self.n_fft, self.hop = (
-            representation.sample_rate,
-            representation.n_fft,
-            representation.hop,
-        )
+        self.sample_rate = representation.sample_rate
+        self.n_fft, self.hop = representation.n_fft, representation.hop
         self.alpha, self.beta, self.floor = representation.alpha, representation.beta, representation._FLOOR
         for name, value in _kernels(representation).items():
             self.register_buffer(name, value, persistent=False)
@@ -73,9 +66,8 @@ class OneStep(nn.Module):
         audible = rms > SILENCE_RMS
         level = torch.where(audible, rms, torch.ones_like(rms))
         margin = (self.n_fft // 2, self.n_fft // 2 + -samples % self.hop)
-        frames = nn.functional.conv1d(
-            nn.functional.pad(noisy / level, margin), self.analysis, stride=self.hop
-        )
+        padded = nn.functional.pad(noisy / level, margin)
+        frames = nn.functional.conv1d(padded, self.analysis, stride=self.hop)
         real, imaginary = frames.unsqueeze(1).chunk(2, dim=2)  # each [B, 1, F, N]
         power = real * real + imaginary * imaginary
         shrink = self.beta * _power(power.clamp_min(self.floor), 0.5 * (self.alpha - 1.0))
@@ -92,13 +84,11 @@ class OneStep(nn.Module):
             real, imaginary = real - mean_real, imaginary - mean_imaginary
         real, imaginary = real / self.beta, imaginary / self.beta
         power = (real * real + imaginary * imaginary).clamp_min(self.floor**self.alpha)
-        spectrum = torch.cat([real, imaginary], dim=2).squeeze(1) * _power(
-            power.squeeze(1), 0.5 * (1.0 / self.alpha - 1.0)
-        ).repeat(1, 2, 1)
+        expand = _power(power.squeeze(1), 0.5 * (1.0 / self.alpha - 1.0)).repeat(1, 2, 1)
+        spectrum = torch.cat([real, imaginary], dim=2).squeeze(1) * expand
         wave = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop)
-        weight = nn.functional.conv_transpose1d(
-            torch.ones_like(spectrum[:1, :1]), self.square, stride=self.hop
-        )
+        frame = torch.ones_like(spectrum[:1, :1])
+        weight = nn.functional.conv_transpose1d(frame, self.square, stride=self.hop)
         start = self.n_fft // 2
         wave = (wave / weight.clamp_min(1e-8))[..., start : start + samples]
         return torch.where(audible, wave * level, torch.zeros_like(wave))
@@ -145,9 +135,8 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     step = OneStep(skeleton)
     state = dict(step.named_parameters())
     weights = {name: value for name, value in weights.items() if name.startswith("network.")}
-    if (
-        model.process.conditions_on_noisy
-    ):  # the inputs are state, noisy signal, magnitude; the first two are equal
+    if model.process.conditions_on_noisy:
+        # Of the inputs (state, noisy signal, magnitude) the first two are equal.
         entries = step.network.entries() if type(step.network) is UNet else []
         step.merged = bool(entries)
         names = {id(value): name for name, value in step.named_parameters()}

@@ -8,7 +8,6 @@ bounds before anything is made.
 from __future__ import annotations
 
 import collections.abc
-import importlib
 import inspect
 import math
 from collections.abc import Collection, Mapping
@@ -20,8 +19,10 @@ from diffgmm.diffusion.head import Head, MixtureHead
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
+from diffgmm.diffusion.sampler_options import foreign
 from diffgmm.networks import BelzUNet, Network, UNet
 from diffgmm.utils import renames
+from diffgmm.utils.errors import UserError
 
 PARTS: dict[str, tuple[type, ...]] = {
     "representation": (Waveform, Complex, Magnitude),
@@ -37,37 +38,30 @@ BASES: dict[str, type] = {
 """What a class of another package must derive from, by the same argument."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "sample_rate": (1000, 768_000),
-    "n_fft": (2, 16384),
-    "hop": (1, 16384),
-    "alpha": (1e-3, 1.0),
-    "beta": (1e-6, 1e6),
-    "top_db": (1.0, 1000.0),
-    "window_seconds": (0.1, 60.0),
-    "channels": (1, 8192),
-    "strides": (1, 1024),
-    "features": (1, 8192),
-    "blocks": (0, 64),
-    "kernel": (1, 1023),
-    "dilations": (1, 4096),
-    "hidden": (1, 16384),
-    "bins": (1, 8193),
-    "embedding": (0, 8192),
-    "slope": (0.0, 1.0),
-    "input_layers": (0, 64),
-    "dropout": (0.0, 1.0),
-    "fine": (0, 8193),
-    "fine_channels": (1, 8192),
-    "fine_blocks": (0, 64),
-    "dual": (0, 64),
-    "dual_level": (0, 63),
-    "dual_hidden": (1, 8192),
-    "components": (1, 1024),
-    "min_scale": (1e-12, 1e6),
-    "initial_scale": (1e-12, 1e6),
-    "c": (1e-9, 1e6),
+    name: bounds
+    for bounds, names in {
+        (1000, 768_000): ("sample_rate",),
+        (2, 16384): ("n_fft",),
+        (1, 16384): ("hop", "hidden"),
+        (1, 8193): ("channels", "features", "bins", "fine_channels", "dual_hidden"),
+        (0, 8193): ("embedding", "fine"),
+        (1, 4096): ("dilations",),
+        (1, 1024): ("strides", "kernel", "components"),
+        (0, 64): ("blocks", "input_layers", "fine_blocks", "dual", "dual_level"),
+        (0.0, 1.0): ("slope", "dropout"),
+        (1e-3, 1.0): ("alpha",),
+        (1e-6, 1e6): ("beta",),
+        (1.0, 1000.0): ("top_db",),
+        (0.1, 60.0): ("window_seconds",),
+        (1e-12, 1e6): ("min_scale", "initial_scale"),
+        (1e-9, 1e6): ("c",),
+    }.items()
+    for name in names
 }
 """Smallest and largest number, or number in a list, by the name of an argument; wide, against sizes beyond any use."""
+
+REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a constructor may raise where arguments contradict each other."""
 
 LONGEST = 64
 """Entries of a list in the arguments at most."""
@@ -92,7 +86,7 @@ class Plan:
         """
         try:
             return self.cls(**self.args)
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except REFUSALS as error:
             raise ModelError(f"{self.cls.__name__} can't be made as described: {brief(error)}") from error
 
 
@@ -149,22 +143,12 @@ def foreign_class(path: str, kind: str, base: type, trust: Collection[str]) -> t
     """
     package, _, rest = path.partition(".")
     if package == "diffgmm" or not rest or not all(name.isidentifier() for name in path.split(".")):
-        known = ", ".join(cls.__name__ for cls in PARTS.get(kind, ()))
-        raise ModelError(
-            f"{brief(path, 80)!r} is not a {kind} that a model file may name" + f" ({known})" * bool(known)
-        )
-    if package not in trust:
-        raise ModelError(
-            f"the {kind} is {brief(path, 80)!r}, code of a package that did not come with diffgmm; if you trust it, "
-            f"type --trust {package} (in Python: trust=({package!r},))"
-        )
-    module, _, name = path.rpartition(".")
+        known = f" ({', '.join(cls.__name__ for cls in PARTS[kind])})" if kind in PARTS else ""
+        raise ModelError(f"{brief(path, 80)!r} is not a {kind} that a model file may name{known}")
     try:
-        cls = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise ModelError(
-            f"the {kind} {path!r} can't be imported: {brief(error)}; install {package}, or put its folder on PYTHONPATH"
-        ) from error
+        cls = foreign(path, kind, trust)
+    except UserError as error:
+        raise ModelError(str(error)) from error
     if not isinstance(cls, type) or not issubclass(cls, base):
         plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
         raise ModelError(f"{path!r} is not a class of {plural}: it must derive from {class_path(base)}")
@@ -193,9 +177,8 @@ def _check(cls: type, given: Mapping[str, Any], bounded: bool) -> None:
         low, high = BOUNDS.get(name, (-1e6, 1e6)) if bounded else (-math.inf, math.inf)
         for number in _numbers(value):
             if not low <= number <= high:
-                raise ModelError(
-                    f"{cls.__name__}: {name} must be {low:g} to {high:g}, got {brief(number, 60)}"
-                )
+                limits = f"{low:g} to {high:g}"
+                raise ModelError(f"{cls.__name__}: {name} must be {limits}, got {brief(number, 60)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -207,11 +190,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str) and value in get_args(hint)
     if origin in (list, tuple, collections.abc.Sequence):
         inner = get_args(hint)[0] if get_args(hint) else Any
-        return (
-            isinstance(value, (list, tuple))
-            and len(value) <= LONGEST
-            and all(_fits(item, inner) for item in value)
-        )
+        short = isinstance(value, (list, tuple)) and len(value) <= LONGEST
+        return short and all(_fits(item, inner) for item in value)
     if hint is float:
         return type(value) in (int, float) and abs(value) <= 1e300
     if hint in (int, bool, str, NoneType):
@@ -255,9 +235,8 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     sizes = [max(widths) * positions]
     if args.get("fine"):
         sizes.append(args["fine_channels"] * min(args["fine"], axes[0]) * axes[-1])
-    early = (
-        network.cls is BelzUNet or args["input_layers"]
-    )  # whether a level has its width before it is divided
+    # Whether a level has its width before it is divided.
+    early = network.cls is BelzUNet or args["input_layers"]
     for width, stride in zip(args["channels"], strides, strict=True):
         sizes.append(width * (positions if early else 1))
         positions /= math.prod(stride)
@@ -265,10 +244,8 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
     if args.get("bottleneck") == "attention":
         sizes.append(4 * (axes[-1] / totals[-1]) ** 2)
     if max(sizes) > LARGEST:
-        raise ModelError(
-            f"a window of {seconds:g} s would take tensors of {4 * max(sizes) / 2**30:.1f} GiB; at most "
-            f"{4 * LARGEST / 2**30:.0f} GiB is made"
-        )
+        size, limit = (f"{4 * values / 2**30:.1f} GiB" for values in (max(sizes), LARGEST))
+        raise ModelError(f"a window of {seconds:g} s would take tensors of {size}; at most {limit} is made")
 
 
 def _usual(part: Plan) -> dict[str, Any]:

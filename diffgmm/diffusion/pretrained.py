@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, MOST_STEPS, SOLVERS
+from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.utils.errors import UserError
 
 FORMAT = 1
@@ -34,21 +34,21 @@ def _likelihood(name: str, loss: Any) -> bool:
 
 
 def check_likelihood(description: Mapping[str, Any]) -> None:
-    """Refuse a model whose mixture was trained by no likelihood: how wide it is then tells nothing.
+    """Refuse a model whose mixture was trained by no likelihood: its width then means nothing.
 
     Args:
-        description: of the model; one that does not tell its losses passes.
+        description: of the model; one without losses passes.
 
     Raises:
-        ModelError: it tells them, and there is no ``nll`` or ``elbo``.
+        ModelError: it has losses, and none of them is ``nll`` or ``elbo``.
     """
     losses = description.get("losses") or description.get("card", {}).get("losses")
     if not losses or not isinstance(losses, Mapping):
         return
     if not any(_likelihood(name, loss) for name, loss in losses.items()):
         raise ModelError(
-            f"the model was trained without a likelihood (losses: {', '.join(losses)}), so its mixture does not tell "
-            "how sure it is; train with a weight on nll or elbo, or leave out the uncertainty"
+            f"the model was trained without a likelihood (losses: {', '.join(losses)}), so the width of its mixture "
+            "means nothing; train with a weight on nll or elbo, or leave out the uncertainty"
         )
 
 
@@ -69,9 +69,8 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if path.suffix not in (".json", ".safetensors", ".ckpt"):
         known = ", ".join(available_models()) or "none"
-        raise ModelError(
-            f"unknown model {str(name)!r}; shipped: {known}; or give a .ckpt, .json or .safetensors file"
-        )
+        hint = f"shipped: {known}; or give a .ckpt, .json or .safetensors file"
+        raise ModelError(f"unknown model {str(name)!r}; {hint}")
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     return path
@@ -80,6 +79,18 @@ def model_path(name: str | os.PathLike[str]) -> Path:
 LONGEST_DESCRIPTION = 16 * 2**20
 """Bytes of ``NAME.json`` at most."""
 
+PAIR = " (a model is NAME.safetensors with NAME.json beside it)"
+
+
+def check_file(path: Path, hint: str = "") -> None:
+    """Refuse what is no file: a pipe or a device would be read for ever.
+
+    Raises:
+        ModelError: says which.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}{hint}")
+
 
 def read_description(path: Path) -> dict[str, Any]:
     """The description in ``NAME.json``, as :func:`checked` has it.
@@ -87,20 +98,18 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is not there, not JSON, or describes no model.
     """
-    hint = "a model is NAME.safetensors with NAME.json beside it"
-    if not path.is_file():  # a pipe or a device would be read for ever
-        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'} ({hint})")
+    check_file(path, PAIR)
     size = path.stat().st_size
     if size > LONGEST_DESCRIPTION:
         raise ModelError(f"{path}: {size / 2**20:.0f} MiB, a description has at most 16")
     try:
         description = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except RecursionError as error:
-        raise ModelError(f"{path}: not a diffgmm model: nested too deeply") from error
     except (
-        ValueError
-    ) as error:  # not UTF-8, not JSON, a number of thousands of digits, a key that comes twice
-        raise ModelError(f"{path}: not a diffgmm model: {str(error)[:160]}") from error
+        ValueError,
+        RecursionError,
+    ) as error:  # not UTF-8, not JSON, thousands of digits, a key that comes twice
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:160]
+        raise ModelError(f"{path}: not a diffgmm model: {reason}") from error
     return checked(description, path)
 
 
@@ -127,9 +136,8 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
         raise ModelError(f"{path}: describes no model")
     if description.get("format") != FORMAT or isinstance(description["format"], bool):
-        raise ModelError(
-            f"{path}: model format {description.get('format')!r:.40}, this version reads {FORMAT}"
-        )
+        given = description.get("format")
+        raise ModelError(f"{path}: model format {given!r:.40}, this version reads {FORMAT}")
     if (problem := not_plain(description)) is not None:
         raise ModelError(f"{path}: not a diffgmm model: {problem}")
     for name in ("card", "sampler", "losses", "states"):
@@ -137,12 +145,11 @@ def checked(description: Any, path: Path) -> dict[str, Any]:
             raise ModelError(f"{path}: {name} must be entries by name")
     rate = description.get("sample_rate")
     if type(rate) is not int or not 1000 <= rate <= 768_000:
-        raise ModelError(
-            f"{path}: sample_rate must be a whole number of Hz from 1000 to 768000, got {rate!r:.40}"
-        )
-    for name, value in (description.get("sampler") or {}).items():
-        if (wanted := _unfit_option(name, value)) is not None:
-            raise ModelError(f"{path}: sampler: {name} must be {wanted}, got {value!r:.40}")
+        raise ModelError(f"{path}: sample_rate must be whole Hz from 1000 to 768000, got {rate!r:.40}")
+    try:
+        SamplerConfig.saved(description.get("sampler") or {})
+    except ValueError as error:
+        raise ModelError(f"{path}: sampler: {error}") from error
     return description
 
 
@@ -166,19 +173,3 @@ def not_plain(description: dict[Any, Any]) -> str | None:
         elif type(value) not in (str, int, float, bool, type(None)):
             return f"a value of type {type(value).__name__}"
     return None
-
-
-def _unfit_option(name: str, value: Any) -> str | None:
-    """What a sampler option must be, if ``value`` isn't that; options of later versions are left alone."""
-    if name in ("nfe", "samples", "substeps"):
-        fits = type(value) is int and 1 <= value <= MOST_STEPS
-        return None if fits else f"a whole number from 1 to {MOST_STEPS}"
-    if name in ("grid_power", "temperature"):
-        fits = type(value) in (int, float) and 1e-6 <= value <= 1e6
-        return None if fits else "a number from 1e-06 to 1e+06"
-    if name == "step_noise":
-        return None if type(value) in (bool, type(None)) else "true, false or null"
-    if name == "solver" and isinstance(value, str) and len(value) <= 200 and FOREIGN.fullmatch(value):
-        return None  # imported for those who trust its package, and for nobody else
-    choices = {"estimate": ESTIMATES, "solver": SOLVERS}.get(name)
-    return None if choices is None or value in choices else f"one of {', '.join(choices)}"

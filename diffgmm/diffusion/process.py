@@ -4,10 +4,10 @@ A state is :math:`x_t = s + t\,n + \sigma_t\,\epsilon = y - (1 - t)\,n + \sigma_
 noise n = y - s, noisy speech y; t = 1 is the noisy end and t = 0 the clean one.
 
 * :class:`Blend`: :math:`\sigma_t = 0`. A reverse step subtracts a part of the noise (Wang et al.,
-  arXiv 2406.09154). Since noisy speech beside a state would give the noise away, its answer is
+  arXiv 2406.09154). Since noisy speech beside a state would reveal the noise, its prediction is
   conditioned on the state alone.
 * :class:`Bridge`: :math:`\sigma_t^2 = c^2 t (1 - t)`, the Brownian bridge from s to y. A state is an
-  observation of n with precision :math:`(1 - t) / (c^2 t)`: a hint, not the answer.
+  observation of n with precision :math:`(1 - t) / (c^2 t)`: informative, not decisive.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 
 class ReverseStep(NamedTuple):
-    """The law of the next state given the noise: ``x_tau = offset + factor * n + sqrt(variance) * eps``."""
+    """Distribution of the next state given the noise: ``x_tau = offset + factor * n + sqrt(variance) * eps``."""
 
     offset: Tensor
     factor: Tensor
@@ -65,7 +65,7 @@ class Process(ABC):
         raise ValueError(f"{type(self).__name__} has no flow: use the solver step")
 
     def observation(self, state: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor] | None:
-        """What the state tells of the noise: precision ``[B, *S]`` or broadcastable, information ``[B, C, *S]``.
+        """What the state says about the noise: precision ``[B, *S]`` or broadcastable, information ``[B, C, *S]``.
 
         ``None`` where that is no Gaussian observation; sub-steps then don't exist.
         """
@@ -115,9 +115,7 @@ class Bridge(Process):
 
     def __post_init__(self) -> None:
         if not self.c > 0:
-            raise ValueError(
-                f"bridge: c must be positive, got {self.c} (without randomness use the blend process)"
-            )
+            raise ValueError(f"bridge: c must be positive, got {self.c} (the blend has no randomness)")
 
     def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""
@@ -154,7 +152,7 @@ class Bridge(Process):
         return ReverseStep(offset, _like(factor, state), _like(variance, state))
 
     def observation(self, state: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        r"""What the state tells of the noise: precision :math:`(1-t)/(c^2 t)`, information :math:`(y-x_t)/(c^2 t)`.
+        r"""What the state says about the noise: precision :math:`(1-t)/(c^2 t)`, information :math:`(y-x_t)/(c^2 t)`.
 
         As a function of n, ``log N(x_t; y - (1 - t) n, sigma_t^2)`` is
         ``information * n - precision * n^2 / 2`` up to a constant; both vanish at t = 1.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -58,17 +58,6 @@ class Learned(nn.Module):
         return noisy - (self.factor * noise + self.offset)
 
 
-def make_rule(name: Rule, bins: int) -> nn.Module | None:
-    """A rule by name; None for ``subtract``, which needs no parts: ``s = y - n``, as the process itself has it.
-
-    Raises:
-        ValueError: for another name.
-    """
-    if name not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
-    return {"subtract": None, "wiener": Wiener(), "learned": Learned(bins)}[name]
-
-
 SILENCE_RMS = 1e-6
 """Below this root mean square (-120 dBFS) a window counts as silent and is left at its level."""
 
@@ -89,9 +78,9 @@ def _rms_level(noisy: Tensor) -> Tensor:
 class Representation(Part, ABC):
     """Base class, of representations of your own too, which say how a waveform is encoded and decoded.
 
-    ``channels`` is C, ``dims`` the number of axes in S, ``linear`` tells whether n is the true noise.
+    ``channels`` is C, ``dims`` the number of axes in S, ``linear`` says whether n is the true noise.
     ``state_affine`` and ``noise_affine`` are ``(factor, offset)``: the network sees ``factor * x + offset`` and
-    answers noise as ``(n + offset) * factor`` in its own scaled units.
+    predicts noise as ``(n + offset) * factor`` in its own scaled units.
     """
 
     channels: int
@@ -184,28 +173,15 @@ class Spectral(Representation):
         return self.n_fft // 2 + 1
 
     def _stft(self, wave: Tensor) -> Tensor:
-        wave = at_least_float32(wave).squeeze(1)
         # Zero padding, unlike reflection, works for any length and keeps a piece independent of its end.
-        spectrum = torch.stft(
-            wave,
-            self.n_fft,
-            self.hop,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return spectrum * self._scale
-
-    def _istft(self, spectrum: Tensor, length: int) -> Tensor:
-        wave = torch.istft(
-            spectrum / self._scale, self.n_fft, self.hop, window=self.window, center=True, length=length
-        )
-        return wave.unsqueeze(1)
+        options: Any = {"window": self.window, "pad_mode": "constant", "return_complex": True}
+        return torch.stft(at_least_float32(wave).squeeze(1), self.n_fft, self.hop, **options) * self._scale
 
     def decode(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, F, N]`` to ``[B, 1, T]``; of magnitudes with the noisy phase, bins at or below the floor silent."""
-        return self._istft(self._expanded(encoded, context), context.length) * context.level
+        spectrum = self._expanded(encoded, context) / self._scale
+        wave = torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=context.length)
+        return wave.unsqueeze(1) * context.level
 
     def spectrum(self, encoded: Tensor, context: Context) -> Tensor:
         """``[B, C, F, N]`` to complex ``[B, F, N]``; of magnitudes with the noisy phase."""
@@ -322,16 +298,16 @@ class Magnitude(Spectral):
         super().__init__(sample_rate, n_fft, hop, window)
         special = belz or rule != "subtract" or reference != "noisy"
         if scaling not in ("db", "power") or (scaling != "db" and special):
-            raise ValueError(
-                f"scaling must be db or power (belz, reference and rules need db), got {scaling!r}"
-            )
-        if reference not in ("noisy", "own"):
-            raise ValueError(f"reference must be one of noisy, own, got {reference!r}")
+            raise ValueError(f"scaling must be db or power (belz, reference, rules need db), got {scaling!r}")
+        for name, value, choices in (("rule", rule, RULES), ("reference", reference, ("noisy", "own"))):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
         if window_seconds is not None and not window_seconds > 0:
             raise ValueError(f"window_seconds must be positive, got {window_seconds}")
         self.reference, self.window_seconds = reference, window_seconds
         self.scaling, self.top_db = scaling, top_db
-        self.rule = make_rule(rule, self.bins)
+        # ``subtract`` needs no parts: s = y - n, as the process itself has it.
+        self.rule = {"subtract": None, "wiener": Wiener(), "learned": Learned(self.bins)}[rule]
         if belz:
             self.state_affine, self.noise_affine = (1.0 / 50.0, 46.0 / 50.0), (1.0 / 82.0, -6.0)
         elif scaling == "db":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from diffgmm.utils.errors import UserError
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Estimate = Literal["mean", "sample", "mode"]
 
-ESTIMATES: tuple[Estimate, ...] = ("mean", "sample", "mode")
+ESTIMATES: tuple[Estimate, ...] = get_args(Estimate)
 
 Solver = Literal["step", "flow", "heun"]
 
-SOLVERS: tuple[Solver, ...] = ("step", "flow", "heun")
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 MOST_STEPS = 1000
 """Calls, runs and steps within a call at most, each."""
@@ -52,8 +52,8 @@ class SamplerConfig:
         estimate: what a step takes from the mixture: ``mean`` (MMSE), ``sample`` or ``mode``.
         samples: reverse runs that are averaged; more than one makes sense with ``sample``.
         solver: ``step`` (the process's reverse step), ``flow`` (the deterministic one with the same marginals),
-            ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function like
-            :func:`diffgmm.diffusion.samplers.sample_ancestral`.
+            ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function that is a
+            :class:`diffgmm.diffusion.samplers.Sampler`.
         substeps: closed-form steps per network call, with ``step`` and ``flow`` on a bridge.
         step_noise: whether the process's own noise is added between steps; ``None``: as it measured best
             (experiments/NFE.md), with ``sample``, and with ``mean`` and the solver ``step``. The noise keeps the states
@@ -78,24 +78,29 @@ class SamplerConfig:
         for name in ("nfe", "samples", "substeps"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, MOST_STEPS))
         for name in ("grid_power", "temperature"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            value, is_number = getattr(self, name), isinstance(getattr(self, name), Real)
+            if not is_number or not 1e-6 <= value <= 1e6:
+                raise ValueError(f"{name} must be a number above 0, up to a million, got {value!r:.40}")
         if self.estimate not in ESTIMATES:
-            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r}")
+            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r:.40}")
         if self.step_noise not in (None, True, False):
-            raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r}")
-        known = self.solver in SOLVERS if isinstance(self.solver, str) else callable(self.solver)
-        if not known and not (isinstance(self.solver, str) and FOREIGN.fullmatch(self.solver)):
-            raise ValueError(
-                f"solver must be one of {', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION, got {self.solver!r}"
-            )
+            raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r:.40}")
+        known = callable(self.solver)
+        if isinstance(self.solver, str):
+            known = self.solver in SOLVERS or bool(len(self.solver) <= 200 and FOREIGN.fullmatch(self.solver))
+        if not known:
+            named = f"{', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION"
+            raise ValueError(f"solver must be one of {named}, got {self.solver!r:.40}")
         if self.substeps > 1 and self.solver not in ("step", "flow"):
             raise ValueError("substeps above 1 need a bridge and the solver step or flow")
 
     @classmethod
     def saved(cls, entries: Mapping[str, Any]) -> SamplerConfig:
-        """Settings from the ``sampler`` of a model's description; entries of later versions are left out."""
+        """Settings from the ``sampler`` of a model's description; entries of later versions are left out.
+
+        Raises:
+            ValueError: a value out of range.
+        """
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in entries.items() if name in names})
 
@@ -145,18 +150,21 @@ class SamplerConfig:
         return self.estimate == "sample" or self.nfe > 1 or self.solver not in SOLVERS
 
 
-def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -> Callable[..., Any]:
-    """The function that ``PACKAGE.MODULE:FUNCTION`` names; its package is imported, with all that doing so runs.
+def foreign(path: str, kind: str, trust: Collection[str] | None = ()) -> Any:
+    """What ``PACKAGE.MODULE:NAME`` or ``PACKAGE.MODULE.NAME`` names; its package is imported, with all that this runs.
 
     Args:
-        path: of the function.
-        kind: what it is for, for messages: ``solver``, ``metric``.
+        path: of a function or class.
+        kind: what it is for, for messages: ``solver``, ``metric``, ``network``...
         trust: packages that may be imported; ``None``: any.
 
+    Returns:
+        ``None`` if the module has nothing of this name.
+
     Raises:
-        UserError: the package is not trusted or can't be imported, or has no such function.
+        UserError: the package is not trusted or can't be imported.
     """
-    module, _, name = path.partition(":")
+    module, _, name = path.replace(":", ".").rpartition(".")
     package = module.partition(".")[0]
     trust = (trust,) if isinstance(trust, str) else trust
     if trust is not None and package not in trust:
@@ -165,15 +173,23 @@ def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -
             f"type --trust {package} (in Python: trust=({package!r},))"
         )
     try:
-        function = getattr(import_module(module), name, None)
+        return getattr(import_module(module), name, None)
     except ImportError as error:
-        raise UserError(
-            f"the {kind} {path!r} can't be imported: {error}; install {package}, or put its folder on PYTHONPATH"
-        ) from error
+        hint = f"install {package}, or put its folder on PYTHONPATH"
+        raise UserError(f"the {kind} {path!r:.90} can't be imported: {error!s:.160}; {hint}") from error
+
+
+def foreign_function(path: str, kind: str, trust: Collection[str] | None = ()) -> Callable[..., Any]:
+    """The function that ``PACKAGE.MODULE:FUNCTION`` names; see :func:`foreign`.
+
+    Raises:
+        UserError: the package is not trusted or can't be imported, or has no such function.
+    """
+    function = foreign(path, kind, trust)
     if not callable(function):
+        module, _, name = path.partition(":")
         raise UserError(f"{path!r}: {module} has no function {name}")
-    checked: Callable[..., Any] = function
-    return checked
+    return function
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -183,9 +199,9 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
         ValueError: it is no whole number from ``least`` on, or above ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    if most is not None and int(value) > most:
-        raise ValueError(f"{name} must be at most {most}, got {value!r:.40}")
-    return int(value)
+        raise ValueError(f"{name} must be a whole number, got {value!r:.40}")
+    number = int(value)
+    if number < least or (most is not None and number > most):
+        limit = f"at least {least}" if number < least else f"at most {most}"
+        raise ValueError(f"{name} must be {limit}, got {value!r:.40}")
+    return number

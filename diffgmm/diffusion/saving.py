@@ -18,8 +18,8 @@ from torch import Tensor
 from diffgmm.diffusion import parts
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import FORMAT as FORMAT
+from diffgmm.diffusion.pretrained import PAIR, check_file, checked, not_plain, read_description
 from diffgmm.diffusion.pretrained import ModelError as ModelError
-from diffgmm.diffusion.pretrained import checked, not_plain, read_description
 from diffgmm.utils import renames
 from diffgmm.utils.files import replacing
 
@@ -30,34 +30,37 @@ def describe(part: Any) -> dict[str, Any]:
     Raises:
         ModelError: a part's arguments are not all plain, so that no file can hold them.
     """
-    cls = type(part)
-    path = f"{cls.__module__}.{cls.__qualname__}"
+    path = parts.class_path(type(part))
     if isinstance(part, MixtureDenoiser):
-        names = ("representation", "network", "head", "process")
-        return {"class_path": path, "init_args": {name: describe(getattr(part, name)) for name in names}}
+        return {
+            "class_path": path,
+            "init_args": {slot: describe(getattr(part, slot)) for slot in parts.PARTS},
+        }
     given = asdict(part) if is_dataclass(part) and not isinstance(part, type) else dict(part.init_args)
     if (problem := not_plain(given)) is not None:
         raise ModelError(f"{path} can't be described in a model's file: among its arguments, {problem}")
     return {"class_path": path, "init_args": given}
 
 
-def build(spec: Any, trust: Collection[str] = ()) -> Any:
-    """The object that :func:`describe` described: a model, or one part of it.
+def build(
+    spec: Any, trust: Collection[str] = (), weights: dict[str, Tensor] | None = None
+) -> MixtureDenoiser:
+    """The model that :func:`describe` described.
 
     Args:
         spec: ``{"class_path", "init_args"}``, from anywhere.
         trust: packages whose classes may be named beside this one's; they are imported.
+        weights: what it will be given. A model of other weights is refused before memory is taken for it, unless code
+            of other packages has a say.
 
     Raises:
         ModelError: if the description names something else or does not fit the class.
     """
-    path = spec.get("class_path") if isinstance(spec, dict) else None
-    if isinstance(path, str) and renames.current(path) == parts.class_path(MixtureDenoiser):
-        return _Plans(spec, trust).make()
-    for slot, classes in parts.PARTS.items():
-        if isinstance(path, str) and renames.current(path) in map(parts.class_path, classes):
-            return parts.plan(spec, slot).make()
-    raise ModelError(f"{parts.brief(path, 80)!r} is not a class that a model description may name")
+    plans = _plans(spec, trust)
+    skeleton = _skeleton(plans)
+    if skeleton is not None and weights is not None:
+        _compare(skeleton.state_dict(), weights)
+    return _composed(plans["representation"].make(), plans)
 
 
 def check_parts(given: Mapping[str, Any], trust: Collection[str]) -> None:
@@ -73,48 +76,41 @@ def check_parts(given: Mapping[str, Any], trust: Collection[str]) -> None:
     named = {slot: given.get(slot) for slot in parts.PARTS}
     for slot, spec in named.items():
         module, _, name = str(spec["class_path"]).rpartition(".") if isinstance(spec, dict) else ("", "", "")
-        if isinstance(
-            cls := getattr(sys.modules.get(module), name, None), type
-        ):  # perhaps where it is re-exported
+        cls = getattr(sys.modules.get(module), name, None)  # perhaps where it is re-exported
+        if isinstance(spec, dict) and isinstance(cls, type):
             named[slot] = {**spec, "class_path": parts.class_path(cls)}
-    plans = _Plans({"class_path": parts.class_path(MixtureDenoiser), "init_args": named}, trust)
-    skeleton = plans.skeleton() if all(part.ours for part in plans.parts.values()) else None
+    plans = _plans({"class_path": parts.class_path(MixtureDenoiser), "init_args": named}, trust)
+    skeleton = _skeleton(plans) if all(plan.ours for plan in plans.values()) else None
     count = 0 if skeleton is None else sum(value.numel() for value in skeleton.parameters())
     if count > parts.LARGEST:
         raise ModelError(f"the model would have {count:,} parameters; at most {parts.LARGEST:,} are made")
 
 
-class _Plans:
+def _plans(spec: Any, trust: Collection[str]) -> dict[str, parts.Plan]:
     """The parts of a model before they are made."""
-
-    def __init__(self, spec: dict[str, Any], trust: Collection[str]) -> None:
-        path, given = spec.get("class_path"), spec.get("init_args")
-        if not isinstance(path, str) or renames.current(path) != parts.class_path(MixtureDenoiser):
-            raise ModelError(f"the model is {parts.brief(path, 80)!r}, not MixtureDenoiser")
-        if not isinstance(given, dict) or set(given) != set(parts.PARTS):
-            raise ModelError(f"a model is described by {', '.join(parts.PARTS)}")
-        trust = (trust,) if isinstance(trust, str) else trust
-        self.parts = {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
-
-    def skeleton(self) -> MixtureDenoiser | None:
-        """The model without memory for its weights; ``None`` where code of other packages has a say."""
-        representation = self.parts["representation"].make()
-        parts.check_sizes(representation, self.parts["network"], self.parts["head"])
-        if not all(part.ours for part in self.parts.values()):
-            return None
-        with torch.device("meta"):
-            network, head = self.parts["network"].make(), self.parts["head"].make()
-            return _composed(representation, network, head, self.parts["process"].make())
-
-    def make(self) -> MixtureDenoiser:
-        """The model."""
-        return _composed(*(part.make() for part in self.parts.values()))
+    path, given = (spec.get(name) if isinstance(spec, dict) else None for name in ("class_path", "init_args"))
+    if not isinstance(path, str) or renames.current(path) != parts.class_path(MixtureDenoiser):
+        raise ModelError(f"the model is {parts.brief(path, 80)!r}, not MixtureDenoiser")
+    if not isinstance(given, dict) or set(given) != set(parts.PARTS):
+        raise ModelError(f"a model is described by {', '.join(parts.PARTS)}")
+    return {slot: parts.plan(given[slot], slot, trust) for slot in parts.PARTS}
 
 
-def _composed(*made: Any) -> MixtureDenoiser:
+def _skeleton(plans: dict[str, parts.Plan]) -> MixtureDenoiser | None:
+    """The model without memory for its weights; ``None`` where code of other packages has a say."""
+    representation = plans["representation"].make()
+    parts.check_sizes(representation, plans["network"], plans["head"])
+    if not all(plan.ours for plan in plans.values()):
+        return None
+    with torch.device("meta"):
+        return _composed(representation, plans)
+
+
+def _composed(representation: Any, plans: dict[str, parts.Plan]) -> MixtureDenoiser:
+    network, head, process = (plans[slot].make() for slot in ("network", "head", "process"))
     try:
-        return MixtureDenoiser(*made)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        return MixtureDenoiser(representation, network, head, process)
+    except parts.REFUSALS as error:
         raise ModelError(f"the parts of the model do not fit each other: {parts.brief(error)}") from error
 
 
@@ -164,15 +160,9 @@ def load_model(path: str | Path, trust: Collection[str] = ()) -> tuple[MixtureDe
     path = Path(path)
     description, state = _read(path)
     try:
-        plans = _Plans(description["model"], trust)
-        skeleton = plans.skeleton()
-        if skeleton is not None:
-            _compare(skeleton.state_dict(), state)
-        model = plans.make()
+        model = build(description["model"], trust, state)
         if model.sample_rate != description["sample_rate"]:
-            raise ModelError(
-                f"sample_rate {description['sample_rate']}, but its parts have {model.sample_rate}"
-            )
+            raise ModelError(f"sample_rate {description['sample_rate']}, its parts have {model.sample_rate}")
         _compare(model.state_dict(), state)
         model.load_state_dict(state)
     except (ModelError, RuntimeError) as error:
@@ -186,12 +176,8 @@ def load_weights(path: str | Path, model: MixtureDenoiser) -> None:
     Raises:
         ModelError: if a file is missing, is not a model, or has other weights.
     """
-    path = Path(path)
-    _, state = _read(path)
-    try:
-        _compare(model.state_dict(), state)
-    except ModelError as error:
-        raise ModelError(f"{path}: weights of another network than the one described: {error}") from error
+    _, state = _read(Path(path))
+    _compare(model.state_dict(), state, f"{path}: weights of another network than the one described: ")
     model.load_state_dict(state)
 
 
@@ -201,23 +187,20 @@ def check_checkpoint(path: str | Path, model: MixtureDenoiser) -> dict[str, Any]
     Raises:
         ModelError: it is missing, damaged, not one of this project, or of another model.
     """
-    path = Path(path)
-    _, state = _read_checkpoint(path)
-    try:
-        _compare(model.state_dict(), state)
-    except ModelError as error:
-        raise ModelError(f"{path}: a checkpoint of another model than the one described: {error}") from error
-    return read_checkpoint(path)
+    checkpoint = read_checkpoint(Path(path))
+    _, state = _contents(checkpoint, Path(path))
+    _compare(model.state_dict(), state, f"{path}: a checkpoint of another model than the one described: ")
+    return checkpoint
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Checked description and weights of a file."""
     if path.suffix == ".ckpt":
-        return _read_checkpoint(path)
+        return _contents(read_checkpoint(path), path)
     return _read_stem(path.with_suffix("") if path.suffix in (".json", ".safetensors") else path)
 
 
-def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str = "") -> None:
     """Refuse weights that aren't exactly those of a model, by name, shape and kind of number."""
     problems = []
     if missing := [name for name in wanted if name not in state]:
@@ -225,9 +208,7 @@ def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:
     if extra := [name for name in state if name not in wanted]:
         problems.append(f"{len(extra)} too many ({parts.brief(extra[0], 60)})")
     for name, tensor in wanted.items():
-        other = state.get(name)
-        if other is None:
-            continue
+        other = state.get(name, tensor)
         if other.shape != tensor.shape:
             problems.append(f"{name} is {list(other.shape)} and not {list(tensor.shape)}")
         elif other.is_floating_point() != tensor.is_floating_point() or other.is_complex():
@@ -235,7 +216,7 @@ def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> None:
         if len(problems) > 2:
             break
     if problems:
-        raise ModelError(f"weights do not fit their description: {'; '.join(problems)}")
+        raise ModelError(f"{where}weights do not fit their description: {'; '.join(problems)}")
 
 
 def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -243,9 +224,7 @@ def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors.torch import load_file
 
     weights = stem.with_name(stem.name + ".safetensors")
-    if not weights.is_file():
-        problem = "not a file" if weights.exists() else "no such file"
-        raise ModelError(f"{weights}: {problem} (a model is NAME.safetensors with NAME.json beside it)")
+    check_file(weights, PAIR)
     description = read_description(stem.with_name(stem.name + ".json"))
     try:
         return description, load_file(weights)
@@ -253,26 +232,21 @@ def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    checkpoint = read_checkpoint(path)
+def _contents(checkpoint: dict[Any, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if "diffgmm" not in checkpoint:
         raise ModelError(f"{path}: a checkpoint, but not one of diffgmm's")
     steps, tensors = checkpoint.get("global_step"), checkpoint.get("state_dict")
     if not isinstance(tensors, dict) or not isinstance(steps, (int, NoneType)):
         raise ModelError(f"{path}: a checkpoint without the state_dict and global_step of a training")
     prefix = "model."
-    state = {
-        name[len(prefix) :]: value
-        for name, value in tensors.items()
-        if isinstance(name, str) and name.startswith(prefix)
-    }
+    named = {name: value for name, value in tensors.items() if isinstance(name, str)}
+    state = {name[len(prefix) :]: value for name, value in named.items() if name.startswith(prefix)}
     for name, value in state.items():
         # A tensor may be a view that repeats one number a billion times, or have no memory at all.
         plain = type(value) is Tensor and value.layout is torch.strided and value.device.type == "cpu"
         if not plain or value.is_quantized or value.numel() * value.element_size() > path.stat().st_size:
             raise ModelError(f"{path}: {parts.brief(name, 60)} is not a tensor of stored numbers")
-    description = checkpoint["diffgmm"]
-    return {**checked(description, path), "steps": steps}, state
+    return {**checked(checkpoint["diffgmm"], path), "steps": steps}, state
 
 
 def read_checkpoint(path: Path) -> dict[Any, Any]:
@@ -283,8 +257,7 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
     Raises:
         ModelError: there is no such file, it is damaged, or it holds anything else.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -299,8 +272,8 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
     except MemoryError:
         raise
     except Exception as error:  # what damaged bytes make the reader raise is not foreseeable
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: not a checkpoint that loads safely: {parts.brief(first)}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: not a checkpoint that loads safely: {parts.brief(reason)}") from error
     if not isinstance(checkpoint, dict):
         raise ModelError(f"{path}: holds {type(checkpoint).__name__}, not a checkpoint")
     return checkpoint

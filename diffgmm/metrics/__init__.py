@@ -3,7 +3,8 @@
 A score that does not exist is NaN and has a reason (:func:`explain`); it is counted, never averaged in. The
 class for training loops lives in :mod:`diffgmm.metrics.torch_modules`, which needs torchmetrics; this package does
 not. Metrics of the mixture itself (likelihood, CRPS, coverage) judge distributions, not signals:
-:mod:`~diffgmm.metrics.nll`, :mod:`~diffgmm.metrics.crps` and :mod:`~diffgmm.metrics.coverage`, with torch.
+:meth:`diffgmm.diffusion.mixture.GaussianMixture.nll`, :mod:`~diffgmm.metrics.crps` and
+:mod:`~diffgmm.metrics.coverage`, with torch.
 """
 
 from __future__ import annotations
@@ -27,50 +28,11 @@ from diffgmm.metrics.dnsmos import dnsmos_bak, dnsmos_ovrl, dnsmos_p808, dnsmos_
 from diffgmm.metrics.distillmos import distillmos  # isort: skip
 from diffgmm.metrics.wer import wer_moonshine_tiny  # isort: skip
 from diffgmm.metrics.residual_noise import residual_noise  # isort: skip
-from diffgmm.metrics.iou import iou  # isort: skip
-from diffgmm.metrics.f1 import f1  # isort: skip
-from diffgmm.metrics.dice import dice  # isort: skip
+from diffgmm.metrics.masks import iou, f1, dice  # isort: skip
 from diffgmm.metrics.base import METRICS, Measure, NoScore, Score, get_metric, metric
 
 #: All metrics of this package by name.
 NAMES: tuple[str, ...] = tuple(METRICS)
-
-__all__ = [
-    "METRICS",
-    "NAMES",
-    "Measure",
-    "NoScore",
-    "Score",
-    "cbak",
-    "covl",
-    "csig",
-    "default_names",
-    "dice",
-    "distillmos",
-    "dnsmos_bak",
-    "dnsmos_ovrl",
-    "dnsmos_p808",
-    "dnsmos_sig",
-    "estoi",
-    "explain",
-    "f1",
-    "get_metric",
-    "iou",
-    "llr",
-    "lsd",
-    "metric",
-    "pesq_nb",
-    "pesq_wb",
-    "residual_noise",
-    "score",
-    "sdr",
-    "segmental_snr",
-    "si_sdr",
-    "snr",
-    "stoi",
-    "wer_moonshine_tiny",
-    "wss",
-]
 
 
 def default_names(sample_rate: int) -> tuple[str, ...]:
@@ -103,12 +65,8 @@ def explain(
     >>> explain(np.zeros(16000), np.ones(16000), 16000, ["snr"])
     {'snr': Score(value=nan, reason='estimate is silent')}
     """
-    names = default_names(sample_rate) if names is None else tuple(names)
-    measures = [get_metric(name) for name in names]
-    return {
-        measure.name: measure.explain(estimate, reference, sample_rate, resample=resample)
-        for measure in measures
-    }
+    measures = [get_metric(name) for name in (default_names(sample_rate) if names is None else names)]
+    return {m.name: m.explain(estimate, reference, sample_rate, resample=resample) for m in measures}
 
 
 def score(
@@ -126,4 +84,4 @@ def score(
     20.0
     """
     scores = explain(estimate, reference, sample_rate, names, resample=resample)
-    return {name: result.value for name, result in scores.items()}
+    return {name: score.value for name, score in scores.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -81,9 +82,7 @@ class Measure:
         """
         a, b = np.asarray(estimate), np.asarray(reference)
         if a.ndim != 1 or a.shape != b.shape:
-            raise ValueError(
-                f"{self.name} compares two signals [samples] of one length, got {a.shape} and {b.shape}"
-            )
+            raise ValueError(f"{self.name} compares two signals of one length, got {a.shape} and {b.shape}")
         rate = self.rate_for(sample_rate, resample)
         try:
             for label, x in (("estimate", a), ("reference", b))[: 2 if self.needs_reference else 1]:
@@ -101,9 +100,7 @@ class Measure:
         except NoScore as why:
             return Score(math.nan, str(why))
         if math.isinf(value):
-            return Score(
-                value, "no error left: estimate and reference agree" if value > 0 else "nothing in common"
-            )
+            return Score(value, "no error left: equal signals" if value > 0 else "nothing in common")
         return Score(value, "" if math.isfinite(value) else "undefined for these signals")
 
     def improvement(self, before: float, after: float) -> float:
@@ -121,17 +118,13 @@ class Measure:
         """
         if not self.rates or sample_rate in self.rates:
             return sample_rate
-        defined = " or ".join(f"{rate}" for rate in self.rates)
+        defined = f"{self.name} is defined at {' or '.join(map(str, self.rates))} Hz"
         lower = [rate for rate in self.rates if rate < sample_rate]
         if not lower:
             instead = "; use pesq_nb" if self.name == "pesq_wb" and sample_rate >= 8000 else ""
-            raise ValueError(
-                f"{self.name} is defined at {defined} Hz, which {sample_rate} Hz cannot give{instead}"
-            )
+            raise ValueError(f"{defined}, which {sample_rate} Hz cannot give{instead}")
         if not resample:
-            raise ValueError(
-                f"{self.name} is defined at {defined} Hz, not {sample_rate}; resample the signals first"
-            )
+            raise ValueError(f"{defined}, not {sample_rate}; resample the signals first")
         return max(lower)
 
 
@@ -196,9 +189,8 @@ def get_metric(name: str, trust: Collection[str] | None = None) -> Measure:
     if name in METRICS:
         return METRICS[name]
     if not FOREIGN.fullmatch(name):
-        raise ValueError(
-            f"unknown metric {name!r:.90}; choose from {' '.join(METRICS)}, or give PACKAGE.MODULE:FUNCTION"
-        )
+        known = " ".join(METRICS)
+        raise ValueError(f"unknown metric {name!r:.90}; choose from {known}, or give PACKAGE.MODULE:FUNCTION")
     measure = getattr(foreign_function(name, "metric", trust), "measure", None)
     if not isinstance(measure, Measure):
         raise ValueError(f"{name} is a function, but no metric: decorate it with @diffgmm.metrics.metric()")
@@ -208,23 +200,26 @@ def get_metric(name: str, trust: Collection[str] | None = None) -> Measure:
 T = TypeVar("T")
 
 
-def remembering(
-    function: Callable[[np.ndarray, np.ndarray, int], T],
-) -> Callable[[np.ndarray, np.ndarray, int], T]:
+def remembering(function: Callable[..., T]) -> Callable[..., T]:
     """Keep the last results of a costly function, so that metrics with a common part compute it once."""
     results: OrderedDict[bytes, T] = OrderedDict()
 
     @functools.wraps(function)
-    def cached(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> T:
-        key = hashlib.blake2b(estimate.tobytes(), key=str(sample_rate).encode(), digest_size=16)
+    def cached(estimate: np.ndarray, reference: np.ndarray, *options: int | str) -> T:
+        key = hashlib.blake2b(estimate.tobytes(), key=repr(options).encode(), digest_size=16)
         key.update(reference.tobytes())
         if key.digest() not in results:
-            results[key.digest()] = function(estimate, reference, sample_rate)
+            results[key.digest()] = function(estimate, reference, *options)
             if len(results) > 4:
                 results.popitem(last=False)
         return results[key.digest()]
 
     return cached
+
+
+def installed(*packages: str) -> bool:
+    """Whether all of these packages are there; none is imported."""
+    return all(importlib.util.find_spec(name) is not None for name in packages)
 
 
 def hann_frames(x: np.ndarray, length: int) -> np.ndarray:

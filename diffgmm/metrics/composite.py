@@ -9,7 +9,7 @@ import numpy as np
 
 from diffgmm.metrics.base import METRICS, metric, remembering
 from diffgmm.metrics.llr import frame_distances, kept_mean
-from diffgmm.metrics.pesq import narrow_band, wide_band
+from diffgmm.metrics.pesq import mos_lqo
 
 
 class Parts(NamedTuple):
@@ -103,9 +103,9 @@ def combine(parts: Parts) -> tuple[float, float, float]:
 @remembering
 def _parts(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Parts:
     if sample_rate >= 16000:
-        pesq = wide_band(estimate, reference, sample_rate)
+        pesq = mos_lqo(estimate, reference, sample_rate, "wb")
     else:
-        pesq = raw_pesq(narrow_band(estimate, reference, sample_rate))
+        pesq = raw_pesq(mos_lqo(estimate, reference, sample_rate, "nb"))
     return Parts(
         pesq,
         kept_mean(frame_distances(estimate, reference, sample_rate)),
@@ -114,10 +114,10 @@ def _parts(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Par
     )
 
 
-def raw_pesq(mos_lqo: float) -> float:
+def raw_pesq(mapped: float) -> float:
     """Raw score of P.862, -0.5 to 4.5, of a narrow-band MOS-LQO: the inverse of P.862.1's mapping.
 
     >>> round(raw_pesq(0.999 + 4.0 / (1 + math.exp(-1.4945 * 3.0 + 4.6607))), 6)
     3.0
     """
-    return (4.6607 - math.log(4.0 / (mos_lqo - 0.999) - 1)) / 1.4945
+    return (4.6607 - math.log(4.0 / (mapped - 0.999) - 1)) / 1.4945

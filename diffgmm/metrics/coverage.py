@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.metrics.torch_modules import BinMean
 
 
 def pit(mixture: GaussianMixture, value: Tensor) -> Tensor:
@@ -24,8 +22,8 @@ def pit(mixture: GaussianMixture, value: Tensor) -> Tensor:
     Returns:
         ``[B, C, *S]``, 0 to 1.
 
-    >>> one = GaussianMixture(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1))
-    >>> round(float(pit(one, torch.full((1, 1, 1), 1.0))), 4)
+    >>> normal = GaussianMixture(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1))
+    >>> round(float(pit(normal, torch.full((1, 1, 1), 1.0))), 4)
     0.8413
     """
     z = (value.to(mixture.means.dtype).unsqueeze(1) - mixture.means) / mixture.scales.unsqueeze(2)
@@ -35,6 +33,9 @@ def pit(mixture: GaussianMixture, value: Tensor) -> Tensor:
 
 def inside(transformed: Tensor, level: float) -> Tensor:
     """Whether the truth lies in the central interval that should hold it with probability ``level``.
+
+    The interval leaves ``(1 - level) / 2`` of the probability on either side; whether it holds the truth is read off
+    the distribution function (:func:`pit`), without looking for its ends. Of a calibrated model, the mean is ``level``.
 
     Args:
         transformed: what :func:`pit` gave.
@@ -48,48 +49,5 @@ def inside(transformed: Tensor, level: float) -> Tensor:
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is a probability between 0 and 1, got {level}")
-    return torch.where(
-        transformed.isnan(), transformed, ((transformed - 0.5).abs() <= level / 2).to(transformed.dtype)
-    )
-
-
-def coverage(mixture: GaussianMixture, value: Tensor, level: float = 0.9) -> Tensor:
-    """Share of true values in the mixture's central intervals; equal to ``level`` for a calibrated model.
-
-    The interval leaves ``(1 - level) / 2`` of the probability on either side; whether it holds the truth is read off
-    the distribution function (:func:`pit`), without looking for its ends.
-
-    Args:
-        mixture: one per position ``*S``.
-        value: the truth, ``[B, C, *S]``.
-        level: of the intervals, in (0, 1).
-
-    Returns:
-        A number from 0 to 1, NaN if no value is finite.
-
-    Raises:
-        ValueError: ``level`` out of range.
-    """
-    return inside(pit(mixture, value), level).nanmean()
-
-
-class Coverage(BinMean):
-    """Share of true values in central intervals of ``level``.
-
-    Args:
-        level: of the intervals, in (0, 1).
-        kwargs: of ``torchmetrics.Metric``.
-
-    Raises:
-        ValueError: ``level`` out of range.
-    """
-
-    higher_is_better = None
-
-    def __init__(self, level: float = 0.9, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        inside(torch.zeros(1), level)
-        self.level = level
-
-    def values(self, mixture: GaussianMixture, target: Tensor) -> Tensor:
-        return inside(pit(mixture, target), self.level)
+    within = (transformed - 0.5).abs() <= level / 2
+    return torch.where(transformed.isnan(), transformed, within.to(transformed.dtype))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
-import os
-from pathlib import Path
+import io
 from typing import Any
 
 import numpy as np
 
-from diffgmm.metrics.base import NoScore, metric
+from diffgmm.metrics.base import NoScore, installed, metric
 from diffgmm.utils.cores import one_thread
 
 
@@ -41,19 +39,11 @@ def distillmos(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) ->
         return float(network(torch.from_numpy(estimate.astype(np.float32))[None]))
 
 
-def available() -> bool:
-    """Whether what Distill-MOS needs is installed (``pip install diffgmm[distillmos]``)."""
-    return all(importlib.util.find_spec(name) is not None for name in ("distillmos", "torch", "torchaudio"))
-
-
 @functools.lru_cache(maxsize=1)
 def _network() -> Any:
-    if not available():
+    if not installed("distillmos", "torch", "torchaudio"):
         raise NoScore("Distill-MOS is not installed: pip install diffgmm[distillmos]")
     import distillmos as package
 
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-    ):  # it tells where its weights are
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints where its weights are
         return package.ConvTransformerSQAModel().eval()

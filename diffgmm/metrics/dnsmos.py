@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffgmm.metrics.base import NoScore, metric, remembering
+from diffgmm.metrics.base import NoScore, installed, metric, remembering
 
-_NEEDED = (
-    "speechmos",
-    "onnxruntime",
-    "librosa",
-    "requests",
-)  # speechmos imports the others without asking for them
+_NEEDED = ("speechmos", "onnxruntime", "librosa", "requests")  # speechmos imports the rest unasked
 
 
 @metric(unit="MOS", rates=(16000,), seconds=0.25, needs_reference=False)
@@ -98,11 +92,6 @@ def dnsmos_p808(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -
     return _scores(estimate, estimate[:0], sample_rate)["p808_mos"]
 
 
-def available() -> bool:
-    """Whether what DNSMOS needs is installed (``pip install diffgmm[dnsmos]``)."""
-    return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
-
-
 @remembering
 def _scores(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> dict[str, float]:
     scores = _network()(np.clip(estimate, -1, 1).astype(np.float32), sample_rate, False)
@@ -111,7 +100,7 @@ def _scores(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> di
 
 @functools.lru_cache(maxsize=1)
 def _network() -> Any:
-    if not available():
+    if not installed(*_NEEDED):
         raise NoScore("DNSMOS is not installed: pip install diffgmm[dnsmos]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies about one another

@@ -39,7 +39,7 @@ def pesq_wb(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> fl
     >>> round(pesq_wb(noise, noise, 16000), 2)
     4.64
     """
-    return wide_band(estimate, reference, sample_rate)
+    return mos_lqo(estimate, reference, sample_rate, "wb")
 
 
 @metric(unit="MOS", rates=(16000, 8000), seconds=0.25)
@@ -57,39 +57,21 @@ def pesq_nb(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> fl
     Raises:
         ValueError: another rate, or signals of unequal length.
     """
-    return narrow_band(estimate, reference, sample_rate)
+    return mos_lqo(estimate, reference, sample_rate, "nb")
 
 
 @remembering
-def wide_band(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
-    """Wide-band PESQ of checked signals.
+def mos_lqo(estimate: np.ndarray, reference: np.ndarray, sample_rate: int, mode: str) -> float:
+    """PESQ of checked signals, wide-band (``wb``) or narrow-band (``nb``).
 
     Raises:
         NoScore: there is none.
     """
-    return _pesq(estimate, reference, sample_rate, "wb")
-
-
-@remembering
-def narrow_band(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
-    """Narrow-band PESQ of checked signals.
-
-    Raises:
-        NoScore: there is none.
-    """
-    return _pesq(estimate, reference, sample_rate, "nb")
-
-
-def _pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int, mode: str) -> float:
     from pesq import PesqError, pesq
 
-    if (
-        reference.size > _SAFE_SECONDS * sample_rate
-        and _utterances(reference, sample_rate) > _SAFE_UTTERANCES
-    ):
-        raise NoScore(
-            f"over {_SAFE_UTTERANCES} utterances, more than PESQ can hold; score pieces of up to 20 s"
-        )
+    long = reference.size > _SAFE_SECONDS * sample_rate
+    if long and _utterances(reference, sample_rate) > _SAFE_UTTERANCES:
+        raise NoScore(f"over {_SAFE_UTTERANCES} utterances, more than PESQ can hold: score pieces up to 20 s")
     try:
         return float(pesq(sample_rate, reference, estimate, mode))
     except (PesqError, ValueError) as error:

@@ -45,14 +45,13 @@ def residual_noise(estimate: np.ndarray, reference: np.ndarray, sample_rate: int
     """
     size = round(_FRAME * sample_rate)
     frames = reference.size // size
-    heard, clean = (
-        np.square(x[: frames * size]).reshape(frames, size).mean(axis=1) for x in (estimate, reference)
-    )
+    signals = (x[: frames * size].reshape(frames, size) for x in (estimate, reference))
+    processed, clean = (np.square(x).mean(axis=1) for x in signals)
     active = clean >= clean.max() * 10 ** (-_RANGE_DB / 10)
     pause = pauses_between(active)
     if not pause.any():
         raise NoScore("no pause between words in the reference")
-    ratio = heard[pause].mean() / clean[active].mean()
+    ratio = processed[pause].mean() / clean[active].mean()
     return max(_FLOOR_DB, 10 * float(np.log10(max(ratio, np.finfo(np.float64).tiny))))
 
 

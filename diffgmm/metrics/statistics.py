@@ -1,6 +1,6 @@
 """Confidence intervals of means, and paired tests between two systems.
 
-Everything is seeded: the same values give the same answer, whatever the machine. Values that are not finite are scores
+Everything is seeded: the same values give the same result on any machine. Values that are not finite are scores
 that do not exist; they are left out, and every result says how many were left.
 """
 
@@ -78,76 +78,66 @@ class Comparison:
 
 
 def bootstrap_interval(
-    values: Sequence[float], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
+    values: Sequence[float], resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float]:
     """Interval for the mean by the bias-corrected and accelerated bootstrap (BCa; Efron, JASA 1987).
 
     Args:
         values: one per file; those not finite are left out.
-        level: share of such intervals that hold the true mean, in (0, 1).
         resamples: how often the values are drawn anew.
         seed: of the drawing.
 
     Returns:
-        ``(low, high)``; NaN for fewer than two values, the value itself if all are equal.
-
-    Raises:
-        ValueError: ``level`` or ``resamples`` out of range.
+        ``(low, high)``, which holds the true mean with probability :data:`LEVEL`; NaN for fewer than two values, the
+        value itself if all are equal.
 
     >>> low, high = bootstrap_interval([1.0, 2.0, 3.0, 4.0, 5.0])
     >>> 1.0 < low < 3.0 < high < 5.0
     True
     """
-    if not 0.0 < level < 1.0 or resamples < 1:
-        raise ValueError(f"level must be in (0, 1) and resamples positive, got {level} and {resamples}")
     x = np.array([value for value in values if math.isfinite(value)], dtype=np.float64)
     if x.size < 2:
         return math.nan, math.nan
-    spread = x - x.mean()
-    if not np.abs(spread).max() > 1e-12 * np.abs(x).max():
+    deviations = x - x.mean()
+    if not np.abs(deviations).max() > 1e-12 * np.abs(x).max():
         return float(x[0]), float(x[0])
     rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // x.size)
+    chunk = max(1, _CHUNK // x.size)
     drawn = [
-        spread[rng.integers(0, x.size, (min(rows, resamples - start), x.size))].mean(axis=1)
-        for start in range(0, resamples, rows)
+        deviations[rng.integers(0, x.size, (min(chunk, resamples - start), x.size))].mean(axis=1)
+        for start in range(0, resamples, chunk)
     ]
     means = np.sort(np.concatenate(drawn))
     below = (np.count_nonzero(means < 0) + 0.5 * np.count_nonzero(means == 0)) / resamples
     bias = _NORMAL.inv_cdf(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
     # The jackknife's acceleration, which for a mean is a sixth of the skewness over the root of n.
-    acceleration = float((spread**3).sum() / (6 * (spread**2).sum() ** 1.5))
+    acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
     ends = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
+    for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
         z = bias + _NORMAL.inv_cdf(tail)
         ends.append(_NORMAL.cdf(bias + z / (1 - acceleration * z)))
     low, high = np.quantile(means, ends) + x.mean()
     return float(low), float(high)
 
 
-def estimate(
-    values: Sequence[float], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
-) -> Estimate:
+def estimate(values: Sequence[float]) -> Estimate:
     """Mean, standard deviation and interval of the finite values, with their number.
 
     >>> estimate([2.0, 4.0, float("nan")]).n_valid
     2
     """
     x = [float(value) for value in values if math.isfinite(value)]
-    mean = math.fsum(x) / len(x) if x else math.nan
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in x) / (len(x) - 1)) if len(x) > 1 else math.nan
-    low, high = bootstrap_interval(x, level=level, resamples=resamples, seed=seed)
-    return Estimate(mean, sd, low, high, len(x), len(values))
+    average = mean(x)
+    squares = math.fsum((value - average) ** 2 for value in x)
+    sd = math.sqrt(squares / (len(x) - 1)) if len(x) > 1 else math.nan
+    return Estimate(average, sd, *bootstrap_interval(x), len(x), len(values))
 
 
 def compare(
     first: Sequence[float],
     second: Sequence[float],
     higher_is_better: bool = True,
-    *,
-    level: float = LEVEL,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Comparison:
     """Compare two systems on the same files by Wilcoxon's signed-rank test (Wilcoxon, Biometrics 1945).
 
@@ -155,9 +145,7 @@ def compare(
         first: scores of the system in question, one per file, NaN for none.
         second: scores of the other one, file by file the same.
         higher_is_better: direction of the metric.
-        level: of the interval; the verdict is taken at ``1 - level``.
         resamples: of the interval.
-        seed: of the interval.
 
     Returns:
         The comparison, as if alone; :func:`compare_all` corrects for several metrics.
@@ -165,8 +153,8 @@ def compare(
     Raises:
         ValueError: unequal numbers of scores.
 
-    >>> found = compare([2.1, 2.4, 2.9, 2.0, 2.2, 2.6, 2.5], [2.0, 2.2, 2.6, 1.6, 1.7, 2.0, 1.8])
-    >>> found.verdict, round(found.difference, 2), round(found.p, 4)
+    >>> comparison = compare([2.1, 2.4, 2.9, 2.0, 2.2, 2.6, 2.5], [2.0, 2.2, 2.6, 1.6, 1.7, 2.0, 1.8])
+    >>> comparison.verdict, round(comparison.difference, 2), round(comparison.p, 4)
     ('better', 0.4, 0.0156)
     """
     if len(first) != len(second):
@@ -174,11 +162,11 @@ def compare(
     both = [(a, b) for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)]
     # Rounded so that a difference of equal size has an equal rank, whatever its last bit is.
     x = np.round([(a - b) if higher_is_better else (b - a) for a, b in both], 12)
-    mean = float(x.mean()) if x.size else math.nan
-    low, high = bootstrap_interval(x.tolist(), level=level, resamples=resamples, seed=seed)
+    difference = float(x.mean()) if x.size else math.nan
+    low, high = bootstrap_interval(x.tolist(), resamples)
     effect, p = _signed_ranks(x)
-    verdict = _verdict(mean, effect, p, 1 - level)
-    return Comparison(mean, low, high, effect, p, p, x.size, len(first), verdict)
+    verdict = _verdict(difference, effect, p)
+    return Comparison(difference, low, high, effect, p, p, x.size, len(first), verdict)
 
 
 def _signed_ranks(x: np.ndarray) -> tuple[float, float]:
@@ -194,10 +182,10 @@ def _signed_ranks(x: np.ndarray) -> tuple[float, float]:
     return effect, float(wilcoxon(changed).pvalue)
 
 
-def _verdict(mean: float, effect: float, p: float, alpha: float) -> str:
-    if not p < alpha or mean * effect <= 0:
+def _verdict(difference: float, effect: float, p: float) -> str:
+    if not p < 1 - LEVEL or difference * effect <= 0:
         return UNDECIDED
-    return BETTER if mean > 0 else WORSE
+    return BETTER if difference > 0 else WORSE
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -224,10 +212,6 @@ def compare_all(
     first: Mapping[str, Sequence[float]],
     second: Mapping[str, Sequence[float]],
     higher_is_better: Mapping[str, bool],
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> dict[str, Comparison]:
     """Compare two systems by several metrics at once, p values adjusted by :func:`holm`.
 
@@ -235,23 +219,13 @@ def compare_all(
         first: scores by metric, each one per file.
         second: the other system's, same metrics, same files.
         higher_is_better: direction by metric.
-        level: see :func:`compare`.
-        resamples: of the intervals.
-        seed: of the intervals.
 
     Raises:
         ValueError: unequal numbers of scores.
     """
-    comparisons = {
-        name: compare(
-            values, second[name], higher_is_better[name], level=level, resamples=resamples, seed=seed
-        )
-        for name, values in first.items()
-    }
+    comparisons = {name: compare(first[name], second[name], higher_is_better[name]) for name in first}
     adjusted = holm([comparison.p for comparison in comparisons.values()])
     return {
-        name: replace(
-            comparison, p_adjusted=p, verdict=_verdict(comparison.difference, comparison.effect, p, 1 - level)
-        )
-        for (name, comparison), p in zip(comparisons.items(), adjusted, strict=True)
+        name: replace(c, p_adjusted=p, verdict=_verdict(c.difference, c.effect, p))
+        for (name, c), p in zip(comparisons.items(), adjusted, strict=True)
     }

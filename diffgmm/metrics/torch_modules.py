@@ -15,53 +15,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.metrics import Measure, get_metric
-
-
-class BinMean(Metric):
-    """Mean of a value per bin; bins without a finite one are counted and left out. Subclasses say what the value is.
-
-    Args:
-        kwargs: of ``torchmetrics.Metric``.
-
-    Attributes:
-        total: sum of the finite values.
-        n_valid: bins (real dimensions of positions) with a finite value.
-        n_total: bins seen.
-    """
-
-    full_state_update = False
-    is_differentiable = False
-    higher_is_better: bool | None = False
-    total: Tensor
-    n_valid: Tensor
-    n_total: Tensor
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # A sum over some million bins: float32 (float64 does not exist on Apple's GPUs), each batch summed in
-        # float64 on the way where there is such a thing.
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("n_valid", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("n_total", torch.tensor(0), dist_reduce_fx="sum")
-
-    def values(self, mixture: GaussianMixture, target: Tensor) -> Tensor:
-        """One value per bin."""
-        raise NotImplementedError
-
-    def update(self, preds: GaussianMixture, target: Tensor) -> None:
-        """Add what a mixture (``preds``) says of the true values (``target`` ``[B, C, *S]``)."""
-        values = self.values(preds, target).detach()
-        finite = torch.isfinite(values)
-        self.n_total += values.numel()
-        self.n_valid += finite.sum()
-        chosen = values[finite]
-        self.total += (chosen if chosen.device.type == "mps" else chosen.double()).sum().to(self.total)
-
-    def compute(self) -> Tensor:
-        """The mean, NaN if there is no finite value."""
-        return self.total / self.n_valid
 
 
 class MeanScore(Metric):
@@ -85,20 +39,18 @@ class MeanScore(Metric):
 
     full_state_update = False
     is_differentiable = False
-    total: torch.Tensor
-    n_valid: torch.Tensor
-    n_total: torch.Tensor
+    total: Tensor
+    n_valid: Tensor
+    n_total: Tensor
 
     def __init__(self, name: str, sample_rate: int, resample: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         get_metric(name).rate_for(sample_rate, resample)
-        self.name = name
-        self.sample_rate, self.resample = sample_rate, resample
+        self.name, self.sample_rate, self.resample = name, sample_rate, resample
         self.reasons: Counter[str] = Counter()
         # Not float64: that does not exist on Apple's GPUs.
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("n_valid", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("n_total", torch.tensor(0), dist_reduce_fx="sum")
+        for state, start in (("total", 0.0), ("n_valid", 0), ("n_total", 0)):
+            self.add_state(state, torch.tensor(start), dist_reduce_fx="sum")
 
     @property
     def measure(self) -> Measure:
@@ -110,16 +62,14 @@ class MeanScore(Metric):
         """Direction of improvement."""
         return self.measure.higher_is_better
 
-    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add processed (``preds``) and clean (``target``) signals, both float ``[..., samples]``.
 
         Raises:
             ValueError: the shapes differ.
         """
         if preds.shape != target.shape or not preds.ndim:
-            raise ValueError(
-                f"{self.name} compares signals of one shape, got {preds.shape} and {target.shape}"
-            )
+            raise ValueError(f"{self.name} compares signals of one shape, got {preds.shape}, {target.shape}")
         pairs = (x.detach().float().cpu().reshape(-1, x.shape[-1]).numpy() for x in (preds, target))
         measure = self.measure
         for estimate, reference in zip(*pairs, strict=True):
@@ -131,7 +81,7 @@ class MeanScore(Metric):
             else:
                 self.reasons[score.reason] += 1
 
-    def compute(self) -> torch.Tensor:
+    def compute(self) -> Tensor:
         """The mean over all items with a score, NaN if there is none."""
         return self.total / self.n_valid
 

@@ -78,7 +78,27 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, nn.Module) else copy.copy(value)
 
 
-class Network(Part, ABC):
+class Sized(Part):
+    """A part whose layers depend on its neighbours; the model makes them once it knows these."""
+
+    def attach(self, *sizes: int) -> None:
+        """Build the layers for ``sizes``, the arguments of :meth:`build`, unless they are there.
+
+        Raises:
+            ValueError: they were built for other sizes.
+        """
+        built = getattr(self, "_built", None)
+        if built is None:
+            self.build(*sizes)
+            self._built = sizes
+        elif built != sizes:
+            raise ValueError(f"{type(self).__name__} was built for {built} channels, it can't take {sizes}")
+
+    def build(self, *sizes: Any, **named: Any) -> None:
+        """Make the layers; called once. Subclasses name the sizes."""
+
+
+class Network(Sized, ABC):
     """Features from what a diffusion process knows: state, noisy signal and time.
 
     A network of your own derives from this class, sets ``dims`` and ``features`` in its constructor, makes what
@@ -91,19 +111,6 @@ class Network(Part, ABC):
 
     dims: int
     features: int
-
-    def attach(self, inputs: int) -> None:
-        """Build the network for ``inputs`` channels, unless it is built.
-
-        Raises:
-            ValueError: it was done for another number.
-        """
-        built = getattr(self, "_inputs", None)
-        if built is None:
-            self.build(inputs)
-            self._inputs = inputs
-        elif built != inputs:
-            raise ValueError(f"the network was built for {built} input channels and can't take {inputs}")
 
     def build(self, inputs: int) -> None:
         """Make the layers that depend on the number of input channels; called once, by the model."""

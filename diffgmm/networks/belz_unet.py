@@ -19,11 +19,11 @@ from diffgmm.networks.blocks import (
     padded,
     pool,
     unpool,
-)
+)  # fmt: skip
 
 
 class BelzUNet(Network):
-    """U-Net with max-pooling, repetition on the way up, joined skips and dropout; it is not told the process time.
+    """U-Net with max-pooling, repetition on the way up, joined skips and dropout; it does not see the process time.
 
     Convolutions start as in He et al., "Delving deep into rectifiers" (2015), eq. 10: normal of variance 2 / fan-in,
     biases zero. Any length goes in: axes are zero-padded to a multiple of their total stride and cut back.
@@ -68,38 +68,25 @@ class BelzUNet(Network):
         self.features = features
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(dims)]
 
-        def stack(width: int) -> list[ConvBlock]:
-            return [
-                ConvBlock(dims, width, kernel, [1] * dims, norm_kind, 0, slope, residual=False)
-                for _ in range(blocks)
-            ]
-
         def level(
-            resample: nn.Module,
-            width: int,
-            blocks: list[ConvBlock],
-            merge: nn.Module | None = None,
-            drop: float = 0.0,
+            resample: nn.Module, width: int, blocks: int, merge: nn.Module | None = None, drop: float = 0.0
         ) -> Level:
-            return Level(resample, norm(norm_kind, dims, width), slope, blocks, merge, drop)
+            size = (dims, width, kernel, [1] * dims)
+            inner = [ConvBlock(*size, norm_kind, 0, slope, residual=False) for _ in range(blocks)]
+            return Level(resample, norm(norm_kind, dims, width), slope, inner, merge, drop)
 
         self._first = (channels[0], strides[0], kernel)
-        self.down = nn.ModuleList()
-        self.up = nn.ModuleList()
-        for number, width in enumerate(channels):
-            inner = stack(width)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for i, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = (
-                pool(dims, channels[number - 1], width, strides[number], kernel) if number else nn.Identity()
-            )
-            drop = dropout if number >= len(channels) - 2 else 0.0
-            self.down.append(level(resample, width, inner, drop=drop))
-        for number in range(len(channels) - 1, 0, -1):
-            width = channels[number - 1]
-            resample = unpool(dims, channels[number], width, strides[number], kernel)
-            inner = stack(width)
-            self.up.append(level(resample, width, inner, conv(dims, 2 * width, width, kernel, [1] * dims)))
-        self.up.append(level(unpool(dims, channels[0], features, strides[0], kernel), features, []))
+            resample = pool(dims, channels[i - 1], width, stride, kernel) if i else nn.Identity()
+            drop = dropout if i >= len(channels) - 2 else 0.0
+            self.down.append(level(resample, width, blocks, drop=drop))
+        for i in range(len(channels) - 1, 0, -1):
+            width = channels[i - 1]
+            merge = conv(dims, 2 * width, width, kernel, [1] * dims)
+            self.up.append(level(unpool(dims, channels[i], width, strides[i], kernel), width, blocks, merge))
+        self.up.append(level(unpool(dims, channels[0], features, strides[0], kernel), features, 0))
 
     def build(self, inputs: int) -> None:
         """Make the first convolution, which depends on the number of input channels, and initialise all."""

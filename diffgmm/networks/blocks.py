@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-# Typed as plain callables: the constructors of one and two axes differ only in the width of their tuples.
-_Make = Callable[..., nn.Module]
-_CONV: dict[int, _Make] = {1: nn.Conv1d, 2: nn.Conv2d}
-_TRANSPOSED: dict[int, _Make] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
-_POOL: dict[int, _Make] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
-_BATCH_NORM: dict[int, _Make] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 NormKind = Literal["batch", "group", "none"]
+
+
+def _layer(name: str, dims: int, *args: Any, **kwargs: Any) -> nn.Module:
+    """``Conv1d``, ``Conv2d``... for one axis or two."""
+    made: nn.Module = getattr(nn, f"{name}{dims}d")(*args, **kwargs)
+    return made
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
     """Convolution that keeps the size; odd kernels."""
     padding = tuple(d * (k // 2) for k, d in zip(kernel, dilation, strict=True))
-    return _CONV[dims](inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
+    return _layer("Conv", dims, inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
 
 
 def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kernel: Sequence[int]) -> int:
@@ -32,9 +32,7 @@ def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kern
     """
     dims = len(kernel)
     if dims not in (1, 2) or any(len(s) != dims for s in strides):
-        raise ValueError(
-            f"kernel and every stride need one number per axis (1 or 2), got {kernel}, {strides}"
-        )
+        raise ValueError(f"kernel and every stride need one number per axis, got {kernel}, {strides}")
     if len(channels) != len(strides) or not channels:
         raise ValueError(f"one stride per level: got {len(channels)} channels and {len(strides)} strides")
     if min(*channels, *(step for stride in strides for step in stride)) < 1:
@@ -68,20 +66,20 @@ def downsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> n
     """Strided convolution that divides each axis by its stride exactly; an axis with stride 1 gets 3 taps."""
     kernel = [_overlap(s) for s in stride]
     padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
-    return _CONV[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
+    return _layer("Conv", dims, inputs, outputs, tuple(kernel), tuple(stride), padding)
 
 
 def upsample(dims: int, inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
     """Transposed convolution that multiplies each axis by its stride exactly."""
     kernel = [_overlap(s) if s > 1 else 1 for s in stride]
     padding = tuple((k - s) // 2 for k, s in zip(kernel, stride, strict=True))
-    return _TRANSPOSED[dims](inputs, outputs, tuple(kernel), stride=tuple(stride), padding=padding)
+    return _layer("ConvTranspose", dims, inputs, outputs, tuple(kernel), tuple(stride), padding)
 
 
 def pool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
     """Max-pooling by ``stride``, then a convolution: what comes before strided convolutions in older U-Nets."""
     layer = conv(dims, inputs, outputs, kernel, [1] * dims)
-    return nn.Sequential(_POOL[dims](tuple(stride)), layer) if max(stride) > 1 else layer
+    return nn.Sequential(_layer("MaxPool", dims, tuple(stride)), layer) if max(stride) > 1 else layer
 
 
 def unpool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: Sequence[int]) -> nn.Module:
@@ -97,7 +95,7 @@ def norm(kind: NormKind, dims: int, channels: int) -> nn.Module:
         ValueError: for another name.
     """
     if kind == "batch":
-        return _BATCH_NORM[dims](channels)
+        return _layer("BatchNorm", dims, channels)
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels)
     if kind == "none":
@@ -114,9 +112,8 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         rates = math.pi * torch.logspace(-1, 2, frequencies, base=4.0)
         self.register_buffer("rates", rates, persistent=False)
-        self.layers = nn.Sequential(
-            nn.Linear(2 * frequencies, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU()
-        )
+        first, second = nn.Linear(2 * frequencies, size), nn.Linear(size, size)
+        self.layers = nn.Sequential(first, nn.SiLU(), second, nn.SiLU())
 
     def forward(self, time: Tensor) -> Tensor:
         """``[B]`` to ``[B, size]``."""
@@ -152,11 +149,6 @@ class ConvBlock(nn.Module):
             nn.init.zeros_(self.modulation.bias)
         self.act = nn.LeakyReLU(slope)
 
-    @property
-    def convolution(self) -> nn.Module:
-        """What the norm comes after."""
-        return self.conv
-
     def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
         """``[B, C, *S]`` and ``[B, embedding]`` (or None) to ``[B, C, *S]``."""
         h = self.norm(self.conv(x))
@@ -188,11 +180,6 @@ class Level(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.merge = merge
         self.dropout = nn.Dropout(dropout) if dropout else None
-
-    @property
-    def convolution(self) -> nn.Module:
-        """What the norm comes after."""
-        return self.resample
 
     def forward(self, x: Tensor, embedded: Tensor | None, skip: Tensor | None = None) -> Tensor:
         """``[B, C, *S]``, the time embedding and the skip ``[B, width, *S']`` to ``[B, width, *S']``."""

@@ -1,4 +1,4 @@
-"""Bottlenecks of the U-Net, which join distant frames: recurrence or attention over time."""
+"""What joins distant frames and bands: bottlenecks over time, and recurrence along frequency and time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _OverTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *S]`` to ``[B, C, *S]``."""
-        last = x.dim() - 1  # ONNX knows no negative axes here
+        last = x.dim() - 1  # ONNX supports no negative axes here
         sequence = x.movedim(last, 1)
         flat = sequence.flatten(2)
         change = self.out(self.over_time(self.into(flat)))
@@ -76,3 +76,48 @@ def make_bottleneck(kind: BottleneckKind, features: int, hidden: int) -> nn.Modu
     if kind == "attention":
         return Attention(features, hidden)
     raise ValueError(f"bottleneck must be one of {', '.join(get_args(BottleneckKind))}, got {kind!r}")
+
+
+class _Along(nn.Module):
+    """A bidirectional recurrence along one axis of ``[R, L, C]``, added to its input; it starts without effect."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.gru = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(2 * hidden, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[R, L, C]`` to ``[R, L, C]``."""
+        # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
+        with torch.autocast(x.device.type, enabled=False):
+            exact = at_least_float32(x)
+            return exact + self.out(self.gru(self.norm(exact))[0])
+
+
+class DualPath(nn.Module):
+    """One recurrence along frequency within each frame, then one along time within each band.
+
+    What a flattened bottleneck learns about a voice it learns for the bands where that voice had it; weights that all
+    bands share carry over to other pitches and formants, at few parameters (Le et al., "DPCRN", Interspeech 2021,
+    section 2.2, with gated instead of long short-term units and norms over channels only, before each recurrence).
+
+    Args:
+        channels: of what comes in.
+        hidden: units per direction.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.frequency = _Along(channels, hidden)
+        self.time = _Along(channels, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, F, N]`` to ``[B, C, F, N]``."""
+        batch, channels, bands, frames = x.shape
+        h = x.permute(0, 3, 2, 1).reshape(batch * frames, bands, channels)
+        h = self.frequency(h).reshape(batch, frames, bands, channels).transpose(1, 2)
+        h = self.time(h.reshape(batch * bands, frames, channels)).reshape(batch, bands, frames, channels)
+        return h.permute(0, 3, 1, 2).to(x.dtype)

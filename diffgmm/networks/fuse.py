@@ -43,12 +43,11 @@ def folded(model: Module, time: float | None = None) -> tuple[Module, dict[str, 
     for block in model.modules():
         if type(block) not in (ConvBlock, Level):
             continue
-        layer, norm = block.convolution, block.norm
+        layer, norm = block.conv if isinstance(block, ConvBlock) else block.resample, block.norm
         if not isinstance(layer, _PLAIN + _TRANSPOSED):
             continue
-        kept = layer.bias
-        assert kept is not None
-        weight, bias = layer.weight, kept
+        weight, bias = layer.weight, layer.bias
+        assert bias is not None
         if isinstance(norm, _NORMS):
             assert norm.running_var is not None and norm.running_mean is not None
             factor = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
@@ -57,13 +56,12 @@ def folded(model: Module, time: float | None = None) -> tuple[Module, dict[str, 
         if block in modulations:
             factor, shift = modulations[block]
             if isinstance(norm, nn.GroupNorm):
-                weights[names[id(norm.weight)]] = norm.weight * factor
-                weights[names[id(norm.bias)]] = norm.bias * factor + shift
+                weights |= {names[id(norm.weight)]: norm.weight * factor}
+                weights |= {names[id(norm.bias)]: norm.bias * factor + shift}
             else:
                 weight, bias = _scaled(layer, weight, factor), bias * factor + shift
         if weight is not layer.weight:
-            weights[names[id(layer.weight)]] = weight
-            weights[names[id(kept)]] = bias
+            weights |= {names[id(layer.weight)]: weight, names[id(layer.bias)]: bias}
     return model, weights
 
 

@@ -22,10 +22,56 @@ from diffgmm.networks.blocks import (
     norm,
     padded,
     upsample,
-)
-from diffgmm.networks.bottleneck import BottleneckKind, make_bottleneck
-from diffgmm.networks.dual_path import DualPath
-from diffgmm.networks.fine_band import FineBand
+)  # fmt: skip
+from diffgmm.networks.bottleneck import BottleneckKind, DualPath, make_bottleneck
+
+
+class FineBand(nn.Module):
+    """Refines a U-Net's features in the lowest bins with the input as it came in, undivided.
+
+    A voice's harmonics lie 3 to 8 bins apart at 31 Hz a bin, and most of its energy is below 1 kHz: features that
+    come out of a frequency axis divided by four cannot follow them (Rong et al., "GTCRN", 2024, keeps the bins below
+    2 kHz apart for the same reason). It starts without effect.
+
+    Args:
+        bins: how many of the lowest.
+        inputs: channels of the network's input, position included.
+        features: channels of the U-Net's features.
+        channels: its own width.
+        blocks: residual convolution blocks.
+        norm_kind, embedding, slope: as of the U-Net.
+    """
+
+    def __init__(
+        self,
+        bins: int,
+        inputs: int,
+        features: int,
+        channels: int,
+        blocks: int,
+        norm_kind: NormKind,
+        embedding: int,
+        slope: float,
+    ) -> None:
+        super().__init__()
+        self.bins = bins
+        self.enter = conv(2, inputs + features, channels, (3, 3), (1, 1))
+        self.act = nn.LeakyReLU(slope)
+        self.blocks = nn.ModuleList(
+            ConvBlock(2, channels, (5, 3), (1, 1), norm_kind, embedding, slope) for _ in range(blocks)
+        )
+        self.out = nn.Conv2d(channels, features, 1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, features: Tensor, embedded: Tensor | None) -> Tensor:
+        """Input ``[B, inputs, F, N]`` and features ``[B, features, F, N]`` to features of the same shape."""
+        low = features[:, :, : self.bins]
+        h = self.act(self.enter(torch.cat([x[:, :, : self.bins], low], dim=1)))
+        for block in self.blocks:
+            h = block(h, embedded)
+        return torch.cat([low + self.out(h), features[:, :, self.bins :]], dim=2)
 
 
 class UNet(Network):
@@ -49,10 +95,10 @@ class UNet(Network):
         dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
             generator.
         fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
-            :class:`diffgmm.networks.fine_band.FineBand`); 0 for none.
+            :class:`FineBand`); 0 for none.
         fine_channels, fine_blocks: width and number of blocks of that refinement.
         dual: blocks of recurrence along frequency and time (two axes only;
-            :class:`diffgmm.networks.dual_path.DualPath`);
+            :class:`diffgmm.networks.bottleneck.DualPath`);
             0 for none.
         dual_level, dual_hidden: after which level on the way down, and units per direction.
 
@@ -100,9 +146,7 @@ class UNet(Network):
         if fine < 0 or (fine and self.dims != 2):
             raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
         if dual < 0 or (dual and (self.dims != 2 or not 0 <= dual_level < len(channels))):
-            raise ValueError(
-                f"dual is a number of blocks after a level of a spectrogram, got {dual}, level {dual_level}"
-            )
+            raise ValueError(f"dual is a number of blocks after a level, got {dual} after {dual_level}")
         self.features = features
         self.strides = [tuple(s) for s in strides]
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
@@ -115,15 +159,12 @@ class UNet(Network):
 
         self._slope, self._input_layers = slope, input_layers
         self.inputs: nn.Module = nn.Identity()
-        self.down = nn.ModuleList()
-        self.up = nn.ModuleList()
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self._first = channels[0]
-        for level, width in enumerate(channels):
+        for level, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = (
-                downsample(self.dims, channels[level - 1], width, strides[level]) if level else nn.Identity()
-            )
+            resample = downsample(self.dims, channels[level - 1], width, stride) if level else nn.Identity()
             drop = dropout if level >= len(channels) - 2 else 0.0
             self.down.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
         self.dual_level = dual_level
@@ -156,10 +197,8 @@ class UNet(Network):
         if self._make_fine is not None:
             self.fine = self._make_fine(inputs=width)
         for _ in range(self._input_layers):
-            layers += [
-                conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims),
-                nn.LeakyReLU(self._slope),
-            ]
+            layer = conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims)
+            layers += [layer, nn.LeakyReLU(self._slope)]
             width = self._first
         if layers:
             self.inputs = nn.Sequential(*layers)

@@ -20,7 +20,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from diffgmm.diffusion.head import MixtureHead
-from diffgmm.diffusion.parts import class_path
+from diffgmm.diffusion.parts import brief, class_path
 from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.saving import check_parts
 from diffgmm.networks import UNet
@@ -78,22 +78,15 @@ _LONGEST = 300
 
 
 class _Begun(L.Callback):
-    """Knows whether a first batch went through: what fails before it was asked for, what fails later is a bug."""
+    """Knows whether a first batch went through: what fails before is an error of the user's, what fails later a bug."""
 
-    def __init__(self) -> None:
-        self.yes = False
+    yes = False
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.yes = True
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.yes |= not trainer.sanity_checking
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        self.yes = True
-
-    def on_predict_batch_end(self, *_: Any) -> None:
-        self.yes = True
-
-    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.yes = self.yes or not trainer.sanity_checking
+    on_validation_batch_end = on_test_batch_end = on_train_batch_end  # type: ignore[assignment]
+    on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
 
 class _Cli(LightningCLI):
@@ -114,18 +107,16 @@ class _Cli(LightningCLI):
         self._begun = _Begun()
         callbacks = [RunningMeans(), *callbacks, Constants(), RandomState(), MetricsFile(), self._begun]
         if config.get("enable_checkpointing") is False:
-            callbacks = [one for one in callbacks if not isinstance(one, LastCheckpoint)]
+            callbacks = [callback for callback in callbacks if not isinstance(callback, LastCheckpoint)]
         plugins = config.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
-        if not any(isinstance(one, CheckpointIO) for one in plugins):
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             config["plugins"] = [*plugins, AtomicCheckpoints()]
         trainer: L.Trainer = super()._instantiate_trainer(config, callbacks)
         if trainer.precision not in _PRECISIONS:
-            raise UsageError(
-                f"--trainer.precision {trainer.precision}: spectra and likelihood need weights in float32; "
-                "use 32-true, bf16-mixed or 16-mixed"
-            )
-        averaged = any(isinstance(one, WeightAveraging) for one in trainer.callbacks)  # type: ignore[attr-defined]
+            usable = "spectra and likelihood need weights in float32; use 32-true, bf16-mixed or 16-mixed"
+            raise UsageError(f"--trainer.precision {trainer.precision}: {usable}")
+        averaged = any(isinstance(c, WeightAveraging) for c in trainer.callbacks)  # type: ignore[attr-defined]
         if averaged and getattr(trainer.strategy, "_start_method", None) == "spawn":
             raise UsageError("averages of weights can't be sent to spawned processes: --trainer.strategy ddp")
         return trainer
@@ -141,10 +132,10 @@ class _Cli(LightningCLI):
         self._check_schedule()
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
             config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
-            found = resume.find(self.trainer, config)
-            self.config_init["fit"]["ckpt_path"] = None if found is None else str(found)
-            if found is not None:
-                resume.enter(self.trainer, found)
+            newest = resume.find(self.trainer, config)
+            self.config_init["fit"]["ckpt_path"] = None if newest is None else str(newest)
+            if newest is not None:
+                resume.enter(self.trainer, newest)
         else:
             resume.check(self.config_init["fit"].get("ckpt_path"), self.model, training=True)
         MetricsFile.prepare(self.trainer)
@@ -155,21 +146,7 @@ class _Cli(LightningCLI):
         monitor = made["lr_scheduler"].get("monitor", "") if isinstance(made, dict) else ""
         has_any = getattr(self.datamodule, "has_validation", lambda: True)
         if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
-            raise UsageError(
-                f"the learning rate follows {monitor}, and there is no validation: give pairs for it"
-            )
-
-    def before_validate(self) -> None:
-        """Refuse a checkpoint that can't be used."""
-        resume.check(self.config_init["validate"].get("ckpt_path"), self.model)
-
-    def before_test(self) -> None:
-        """Refuse a checkpoint that can't be used."""
-        resume.check(self.config_init["test"].get("ckpt_path"), self.model)
-
-    def before_predict(self) -> None:
-        """Refuse a checkpoint that can't be used."""
-        resume.check(self.config_init["predict"].get("ckpt_path"), self.model)
+            raise UsageError(f"the learning rate follows {monitor}, but there is no validation: give pairs")
 
     def after_fit(self) -> None:
         """Say where the run is and what can be done with it."""
@@ -183,6 +160,8 @@ class _Cli(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """As Lightning does; what a configuration brings to fail before the first batch is an error, not a bug."""
         try:
+            if subcommand != "fit":
+                resume.check(self.config_init[subcommand].get("ckpt_path"), self.model)
             super()._run_subcommand(subcommand)
         except (*FOR_USERS, MisconfigurationException):
             raise
@@ -190,9 +169,8 @@ class _Cli(LightningCLI):
             if self._begun.yes and not isinstance(error, torch.OutOfMemoryError):
                 raise
             where = "" if self._begun.yes else " before its first batch was done"
-            raise TrainingError(
-                f"{subcommand} failed{where}: {_short(_last_line(error))} ({DEBUG}=1 shows where)"
-            ) from error
+            reason = brief(_last_line(error), _LONGEST)
+            raise TrainingError(f"{subcommand} failed{where}: {reason} ({DEBUG}=1 shows where)") from error
 
     def before_instantiate_classes(self) -> None:
         """Name what a configuration imports that did not come with this project."""
@@ -224,7 +202,7 @@ class _Cli(LightningCLI):
             # Constructors refuse what contradicts itself; data errors have an exit code of their own.
             if isinstance(error, FOR_USERS):
                 raise
-            raise UsageError(f"configuration: {_brief(error)}") from error
+            raise UsageError(f"configuration: {_first_reason(error)}") from error
 
 
 def _check_window(module: DiffGMM, data: Any) -> None:
@@ -249,18 +227,15 @@ def _check_window(module: DiffGMM, data: Any) -> None:
 def _foreign_classes(config: Any) -> set[str]:
     """Classes, solvers and metrics in a configuration from outside this project and what it is built on."""
     if isinstance(config, list):
-        return {path for item in config for path in _foreign_classes(item)}
+        return set().union(*map(_foreign_classes, config))
     if not isinstance(config, dict):
         return set()
     metrics = config.get("metrics")
     functions = [config.get("solver"), *(metrics if isinstance(metrics, list) else [])]
     named = [config.get("class_path"), *(path for path in functions if ":" in str(path))]
-    foreign = {
-        path
-        for path in named
-        if isinstance(path, str) and path.split(".")[0].split(":")[0] not in _KNOWN_PACKAGES
-    }
-    return foreign | {p for item in config.values() for p in _foreign_classes(item)}
+    packages = {path: re.split("[.:]", path)[0] for path in named if isinstance(path, str)}
+    foreign = {path for path, package in packages.items() if package not in _KNOWN_PACKAGES}
+    return foreign.union(*map(_foreign_classes, config.values()))
 
 
 def _too_large(node: Any, place: str = "") -> str | None:
@@ -269,15 +244,10 @@ def _too_large(node: Any, place: str = "") -> str | None:
         return place
     inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     places = (_too_large(value, f"{place}.{name}" if place else str(name)) for name, value in inner)
-    return next((found for found in places if found is not None), None)
+    return next((place for place in places if place is not None), None)
 
 
 _CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _last_line(error: BaseException) -> str:
@@ -288,31 +258,31 @@ def _last_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _brief(error: Exception) -> str:
+def _first_reason(error: Exception) -> str:
     """What a parser says in paragraphs, in a line: its first reason where a value had several types to fit."""
     text = str(error)
     if "Errors:" in text:
         head, _, rest = text.partition("Does not validate against any of the Union subtypes")
         listed, _, given = rest.rpartition("Errors:")[2].partition("Given value type:")
-        reasons = [" ".join(one.split()) for one in re.split(r"\n\s*- ", listed) if one.strip()]
-        told = [one for one in reasons if not one.startswith("Expected a")]
+        reasons = [" ".join(reason.split()) for reason in re.split(r"\n\s*- ", listed) if reason.strip()]
+        special = [reason for reason in reasons if not reason.startswith("Expected a")]
         head = re.split(r"\n\s*- ", head)[0]
-        value = "" if told else f", got {given.partition('Given value:')[2].strip()}"
-        text = f"{head} {told[0] if told else ' or '.join(dict.fromkeys(reasons))}{value}"
+        value = "" if special else f", got {given.partition('Given value:')[2].strip()}"
+        text = f"{head} {special[0] if special else ' or '.join(dict.fromkeys(reasons))}{value}"
     text = _CLASS.sub(r"\1", text).replace("NoneType", "null")
-    return _short(re.sub(r"Expected an? (?:typing\.)?", "expected ", text).replace("Literal[", "one of ["))
+    text = re.sub(r"Expected an? (?:typing\.)?", "expected ", text).replace("Literal[", "one of [")
+    return brief(text, _LONGEST)
 
 
-def _found(argv: list[str]) -> list[str]:
-    """Arguments with what ``--config FILE``, ``-c FILE`` and ``--config=FILE`` name as files that are there."""
-    found, named = list(argv), False
+def _configurations(argv: Sequence[str]) -> dict[int, str]:
+    """What ``--config FILE``, ``-c FILE`` and ``--config=FILE`` name, by its place in the arguments."""
+    files: dict[int, str] = {}
     for i, word in enumerate(argv):
-        if named:
-            found[i] = experiment_file(word)
+        if i and argv[i - 1] in ("--config", "-c") and i - 1 not in files:
+            files[i] = word
         elif word.startswith("--config="):
-            found[i] = f"--config={experiment_file(word.split('=', 1)[1])}"
-        named = word in ("--config", "-c") and not named
-    return found
+            files[i] = word.split("=", 1)[1]
+    return files
 
 
 def _reach_working_folder() -> None:
@@ -330,15 +300,10 @@ def _reach_working_folder() -> None:
 def _with_losses(argv: list[str]) -> list[str]:
     """Let the losses of several configurations add up by name: a later file would replace those of an earlier one."""
     losses: list[dict[str, Any]] = []
-    after = 0  # the place behind the last file
-    for i, word in enumerate(argv):
-        inline, apart = word.startswith("--config="), argv[i - 1] in ("--config", "-c") and i > 0
-        if not (inline or apart):
-            continue
-        after = i + 1
+    files = _configurations(argv)
+    for file in files.values():
         try:
-            text = Path(word.split("=", 1)[1] if inline else word).read_text(encoding="utf-8")
-            config = _load_yaml(text)
+            config = _load_yaml(Path(file).read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
             return argv  # the parser says what is wrong with it
         model = config.get("model") if isinstance(config, dict) else None
@@ -347,6 +312,7 @@ def _with_losses(argv: list[str]) -> list[str]:
     if len(losses) < 2:
         return argv
     merged = {name: loss for given in losses for name, loss in given.items()}
+    after = max(files) + 1
     return [*argv[:after], f"--model.losses={json.dumps(merged)}", *argv[after:]]
 
 
@@ -374,7 +340,7 @@ def _count(node: Any, known: dict[int, int]) -> int:
     if id(node) not in known:
         known[id(node)] = _MOST_VALUES + 1  # of a node inside itself there is no end
         inner = node.values() if isinstance(node, dict) else node
-        known[id(node)] = 1 + sum(_count(one, known) for one in inner)
+        known[id(node)] = 1 + sum(_count(item, known) for item in inner)
     return known[id(node)]
 
 
@@ -384,7 +350,10 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
     Raises:
         UsageError: if the configuration does not parse or contradicts itself.
     """
-    argv = _with_losses([renames.in_text(word) for word in _found(argv)])
+    argv = list(argv)
+    for i, name in _configurations(argv).items():
+        argv[i] = argv[i].removesuffix(name) + experiment_file(name)
+    argv = _with_losses([renames.in_text(word) for word in argv])
     set_loader("yaml", _load, (yaml.YAMLError,))
     # Lightning starts further processes by this name: a path where the command was called by one.
     sys.argv = [sys.argv[0] if Path(sys.argv[0]).name == "diffgmm" else "diffgmm", *argv]
@@ -404,7 +373,7 @@ def run(argv: list[str], callbacks: Sequence[L.Callback] = ()) -> int:
             trainer_defaults={"callbacks": list(callbacks)} if callbacks else None,
         )
     except argparse.ArgumentError as error:
-        raise UsageError(_brief(error)) from error
+        raise UsageError(_first_reason(error)) from error
     except MisconfigurationException as error:  # what Lightning makes of devices, strategies and precisions
-        raise UsageError(f"configuration: {_brief(error)}") from error
+        raise UsageError(f"configuration: {_first_reason(error)}") from error
     return 0

@@ -121,9 +121,8 @@ class Loss(ABC):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.weight < math.inf:
-            raise ValueError(
-                f"the weight of {type(self).__name__} must be a number from 0 on, got {self.weight}"
-            )
+            kind = type(self).__name__
+            raise ValueError(f"the weight of {kind} must be a number from 0 on, got {self.weight}")
 
     @abstractmethod
     def __call__(self, x: LossInputs) -> Tensor:
@@ -148,9 +147,7 @@ class ELBO(Loss):
 
     def __call__(self, x: LossInputs) -> Tensor:
         if x.next_state is None:
-            raise ValueError(
-                "the elbo loss needs a next state; set grid_steps to the number of steps of the sampler"
-            )
+            raise ValueError("the elbo loss needs a next state: set grid_steps to the sampler's steps")
         step = x.process.reverse(x.state, x.noisy, x.time, x.next_time)
         transition = x.mixture.affine(step.factor.squeeze(1), step.offset, step.variance.squeeze(1))
         return _mean(transition.nll(x.next_state), x)
@@ -176,10 +173,8 @@ class NoiseHuber(Loss):
 
     def __call__(self, x: LossInputs) -> Tensor:
         scale = x.representation.noise_affine[0]
-        values = nn.functional.huber_loss(
-            x.mean * scale, x.noise * scale, reduction="none", delta=self.threshold
-        )
-        return _mean(values, x)
+        pair = x.mean * scale, x.noise * scale
+        return _mean(nn.functional.huber_loss(*pair, reduction="none", delta=self.threshold), x)
 
 
 @dataclass(frozen=True)
@@ -279,6 +274,10 @@ def _spectrum(wave: Tensor, size: int, hop: int) -> Tensor:
     return torch.stft(wave.squeeze(1), size, hop, window=taps, return_complex=True) / taps.sum().sqrt()
 
 
+def _power(spectrum: Tensor, floor: float) -> Tensor:
+    return torch.view_as_real(spectrum).square().sum(-1).clamp_min(floor)
+
+
 @dataclass(frozen=True)
 class Spectrum(Loss):
     """Compressed-spectrum loss on the re-analysed waveform, levels relative to the noisy window.
@@ -298,12 +297,13 @@ class Spectrum(Loss):
     hop: int = 128
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole_number("n_fft", self.n_fft, 2, _LONGEST)
         whole_number("hop", self.hop, 1, self.n_fft)
 
     def __call__(self, x: LossInputs) -> Tensor:
         a, b = (_spectrum(w / x.level, self.n_fft, self.hop) for w in (x.estimate_wave, x.clean_wave))
-        power_a, power_b = (torch.view_as_real(v).square().sum(-1).clamp_min(1e-8) for v in (a, b))
+        power_a, power_b = (_power(v, 1e-8) for v in (a, b))
         half = 0.5 * self.exponent
         magnitude = (power_a.pow(half) - power_b.pow(half)).square().mean()
         compressed = (a * power_a.pow(half - 0.5) - b * power_b.pow(half - 0.5)).abs().square().mean()
@@ -321,27 +321,22 @@ class MultiResolutionSTFT(Loss):
     sizes: Sequence[int] = (256, 512, 1024)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for size in self.sizes:
             whole_number("sizes", size, 4, _LONGEST)
 
     def __call__(self, x: LossInputs) -> Tensor:
         total = x.mean.new_zeros(())
         for size in self.sizes:
-            a, b = (
-                torch.view_as_real(_spectrum(w / x.level, size, size // 4))
-                .square()
-                .sum(-1)
-                .clamp_min(1e-7)
-                .sqrt()
-                for w in (x.estimate_wave, x.clean_wave)
-            )
+            spectra = (_spectrum(w / x.level, size, size // 4) for w in (x.estimate_wave, x.clean_wave))
+            a, b = (_power(spectrum, 1e-7).sqrt() for spectrum in spectra)
             convergence = (a - b).square().sum().sqrt() / b.square().sum().sqrt().clamp_min(1e-3)
             total = total + (convergence + (a.log() - b.log()).abs().mean()) / len(self.sizes)
         return total
 
 
-def _finite_rows(gradient: Tensor) -> Tensor:
-    """``gradient`` ``[B, T]`` with zeros in rows that are not finite.
+def _finite_windows(gradient: Tensor) -> Tensor:
+    """``gradient`` ``[B, T]`` with zeros in windows where it is not finite.
 
     About one window in 150 of real data (frames that are silent to the perceptual model) has an infinite
     derivative of the disturbance; without this a single one would end a training run.
@@ -352,7 +347,7 @@ def _finite_rows(gradient: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Perceptual(Loss):
-    """A loss through a model of a listener, which is dear: it hears a share of the windows.
+    """A loss through a model of a listener, which is expensive: it hears a share of the windows.
 
     Args:
         share: of the batch's windows, in (0, 1]: the first ones with speech, which are drawn at random anyway.
@@ -363,17 +358,19 @@ class _Perceptual(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0.0 < self.share <= 1.0:
-            raise ValueError(
-                f"the share of {type(self).__name__} lies above 0 and at most at 1, got {self.share}"
-            )
+            raise ValueError(f"the share of {type(self).__name__} is above 0 and at most 1, got {self.share}")
 
-    def _heard(self, x: LossInputs) -> tuple[Tensor, Tensor] | None:
-        """Clean and estimated windows ``[n, T]`` at an ordinary level, whatever the recording's; ``None`` without."""
+    def __call__(self, x: LossInputs) -> Tensor:
         chosen = x.audible.nonzero().flatten()[: math.ceil(self.share * len(x.audible))]
         if not len(chosen):
-            return None
+            return x.mean.sum() * 0.0
+        # At an ordinary level, whatever the recording's.
         clean, estimate = ((wave / x.level)[chosen, 0] * 0.1 for wave in (x.clean_wave, x.estimate_wave))
-        return clean, estimate
+        return self.judged(clean, estimate, x.representation.sample_rate)
+
+    @abstractmethod
+    def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
+        """The loss of windows ``[n, T]``."""
 
 
 @lru_cache(maxsize=4)
@@ -389,16 +386,12 @@ class Pesq(_Perceptual):
         share: of the batch's windows that are judged.
     """
 
-    def __call__(self, x: LossInputs) -> Tensor:
-        model = _pesq_model(x.representation.sample_rate, str(x.mean.device))
-        windows = self._heard(x)
-        if windows is None:
-            return x.mean.sum() * 0.0
-        # Its own level alignment divides by the signal's power: it gets windows of ordinary level with speech.
-        reference, degraded = windows
-        if degraded.requires_grad:
-            degraded.register_hook(_finite_rows)
-        return torch.nan_to_num(model(reference, degraded), nan=0.0, posinf=0.0, neginf=0.0).mean()
+    def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
+        # The package's own level alignment divides by the signal's power: windows hold speech at an ordinary level.
+        if estimate.requires_grad:
+            estimate.register_hook(_finite_windows)
+        disturbance = _pesq_model(sample_rate, str(clean.device))(clean, estimate)
+        return torch.nan_to_num(disturbance, nan=0.0, posinf=0.0, neginf=0.0).mean()
 
 
 @lru_cache(maxsize=4)
@@ -427,15 +420,12 @@ class Dnsmos(_Perceptual):
     margin: float = 0.3
 
     def __call__(self, x: LossInputs) -> Tensor:
-        if x.representation.sample_rate != 16000:
-            raise ValueError(
-                f"the dnsmos loss listens at 16000 Hz, the model works at {x.representation.sample_rate}: leave it out"
-            )
-        windows = self._heard(x)
-        if windows is None:
-            return x.mean.sum() * 0.0
-        clean, estimate = windows
-        model = _dnsmos_model(str(x.mean.device))
+        if (rate := x.representation.sample_rate) != 16000:
+            raise ValueError(f"the dnsmos loss listens at 16000 Hz, the model works at {rate}: leave it out")
+        return super().__call__(x)
+
+    def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
+        model = _dnsmos_model(str(clean.device))
         with torch.no_grad():
             bound = model(clean) + self.margin
         return torch.relu(bound - model(estimate)).mean()
@@ -469,15 +459,14 @@ def described(losses: Mapping[str, Any], trust: Collection[str] = ()) -> dict[st
     Raises:
         ModelError: it names something else, or settings that the class doesn't take.
     """
+    own = {parts.class_path(cls): cls for cls in LOSSES.values()}
     made: dict[str, float | Loss] = {}
     for name, value in losses.items():
         if not isinstance(value, Mapping):
             made[name] = value
             continue
         path, settings = str(value.get("class_path")), value.get("init_args") or {}
-        cls = {parts.class_path(cls): cls for cls in LOSSES.values()}.get(path) or parts.foreign_class(
-            path, "loss", Loss, trust
-        )
+        cls = own.get(path) or parts.foreign_class(path, "loss", Loss, trust)
         try:
             made[name] = cls(**settings)
         except (TypeError, ValueError) as error:
@@ -497,23 +486,14 @@ class WeightedLoss:
     """
 
     def __init__(self, losses: Mapping[str, float | Loss]) -> None:
-        unknown = sorted(name for name in losses if name not in LOSSES and not isinstance(losses[name], Loss))
-        if unknown:
-            raise ValueError(
-                f"unknown loss {', '.join(unknown)}; there are {', '.join(LOSSES)}, or give a class_path"
-            )
-        made = {
-            name: loss if isinstance(loss, Loss) else LOSSES[name](weight=float(loss))
-            for name, loss in losses.items()
-        }
+        made: dict[str, Loss] = {}
+        for name, loss in losses.items():
+            if not isinstance(loss, Loss) and name not in LOSSES:
+                raise ValueError(f"unknown loss {name}; there are {', '.join(LOSSES)}, or give a class_path")
+            made[name] = loss if isinstance(loss, Loss) else LOSSES[name](weight=float(loss))
         self.losses = {name: loss for name, loss in made.items() if loss.weight > 0}
         if not self.losses:
             raise ValueError("at least one loss needs a positive weight")
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight by name."""
-        return {name: loss.weight for name, loss in self.losses.items()}
 
     def includes(self, kind: type[Loss]) -> bool:
         """Whether a loss of this class is among them."""
@@ -524,8 +504,8 @@ class WeightedLoss:
         described: dict[str, Any] = {}
         for name, loss in self.losses.items():
             usual = name in LOSSES and loss == LOSSES[name](weight=loss.weight)
-            path = f"{type(loss).__module__}.{type(loss).__qualname__}"
-            described[name] = loss.weight if usual else {"class_path": path, "init_args": asdict(loss)}
+            spec = {"class_path": parts.class_path(type(loss)), "init_args": asdict(loss)}
+            described[name] = loss.weight if usual else spec
         return described
 
     def values(self, inputs: LossInputs) -> dict[str, Tensor]:

@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from diffgmm.diffusion import model as models
 from diffgmm.diffusion.head import Head
+from diffgmm.diffusion.model import MixtureDenoiser, ModelError
 from diffgmm.diffusion.pretrained import not_plain
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
@@ -116,21 +116,15 @@ class DiffGMM(L.LightningModule):
         self.sampler = sampler.changed(**old).resolved(None)
         check_solver(process, self.sampler)
         self.noising = Noising(
-            p_t1,
-            grid_steps,
-            time_law,
-            time_shape,
-            time_weight,
-            self_conditioning,
-            self.sampler.grid_power,
+            p_t1, grid_steps, time_law, time_shape, time_weight, self_conditioning, self.sampler.grid_power
         )
         self.loss = WeightedLoss(losses)
         if self.loss.includes(ELBO) and grid_steps < 1:
             raise ValueError("the elbo loss needs grid_steps of at least 1, the sampler's number of steps")
-        self.model = models.MixtureDenoiser(representation, network, head, process)
+        self.model = MixtureDenoiser(representation, network, head, process)
         # What can't be saved is refused before the first step, and not at the first checkpoint.
         if (problem := not_plain(self.description())) is not None:
-            raise models.ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
+            raise ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
         if weights is not None:
             load_weights(weights, self.model)
         if channels_last and representation.dims == 2:
@@ -143,7 +137,7 @@ class DiffGMM(L.LightningModule):
         self._lr_scheduler = _Shared(lr_scheduler) if lr_scheduler is not None else None
 
     def setup(self, stage: str) -> None:
-        """Refuse data at another rate than the model's: it would train without a word on shifted spectra."""
+        """Refuse data at another rate than the model's: it would silently train on shifted spectra."""
         check_rates(self, getattr(self.trainer, "datamodule", None))
 
     def training_inputs(self, batch: Batch, seed: int, epoch: int, place: int) -> LossInputs:
@@ -152,10 +146,8 @@ class DiffGMM(L.LightningModule):
         They come from this key and not from the global state: a resumed run continues exactly, and a training step is
         the same from any number of processes.
         """
-        generator = keyed_generator(self.device, seed, epoch, place)
-        return self.noising.inputs(
-            self.model, batch["noisy"], batch["clean"], generator, self.sampler.estimate
-        )
+        generator, pairs = keyed_generator(self.device, seed, epoch, place), (batch["noisy"], batch["clean"])
+        return self.noising.inputs(self.model, *pairs, generator, self.sampler.estimate)
 
     def training_loss(
         self, batch: Batch, seed: int, epoch: int, place: int
@@ -185,29 +177,25 @@ class DiffGMM(L.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
-        result = self.model.enhance(
-            batch["noisy"], generator=keyed_generator(self.device, batch_idx), sampler=self.sampler
-        )
+        generator = keyed_generator(self.device, batch_idx)
+        result = self.model.enhance(batch["noisy"], generator=generator, sampler=self.sampler)
         return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
 
     def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
         # Random numbers come from a window's place in the data: losses of two epochs are then comparable, and the same
         # from any number of processes. Processes repeat the first windows until each has the same number: those are
         # denoised like the others, but do not count.
-        size = batch["noisy"].shape[0]
-        places = self._places(batch_idx, size, stage)
+        noisy, clean = batch["noisy"], batch["clean"]
+        places = self._places(batch_idx, len(noisy), stage)
         new = [i for i, place in enumerate(places) if place is not None]
-        counted = new or list(range(size))  # something to log, without weight
+        counted = new or list(range(len(noisy)))  # something to log, without weight
         keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
-        total, parts = self.loss(
-            self.noising.inputs(self.model, batch["noisy"][counted], batch["clean"][counted], keys)
-        )
-        named = {f"{stage}/loss/{name}": value for name, value in parts.items()}
+        total, parts = self.loss(self.noising.inputs(self.model, noisy[counted], clean[counted], keys))
         # A float: Lightning averages the weights over processes in their own type, and an integer would be cut off.
-        weight: Any = float(len(new))
-        self.log_dict(named, on_epoch=True, batch_size=weight, sync_dist=True)
-        self.log(f"{stage}/loss", total, on_epoch=True, prog_bar=True, batch_size=weight, sync_dist=True)
-        waveform, uncertainty = self._denoised(batch["noisy"], places)
+        options: Any = {"on_epoch": True, "batch_size": float(len(new)), "sync_dist": True}
+        self.log_dict({f"{stage}/loss/{name}": value for name, value in parts.items()}, **options)
+        self.log(f"{stage}/loss", total, prog_bar=True, **options)
+        waveform, uncertainty = self._denoised(noisy, places)
         return {"loss": total, "denoised": waveform, "uncertainty": uncertainty}
 
     def _places(self, batch_idx: int, size: int, stage: str) -> list[int | None]:
@@ -219,16 +207,12 @@ class DiffGMM(L.LightningModule):
 
     def _denoised(self, noisy: Tensor, places: list[int | None]) -> tuple[Tensor, Tensor]:
         """Waveforms and uncertainty; samples are drawn window by window, each from its own numbers."""
-        if not self.sampler.is_random():
-            result = self.model.enhance(noisy, sampler=self.sampler)
-            return result.waveform, result.uncertainty
-        single = [
-            self.model.enhance(
-                one[None], generator=keyed_generator(self.device, place or 0), sampler=self.sampler
-            )
-            for one, place in zip(noisy, places, strict=True)
-        ]
-        return torch.cat([one.waveform for one in single]), torch.cat([one.uncertainty for one in single])
+        batches: list[tuple[Tensor, torch.Generator | None]] = [(noisy, None)]
+        if self.sampler.is_random():
+            keys = (keyed_generator(self.device, place or 0) for place in places)
+            batches = list(zip(noisy.split(1), keys, strict=True))
+        results = [self.model.enhance(x, generator=key, sampler=self.sampler) for x, key in batches]
+        return torch.cat([r.waveform for r in results]), torch.cat([r.uncertainty for r in results])
 
     def configure_optimizers(self) -> Any:
         """Optimizer and, if given, a scheduler that steps with every training step."""
@@ -278,9 +262,7 @@ class DiffGMM(L.LightningModule):
                 described(description["losses"], trust), sampler=sampler, **renames.module_arguments(noising),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
-            raise models.ModelError(
-                f"{path}: losses or states of no training of this version: {error}"
-            ) from error
+            raise ModelError(f"{path}: losses or states of no training of this version: {error}") from error
 
 
 def check_rates(module: DiffGMM, data: Any) -> None:
@@ -289,8 +271,6 @@ def check_rates(module: DiffGMM, data: Any) -> None:
     Raises:
         ValueError: if ``data`` has a ``sample_rate`` that differs.
     """
-    rate = getattr(data, "sample_rate", module.model.sample_rate)
-    if rate != module.model.sample_rate:
-        raise ValueError(
-            f"the data has {rate} Hz, the representation {module.model.sample_rate} Hz: set both to the same rate"
-        )
+    own = module.model.sample_rate
+    if (rate := getattr(data, "sample_rate", own)) != own:
+        raise ValueError(f"the data has {rate} Hz, the representation {own} Hz: set both to the same rate")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,11 +16,9 @@ from diffgmm.diffusion.samplers import noise_estimate
 from diffgmm.training.losses import LossInputs
 
 TimeLaw = Literal["uniform", "power", "logit_normal"]
-TIME_LAWS: tuple[TimeLaw, ...] = ("uniform", "power", "logit_normal")
+TIME_LAWS: tuple[TimeLaw, ...] = get_args(TimeLaw)
 EARLIEST = 1e-3
 EARLIEST_OWN = 0.05  # below, the error of the blend's first estimate, divided by t, grows without bound
-
-Draw = Callable[[Callable[..., Tensor], tuple[int, ...], int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Noising:
         if self.time_law not in TIME_LAWS:
             raise ValueError(f"time_law must be one of {', '.join(TIME_LAWS)}, got {self.time_law!r}")
         if self.time_law == "power" and not self.time_shape > 0:
-            raise ValueError(f"time_shape of the power law must be positive, got {self.time_shape}")
+            raise ValueError(f"time_shape of the power distribution must be positive, got {self.time_shape}")
         if self.grid_steps and self.time_law != "uniform":
             raise ValueError("times come from the grid (grid_steps) or from time_law, not from both")
 
@@ -110,20 +108,20 @@ class Noising:
         clean = representation.target(clean_wave, context)
         noise = noisy - clean
 
-        def drawn(draw: Callable[..., Tensor], shape: tuple[int, ...], axis: int) -> Tensor:
+        def drawn(draw: Callable[..., Tensor], shape: Sequence[int], axis: int = 0) -> Tensor:
             if isinstance(generators, torch.Generator):
                 return draw(shape, generator=generators, device=noisy.device)
             shape = (*shape[:axis], *shape[axis + 1 :])
             return torch.stack([draw(shape, generator=g, device=noisy.device) for g in generators], axis)
 
         time, t_next = self.times(drawn(torch.rand, (2, noisy.shape[0]), 1))
-        eps = drawn(torch.randn, tuple(noisy.shape), 0)
+        eps = drawn(torch.randn, noisy.shape)
         state, target = process.state(clean, noise, time, eps), noise
         if estimate is not None and self.self_conditioning > 0:
-            own = drawn(torch.rand, (noisy.shape[0],), 0) < self.self_conditioning
+            own = drawn(torch.rand, noisy.shape[:1]) < self.self_conditioning
             own = (own & (time < 1.0) & (time >= EARLIEST_OWN)).reshape(-1, *[1] * (noise.dim() - 1))
-            generator = generators if isinstance(generators, torch.Generator) else None
             if bool(own.any()):
+                generator = generators if isinstance(generators, torch.Generator) else None
                 believed = first_estimate(model, noisy, estimate, generator)
                 state = torch.where(own, process.state(noisy - believed, believed, time, eps), state)
                 if not process.conditions_on_noisy:
@@ -132,7 +130,7 @@ class Noising:
         next_state = None
         if self.grid_steps:
             step = process.reverse(state, noisy, time, t_next)
-            eps = drawn(torch.randn, tuple(noisy.shape), 0)
+            eps = drawn(torch.randn, noisy.shape)
             next_state = step.offset + step.factor * target + step.variance.sqrt() * eps
         weight = time.pow(self.time_weight) if self.time_weight else None
         return LossInputs(

@@ -23,9 +23,8 @@ def perceptual_pesq(sample_rate: int) -> nn.Module:
     try:
         from torch_pesq import PesqLoss
     except (ImportError, OSError) as error:
-        raise RuntimeError(
-            "the pesq loss needs torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
-        ) from error
+        needed = "torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
+        raise RuntimeError(f"the pesq loss needs {needed}") from error
     return PesqLoss(1.0, sample_rate=sample_rate)
 
 
@@ -60,21 +59,16 @@ class Dnsmos(nn.Module):
         super().__init__()
         weights = _packaged_weights()
         self.floor, self.reduced = floor, reduced
-        self.convolutions = nn.ModuleList()
-        for i in range(7):
-            name = "conv2d" if i == 0 else f"conv2d_{i}"
-            kernel = weights[f"{name}/kernel:0"]
-            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
-            layer.load_state_dict({"weight": kernel, "bias": weights[f"{name}/bias:0"]})
-            self.convolutions.append(layer)
-        self.dense = nn.ModuleList()
+        self.convolutions, self.dense = nn.ModuleList(), nn.ModuleList()
+        for name in ("conv2d", *(f"conv2d_{i}" for i in range(1, 7))):
+            kernel, bias = weights[f"{name}/kernel:0"], weights[f"{name}/bias:0"]
+            self.convolutions.append(nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1))
+            self.convolutions[-1].load_state_dict({"weight": kernel, "bias": bias})
         for name in ("dense", "dense_1", "dense_3"):
-            prefix = f"mos_estimator_logpow/{name}"
-            kernel = weights[f"{prefix}/MatMul/ReadVariableOp/resource:0"]
-            linear = nn.Linear(*kernel.shape)
-            bias = weights[f"{prefix}/BiasAdd/ReadVariableOp/resource:0"]
-            linear.load_state_dict({"weight": kernel.T, "bias": bias})
-            self.dense.append(linear)
+            prefix, suffix = f"mos_estimator_logpow/{name}", "ReadVariableOp/resource:0"
+            kernel, bias = weights[f"{prefix}/MatMul/{suffix}"], weights[f"{prefix}/BiasAdd/{suffix}"]
+            self.dense.append(nn.Linear(*kernel.shape))
+            self.dense[-1].load_state_dict({"weight": kernel.T, "bias": bias})
         parts = [weights[f"time2freq/stft-{part}/kernel:0"].squeeze(2) for part in ("real", "imag")]
         self.register_buffer("basis", torch.cat(parts).T.contiguous())  # [320, 322]
         self.register_buffer("scales", torch.tensor(self.SCALES))
@@ -112,10 +106,7 @@ def _packaged_weights() -> dict[str, Tensor]:
         import onnx
         import speechmos
     except ImportError as error:
-        raise RuntimeError(
-            "the dnsmos loss needs speechmos and onnx: pip install 'diffgmm[dnsmos-loss]'"
-        ) from error
+        needed = "speechmos and onnx: pip install 'diffgmm[dnsmos-loss]'"
+        raise RuntimeError(f"the dnsmos loss needs {needed}") from error
     graph = onnx.load(str(Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx")).graph
-    return {
-        each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer
-    }
+    return {w.name: torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in graph.initializer}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import DistributedSampler
+
+T = TypeVar("T")
 
 
 def sample_rate_of(trainer: L.Trainer, module: L.LightningModule) -> int:
@@ -46,10 +48,17 @@ def position(trainer: L.Trainer, loaders: Any, loader_index: int, count: int) ->
     number.
     """
     place = turn(trainer, count)
-    loader = list(loaders.values())[loader_index] if isinstance(loaders, Mapping) else loaders
-    if isinstance(loader, (list, tuple)):
-        loader = loader[loader_index]
-    sampler = getattr(loader, "sampler", None)
-    if isinstance(sampler, DistributedSampler) and place >= len(sampler.dataset):  # type: ignore[arg-type]
-        return None
-    return place
+    if isinstance(loaders, (list, tuple, Mapping)):
+        loaders = list(loaders.values() if isinstance(loaders, Mapping) else loaders)[loader_index]
+    sampler = getattr(loaders, "sampler", None)
+    repeated = isinstance(sampler, DistributedSampler) and place >= len(sampler.dataset)  # type: ignore[arg-type]
+    return None if repeated else place
+
+
+def gathered(trainer: L.Trainer, value: T) -> list[T]:
+    """``value`` of every process, in the order of their ranks."""
+    if trainer.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values

@@ -81,17 +81,17 @@ def find_runs(folders: Iterable[str | os.PathLike[str]]) -> list[Run]:
     Raises:
         RunsError: a folder is missing, or holds no run.
     """
-    found: dict[Path, Run] = {}
-    for asked in map(Path, folders):
-        if not asked.is_dir():
-            raise RunsError(f"{asked}: no such folder; name the one that runs were written into")
-        inside = {path.parent for name in (RECORD, CURVES) for path in asked.rglob(name)}
+    runs: dict[Path, Run] = {}
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise RunsError(f"{folder}: no such folder; name the one that runs were written into")
+        inside = {path.parent for name in (RECORD, CURVES) for path in folder.rglob(name)}
         if not inside:
-            raise RunsError(f"{asked}: no run there (a folder with {RECORD} or {CURVES})")
-        runs = {folder.resolve(): read_run(folder) for folder in inside}
-        # `validate` and `test` leave their metrics, too.
-        found |= {place: run for place, run in runs.items() if run.record.get("verb", "fit") == "fit"}
-    return sorted(found.values(), key=lambda run: (str(run.record.get("started", "")), str(run.folder)))
+            raise RunsError(f"{folder}: no run there (a folder with {RECORD} or {CURVES})")
+        runs |= {path.resolve(): read_run(path) for path in inside}
+    # `validate` and `test` leave their metrics, too.
+    trainings = [run for run in runs.values() if run.record.get("verb", "fit") == "fit"]
+    return sorted(trainings, key=lambda run: (str(run.record.get("started", "")), str(run.folder)))
 
 
 def read_run(folder: Path) -> Run:
@@ -100,15 +100,15 @@ def read_run(folder: Path) -> Run:
     Raises:
         RunsError: a damaged file.
     """
+
+    def text(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8") if (folder / name).is_file() else "{}"
+
     try:
-        text = (folder / RECORD).read_text(encoding="utf-8") if (folder / RECORD).is_file() else "{}"
-        record = json.loads(text)
-        config: dict[str, Any] = {}
-        if (folder / CONFIG).is_file():
-            config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+        record, config = json.loads(text(RECORD)), yaml.safe_load(text(CONFIG)) or {}
     except (ValueError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise RunsError(f"{folder}: damaged ({first}); move it away or train anew") from error
+        reason = str(error).splitlines()[0]
+        raise RunsError(f"{folder}: damaged ({reason}); move it away or train anew") from error
     if not isinstance(record, dict):
         raise RunsError(f"{folder / RECORD}: not a record of a run")
     return Run(folder, read_curves(folder / CURVES), dict(flat(config)), record)
@@ -142,7 +142,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
 
 
 def flat(data: Any, key: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested settings as keys with dots; lists of plain values stay whole.
+    """Nested settings as keys with dots; lists of plain values stay lists.
 
     >>> dict(flat({"model": {"head": {"components": 3}}, "channels": [4, 6]}))
     {'model.head.components': 3, 'channels': [4, 6]}
@@ -150,7 +150,7 @@ def flat(data: Any, key: str = "") -> Iterable[tuple[str, Any]]:
     if isinstance(data, Mapping) and data:
         for name, value in data.items():
             yield from flat(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(data, list) and any(isinstance(one, (Mapping, list)) for one in data):
+    elif isinstance(data, list) and any(isinstance(item, (Mapping, list)) for item in data):
         for i, value in enumerate(data):
             yield from flat(value, f"{key}.{i}")
     else:
@@ -166,7 +166,7 @@ def columns(runs: Sequence[Run], asked: Sequence[str] = ()) -> list[str]:
     logged = {name for run in runs for name in run.curves}
     for name in asked:
         if name not in logged:
-            near = sorted(one for one in logged if name.rpartition("/")[2] in one)[:5]
+            near = sorted(other for other in logged if name.rpartition("/")[2] in other)[:5]
             raise RunsError(f"no run has logged {name}" + (f"; there are {', '.join(near)}" if near else ""))
     return list(asked) or [name for name in _FIRST if name in logged] or sorted(logged & {"train/loss"})
 
@@ -174,12 +174,8 @@ def columns(runs: Sequence[Run], asked: Sequence[str] = ()) -> list[str]:
 def order(runs: Sequence[Run], name: str, by: str = "best") -> list[Run]:
     """The runs from the best to the worst of a quantity; those without it last."""
     sign = -1 if rises(name) else 1
-
-    def place(run: Run) -> tuple[bool, float]:
-        value = run.value(name, by)
-        return value is None, 0.0 if value is None else sign * value
-
-    return sorted(runs, key=place)
+    values = {run.folder: run.value(name, by) for run in runs}
+    return sorted(runs, key=lambda run: math.inf if (v := values[run.folder]) is None else sign * v)
 
 
 @dataclass(frozen=True)
@@ -195,7 +191,7 @@ _MISSING = "-"
 _FACTS = (
     "git_revision", "git_modified", "python", "versions", "machine", "seed", "devices", "precision", "data",
 )  # fmt: skip
-# Where a run was written tells nothing about it.
+# Where a run was written is no property of it.
 _PLACES = ("default_root_dir", "save_dir", "dirpath", "ckpt_path")
 
 
@@ -203,12 +199,9 @@ def differences(first: Run, second: Run) -> list[Difference]:
     """Settings, revision, versions, data and machine of two runs where they differ."""
 
     def facts(run: Run) -> dict[str, Any]:
-        told = {f"record.{key}": value for name in _FACTS for key, value in flat(run.record.get(name), name)}
-        return {**run.settings, **told}
+        recorded = ((f"record.{key}", v) for name in _FACTS for key, v in flat(run.record.get(name), name))
+        return {**run.settings, **dict(recorded)}
 
-    one, other = facts(first), facts(second)
-    return [
-        Difference(key, one.get(key, _MISSING), other.get(key, _MISSING))
-        for key in dict.fromkeys([*one, *other])
-        if one.get(key, _MISSING) != other.get(key, _MISSING) and key.rpartition(".")[2] not in _PLACES
-    ]
+    a, b = facts(first), facts(second)
+    every = (Difference(key, a.get(key, _MISSING), b.get(key, _MISSING)) for key in {**a, **b})
+    return [d for d in every if d.first != d.second and d.key.rpartition(".")[2] not in _PLACES]

@@ -100,10 +100,8 @@ class WarmupStableDecay(_Planned):
         floor: float = 0.02,
     ) -> None:
         if min(warmup_steps, decay_steps) < 0 or warmup_steps + decay_steps > total_steps:
-            raise ValueError(
-                f"warmup_steps ({warmup_steps}) and decay_steps ({decay_steps}) must fit into "
-                f"total_steps ({total_steps})"
-            )
+            parts = f"warmup_steps ({warmup_steps}) and decay_steps ({decay_steps})"
+            raise ValueError(f"{parts} must fit into total_steps ({total_steps})")
         self.total_steps, self.decay_steps = total_steps, decay_steps
         self.warmup_steps, self.floor = warmup_steps, floor
         super().__init__(optimizer)

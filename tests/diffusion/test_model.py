@@ -10,6 +10,7 @@ import torch
 
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser, ModelError
+from diffgmm.diffusion.parts import plan
 from diffgmm.diffusion.process import Blend, Bridge
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
 from diffgmm.diffusion.saving import build, describe, load_model, save_model
@@ -88,12 +89,14 @@ def test_description_is_plain_and_complete() -> None:
 
 def test_only_classes_of_the_package_are_built() -> None:
     for path in ("os.system", "subprocess.run", "diffgmmx.model.X", ""):
-        with pytest.raises(ModelError, match="is not a class that a model description may name"):
+        with pytest.raises(ModelError, match="not MixtureDenoiser"):
             build({"class_path": path, "init_args": {}})
+        with pytest.raises(ModelError, match=r"is not a process that a model file may name|type --trust"):
+            plan({"class_path": path, "init_args": {}}, "process")
     with pytest.raises(
         ModelError, match="Bridge of this version: got an unexpected keyword argument 'speed'"
     ):
-        build({"class_path": "diffgmm.diffusion.process.Bridge", "init_args": {"speed": 3}})
+        plan({"class_path": "diffgmm.diffusion.process.Bridge", "init_args": {"speed": 3}}, "process")
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:

@@ -10,10 +10,8 @@ import torch
 from scipy import integrate, stats
 
 from diffgmm.diffusion.mixture import GaussianMixture
-from diffgmm.metrics.coverage import Coverage, coverage, inside, pit
-from diffgmm.metrics.crps import Crps, crps
-from diffgmm.metrics.nll import Nll, nll
-from diffgmm.metrics.torch_modules import BinMean
+from diffgmm.metrics.coverage import inside, pit
+from diffgmm.metrics.crps import crps
 
 
 def random_mixture(batch: int = 3, channels: int = 2, seed: int = 0) -> tuple[GaussianMixture, torch.Tensor]:
@@ -34,9 +32,13 @@ def single(mean: float, scale: float) -> GaussianMixture:
     )
 
 
+def coverage(mixture: GaussianMixture, value: torch.Tensor, level: float) -> torch.Tensor:
+    return inside(pit(mixture, value), level).nanmean()
+
+
 def test_by_hand() -> None:
     value = torch.full((1, 1, 1), 3.0)
-    assert float(nll(single(1.0, 2.0), value)) == pytest.approx(
+    assert float(single(1.0, 2.0).nll(value)) == pytest.approx(
         0.5 * math.log(2 * math.pi) + math.log(2) + 0.5
     )
     # One Gaussian (Gneiting and Raftery 2007): sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = 1.
@@ -94,34 +96,18 @@ def test_truth_drawn_from_the_mixture_is_covered_as_promised() -> None:
     assert float(coverage(too_sure, truth, 0.9)) < 0.7
     # Proper scores prefer the truth to the too sure and to the too unsure.
     unsure = GaussianMixture(mixture.logits, mixture.means, mixture.log_scales + 1)
-    for function in (nll, crps):
+    for function in (GaussianMixture.nll, crps):
         right = float(function(mixture, truth).mean())
         assert right < float(function(too_sure, truth).mean()) and right < float(
             function(unsure, truth).mean()
         )
 
 
-@pytest.mark.parametrize("make", [Nll, Crps, Coverage])
-def test_classes_give_the_mean_over_all_bins(make: type[BinMean]) -> None:
-    metric, parts = make(), []
-    for seed, batch in ((0, 4), (1, 1)):  # an uneven last batch weighs by its bins
-        mixture, value = random_mixture(batch, seed=seed)
-        metric.update(mixture, value)
-        parts.append(metric.values(mixture, value).reshape(-1))
-    together = torch.cat(parts)
-    assert float(metric.compute()) == pytest.approx(float(together.mean()), rel=1e-6)
-    assert int(metric.n_valid) == int(metric.n_total) == together.numel()
-
-
-def test_what_is_not_finite_is_counted_and_left_out() -> None:
+def test_the_truth_that_is_not_finite_is_in_no_interval() -> None:
     mixture, value = random_mixture()
     value[0, 0, 0, 0] = torch.nan
-    for metric, lost in ((Nll(), 1), (Crps(), 1), (Coverage(), 1)):
-        metric.update(mixture, value)
-        assert int(metric.n_total) - int(metric.n_valid) == lost
-        assert math.isfinite(float(metric.compute()))
-    assert math.isfinite(float(coverage(mixture, value)))
-    assert math.isnan(float(Nll().compute()))
+    assert int(inside(pit(mixture, value), 0.9).isnan().sum()) == 1
+    assert math.isfinite(float(coverage(mixture, value, 0.9)))
 
 
 def test_extreme_mixtures_stay_finite() -> None:
@@ -131,7 +117,6 @@ def test_extreme_mixtures_stay_finite() -> None:
 
 
 def test_levels_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        Coverage(90)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        inside(torch.zeros(1), 0.0)
+    for level in (0.0, 90):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            inside(torch.zeros(1), level)

@@ -52,8 +52,6 @@ def test_the_same_values_give_the_same_interval_in_any_chunks(monkeypatch: pytes
     assert bootstrap_interval(x) == once and bootstrap_interval(x, seed=1) != once
     monkeypatch.setattr(statistics, "_CHUNK", 1000)
     assert bootstrap_interval(x) == pytest.approx(once, abs=1e-12)
-    with pytest.raises(ValueError, match="level"):
-        bootstrap_interval(x, level=95)
 
 
 def test_comparison_by_hand() -> None:

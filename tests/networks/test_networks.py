@@ -14,7 +14,7 @@ from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge, Process
-from diffgmm.diffusion.samplers import sample_ancestral
+from diffgmm.diffusion.samplers import sample_steps
 from diffgmm.networks import UNet, fused
 
 STRIDES = [[4, 1], [2, 1], [2, 1]]
@@ -100,7 +100,7 @@ def test_contradictions_are_refused() -> None:
 
 def test_complex_masks_are_complex_products() -> None:
     head = MixtureHead(1, means="mask")
-    head.attach(4, channels=2, dims=2)
+    head.attach(4, 2, 2)
     assert isinstance(head.linear, torch.nn.Conv2d) and head.linear.bias is not None
     torch.nn.init.zeros_(head.linear.weight)
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_complex_masks_are_complex_products() -> None:
 
 def test_offset_means_contain_what_the_state_has_lost() -> None:
     head = MixtureHead(2, means="offset")
-    head.attach(4, channels=1, dims=1)
+    head.attach(4, 1, 1)
     y, x, f = torch.randn(1, 1, 9), torch.randn(1, 1, 9), torch.randn(1, 4, 9)
     moved = head(f, y, x).means - head(f, x, x).means
     torch.testing.assert_close(moved, (y - x).unsqueeze(1).expand_as(moved))
@@ -121,7 +121,7 @@ def test_offset_means_contain_what_the_state_has_lost() -> None:
 
 def test_components_start_apart_and_scales_have_a_floor() -> None:
     head = MixtureHead(3, min_scale=0.01)
-    head.attach(4, channels=1, dims=1)
+    head.attach(4, 1, 1)
     with torch.no_grad():
         head.linear.bias[3:6] = -100.0  # type: ignore[union-attr, index]
     q = head(torch.zeros(1, 4, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2))
@@ -173,7 +173,7 @@ def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihoo
 
     with torch.no_grad():  # and its samples have the posterior's moments
         y = torch.full((200, 1, 64), 0.4)
-        clean = sample_ancestral(
+        clean = sample_steps(
             lambda x, y, t: head(net(torch.cat([x, y], 1), t), y, x),
             y,
             process,
@@ -210,7 +210,7 @@ def test_folding_batch_norms_keeps_the_function(dims: int) -> None:
 
 def test_relative_scales_follow_the_reference() -> None:
     head = MixtureHead(2, min_scale=1e-6, initial_scale=0.3, scales="relative")
-    head.attach(4, channels=2, dims=2)
+    head.attach(4, 2, 2)
     features = torch.randn(1, 4, 3, 5)
     y = torch.ones(1, 2, 3, 5)
     loud, louder = (head(features, k * y, k * y).scales for k in (10.0, 20.0))
@@ -280,9 +280,9 @@ def test_a_network_is_built_once_and_for_one_number_of_inputs() -> None:
     first = net.down[0].resample  # type: ignore[union-attr]
     net.attach(5)
     assert net.down[0].resample is first  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match="built for 5 input channels and can't take 4"):
+    with pytest.raises(ValueError, match=r"UNet was built for \(5,\) channels, it can't take \(4,\)"):
         net.attach(4)
     head = MixtureHead(2)
-    head.attach(4, channels=2, dims=2)
+    head.attach(4, 2, 2)
     with pytest.raises(ValueError, match="can't take"):
-        head.attach(4, channels=1, dims=2)
+        head.attach(4, 1, 2)

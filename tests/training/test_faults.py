@@ -19,7 +19,7 @@ from test_resume import wait_for
 
 from diffgmm.cli.main import main
 from diffgmm.training import resume
-from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, is_whole
+from diffgmm.training.callbacks.checkpoints import AtomicCheckpoints, is_complete
 from diffgmm.training.callbacks.nonfinite import NonFinite, replay
 from diffgmm.training.errors import TrainingError
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(str(e.value).splitlines()) == 1
-    assert place.read_bytes() == before and is_whole(place)
+    assert place.read_bytes() == before and is_complete(place)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
@@ -61,7 +61,7 @@ def test_a_full_device_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     AtomicCheckpoints().save_checkpoint(state(), place)
     with pytest.raises(TrainingError, match=r"\(No space left on device\); the one before it is kept"):
         OnFullDevice().save_checkpoint(state(), place)
-    assert is_whole(place) and [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert is_complete(place) and [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
@@ -80,11 +80,11 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 def test_damage_is_seen(tmp_path: Path, damage: str) -> None:
     place = tmp_path / "last.ckpt"
     AtomicCheckpoints().save_checkpoint(state(), place)
-    assert is_whole(place)
+    assert is_complete(place)
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes({"cut": content[: len(content) // 2], "changed": content, "empty": b""}[damage])
-    assert not is_whole(place)
+    assert not is_complete(place)
 
 
 def test_auto_takes_the_newest_whole_checkpoint_of_its_own_configuration(
@@ -242,7 +242,7 @@ def test_a_dead_process_ends_the_job(tmp_path: Path, victim: int) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(first.pid, signal.SIGKILL)
-    assert is_whole(next(tmp_path.rglob("last.ckpt")))
+    assert is_complete(next(tmp_path.rglob("last.ckpt")))
 
 
 def alive(pid: int) -> bool:

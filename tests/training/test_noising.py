@@ -16,7 +16,7 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Waveform
 from diffgmm.diffusion.sampler_options import SamplerConfig
-from diffgmm.diffusion.samplers import sample_ancestral
+from diffgmm.diffusion.samplers import sample_steps
 from diffgmm.networks import UNet
 from diffgmm.training.module import DiffGMM
 from diffgmm.training.noising import Noising, first_estimate
@@ -40,7 +40,7 @@ def times(**options: object) -> Tensor:
     return Noising(p_t1=0.0, **options).times(torch.rand(2, 100_000, generator=g))[0]  # type: ignore[arg-type]
 
 
-def test_times_have_their_law() -> None:
+def test_times_have_their_distribution() -> None:
     assert times().mean().item() == pytest.approx(0.5, abs=0.01)
     assert times(time_law="power", time_shape=3.0).mean().item() == pytest.approx(
         3 / 4, abs=0.01
@@ -146,7 +146,7 @@ def test_own_states_of_the_blend_ask_for_the_noise_that_is_left() -> None:
         return GaussianMixture(torch.zeros(shape), value.unsqueeze(1), torch.zeros(shape))
 
     states: list[Tensor] = []
-    sample_ancestral(
+    sample_steps(
         posterior, x.noisy, built.process, time_grid(2), callback=lambda step: states.append(step["x"])
     )
     torch.testing.assert_close(states[0][own], x.state[own], atol=1e-5, rtol=1e-5)

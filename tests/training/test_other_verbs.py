@@ -10,7 +10,7 @@ from short_runs import configuration, finished
 from test_train import CONFIG, SMALL
 
 from diffgmm.cli.main import main
-from diffgmm.training.callbacks.wandb import FILE
+from diffgmm.training.callbacks.loggers import ID_FILE
 from diffgmm.training.run_folders import find_runs
 
 PLAIN = [
@@ -67,14 +67,14 @@ def test_two_trainings_are_two_runs_of_wandb(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     wandb = [
         "--config", str(config),
-        "--trainer.logger+=diffgmm.training.callbacks.wandb.ResumedWandbLogger",
+        "--trainer.logger+=diffgmm.training.callbacks.loggers.ResumedWandbLogger",
         f"--trainer.logger.init_args.save_dir={folder}", "--trainer.logger.init_args.offline=true",
     ]  # fmt: skip
     log = tmp_path / "log"
     assert finished(wandb, log) == 0, log.read_text()[-2000:]
     assert finished(wandb, log) == 0, log.read_text()[-2000:]
-    first, second = (path.read_text() for path in sorted(folder.rglob(FILE)))
+    first, second = (path.read_text() for path in sorted(folder.rglob(ID_FILE)))
     assert first != second
     assert finished([*wandb, "--ckpt_path=auto", "--trainer.max_steps=2"], log) == 0, log.read_text()[-2000:]
-    assert [path.read_text() for path in sorted(folder.rglob(FILE))] == [first, second]
+    assert [path.read_text() for path in sorted(folder.rglob(ID_FILE))] == [first, second]
     assert len(list(folder.glob(f"wandb/offline-run-*-{second.strip()}"))) == 2

@@ -13,7 +13,7 @@ import pytest
 import torch
 from short_runs import assert_same_run, checkpoint, configuration, finished, kill, training
 
-from diffgmm.training.callbacks.checkpoints import is_whole
+from diffgmm.training.callbacks.checkpoints import is_complete
 
 KILLS = int(os.environ.get("DIFFGMM_TEST_KILLS", "4"))
 
@@ -79,7 +79,7 @@ def test_kill_at_random_moments_changes_nothing(tmp_path: Path, validation: str)
             kill(process)
         inside += bool(parts())
         for path in run.rglob("last.ckpt"):
-            assert is_whole(path)
+            assert is_complete(path)
             steps.append(torch.load(path, weights_only=True)["global_step"])
     assert finished(arguments, log) == 0, log.read_text(encoding="utf-8")[-3000:]
     print(f"{KILLS} kills, {inside} of them inside the writing of a checkpoint; last.ckpt held steps {steps}")

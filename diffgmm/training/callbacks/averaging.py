@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
@@ -21,7 +22,7 @@ class Constants(L.Callback):
     """Gives averaged weights the module's own constants before they are validated.
 
     Averaging takes them for weights, and 0.9 x + 0.1 x is not x in the last bit: they wander off a little, and start
-    anew where a run is continued, since checkpoints don't hold them. Validation would then tell the two apart.
+    anew where a run is continued, since checkpoints don't hold them. Validation would then differ.
     """
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -37,37 +38,30 @@ class RunningMeans(L.Callback):
     r"""Lets batch norms' running means see the batches of all processes, not those of the first one only.
 
     A process by itself takes n batches one after another: :math:`r \leftarrow (1 - m)^n r + \dots`. So n processes
-    take theirs with the momentum :math:`1 - (1 - m)^n` and then share the mean of what they found. What is left is the
+    take theirs with the momentum :math:`1 - (1 - m)^n` and then share the mean of their results. What is left is the
     order within the n batches: the one after another weighs the last by m, the first by :math:`m (1 - m)^{n - 1}`.
     Synchronised norms (``trainer.sync_batchnorm``) and a single process are left alone.
     """
 
     def __init__(self) -> None:
-        self._norms: list[_BatchNorm] = []
+        self._norms: list[Any] = []
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Find the norms and set their momentum; it is no part of a checkpoint."""
         if trainer.world_size == 1:
             return
-        synchronised = torch.nn.SyncBatchNorm
-        self._norms = [
-            m for m in pl_module.modules()
-            if isinstance(m, _BatchNorm) and not isinstance(m, synchronised)
-            and m.running_mean is not None and m.momentum is not None
-        ]  # fmt: skip
-        for norm in self._norms:
-            assert norm.momentum is not None
-            norm.momentum = 1.0 - (1.0 - norm.momentum) ** trainer.world_size
+        modules: Iterable[Any] = pl_module.modules()
+        for norm in modules:
+            own = isinstance(norm, _BatchNorm) and not isinstance(norm, torch.nn.SyncBatchNorm)
+            if own and norm.running_mean is not None and norm.momentum is not None:
+                self._norms.append(norm)
+                norm.momentum = 1.0 - (1.0 - norm.momentum) ** trainer.world_size
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """One exchange for all norms, after each batch: before the next one the first process hands its own out."""
         if not self._norms:
             return
-        values: list[Tensor] = [
-            v for norm in self._norms for v in (norm.running_mean, norm.running_var) if v is not None
-        ]
+        values: list[Tensor] = [v for norm in self._norms for v in (norm.running_mean, norm.running_var)]
         flat = trainer.strategy.reduce(torch.cat([v.flatten() for v in values]), reduce_op="mean")
         for value, mean in zip(values, flat.split([v.numel() for v in values]), strict=True):
             value.copy_(mean.view_as(value))
@@ -75,6 +69,5 @@ class RunningMeans(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the norms their own momentum back: the module may be trained on by another trainer."""
         for norm in self._norms:
-            assert norm.momentum is not None
             norm.momentum = 1.0 - (1.0 - norm.momentum) ** (1.0 / trainer.world_size)
         self._norms = []

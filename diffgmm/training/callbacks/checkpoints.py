@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import zipfile
@@ -18,18 +19,20 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.errors import TrainingError
+from diffgmm.training.ranks import gathered
 from diffgmm.utils.files import replacing
 
 
 def _state() -> dict[str, Any]:
     """States of the global generators, as plain data and tensors."""
     kind, keys, *rest = np.random.get_state()
+    _, words, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "python": list(random.getstate()[1]),
-        "gauss": random.getstate()[2],
+        "python": list(words),
+        "gauss": gauss,
     }
 
 
@@ -52,33 +55,22 @@ class RandomState(L.Callback):
     def __init__(self) -> None:
         self._loaded: list[dict[str, Any]] | None = None
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        states: list[Any] = [None] * trainer.world_size
-        if trainer.world_size > 1:
-            torch.distributed.all_gather_object(states, _state())
-        else:
-            states[0] = _state()
-        checkpoint["random_states"] = states
+    def on_save_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["random_states"] = gathered(trainer, _state())
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._loaded = checkpoint.get("random_states")
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        loaded, self._loaded = self._loaded, None  # once, where the run before went on from its checkpoint
-        if loaded is not None and len(loaded) == trainer.world_size:
-            _set(loaded[trainer.global_rank])
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        states, self._loaded = self._loaded, None  # once, where the run before went on from its checkpoint
+        if states is not None and len(states) == trainer.world_size:
+            _set(states[trainer.global_rank])
 
 
 LAST = "last.ckpt"
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether a checkpoint file can be read to its end: its directory, and every part's checksum."""
     try:
         with zipfile.ZipFile(path) as file:
@@ -128,12 +120,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
 def _sync_folder(folder: Path) -> None:
     """Make a rename last, where the file system lets a folder be synchronised."""
     handle = os.open(folder, os.O_RDONLY)
-    try:
+    # Some network file systems refuse; a rename is then as lasting as they make it.
+    with contextlib.suppress(OSError):
         os.fsync(handle)
-    except OSError:  # some network file systems refuse; the rename is then as lasting as they make it
-        pass
-    finally:
-        os.close(handle)
+    os.close(handle)
 
 
 class LastCheckpoint(Checkpoint):
@@ -157,7 +147,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.path = Path(LAST)
         self._saved = -1  # training step of the newest save
-        self._whole_step = True
+        self._step_complete = True
         #: What to do once the state is saved, which is then done at the next chance.
         self.then: Callable[[L.Trainer], Any] | None = None
 
@@ -181,14 +171,14 @@ class LastCheckpoint(Checkpoint):
         due = bool(self.every_n_steps) and step - max(self._saved, 0) >= self.every_n_steps
         due = due or 0 < trainer.max_steps <= step or self.then is not None
         ends = batch_idx + 1 >= trainer.num_training_batches
-        self._whole_step = ends or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self._step_complete = ends or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         # Resumed from here, validation that is to follow would be left out; at an epoch's end so would the end's hooks.
-        if due and not ends and self._whole_step and fetcher and not loop._should_check_val_fx(fetcher):
+        if due and not ends and self._step_complete and fetcher and not loop._should_check_val_fx(fetcher):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._whole_step and not ends:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._step_complete and not ends:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

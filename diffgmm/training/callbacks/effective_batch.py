@@ -31,9 +31,8 @@ def split(windows: int, devices: int, at_most: int) -> tuple[int, int]:
         ((8, 4), (8, 1), (6, 2))
     """
     if windows < 1 or windows % devices:
-        raise TrainingError(
-            f"effective_batch.windows is {windows}: {devices} devices need a multiple of {devices}, or fewer devices"
-        )
+        wanted = f"{devices} devices need a multiple of {devices}, or fewer devices"
+        raise TrainingError(f"effective_batch.windows is {windows}: {wanted}")
     share = windows // devices
     size = next(size for size in range(min(share, max(1, at_most)), 0, -1) if share % size == 0)
     return size, share // size
@@ -44,8 +43,8 @@ class EffectiveBatch(L.Callback):
 
     With ``windows`` set, ``data.batch_size`` only says how much fits on one device: batches get that size (or the next
     smaller one that divides), and each device accumulates gradients over as many as are needed. The learning rate and
-    its schedule, which count training steps, stay as they are: **same windows per step, same learning rate**. Only who
-    changes ``windows`` has a rate to choose: with Adam it grows with the square root of the number (Malladi et al., "On
+    its schedule, which count training steps, stay as they are: **same windows per step, same learning rate**. If you
+    change ``windows``, scale the rate: with Adam it grows with the square root of the number (Malladi et al., "On
     the SDEs and scaling rules for adaptive gradient algorithms", 2022), with SGD in proportion (Goyal et al., 2017).
 
     The loss of a step is the mean over equal batches, so that sum and share agree with one large batch; what a batch
@@ -87,7 +86,7 @@ class EffectiveBatch(L.Callback):
         if self._before in (None, self._now) or not self._now:
             return
         current = epoch_counts(trainer)
-        open_ones = current.processed - current.completed  # one, if the checkpoint is from the end of a step
+        pending = current.processed - current.completed  # one, if the checkpoint is from the end of a step
         done = -(-current.processed * self._before // self._now)
         current.ready = current.started = current.processed = done
-        current.completed = done - open_ones
+        current.completed = done - pending

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from diffgmm import audio
 from diffgmm.audio import figures
 from diffgmm.training.callbacks.loggers import log_audio, log_image, run_folder
-from diffgmm.training.callbacks.pair_callback import PairCallback
+from diffgmm.training.callbacks.pair_callback import PairCallback, Places, when
 from diffgmm.training.ranks import sample_rate_of, signal
 
 
@@ -68,59 +67,43 @@ class LogExamples(PairCallback):
             raise ValueError("LogExamples: n and every_n_epochs must be at least 1")
         self.n, self.every_n_epochs, self.sample_rate = n, every_n_epochs, sample_rate
         self.images, self.audio = images, audio
-        self._active = False
         self._examples: list[_Example] = []
         self._heard: set[str] = set()  # references that loggers and folder have
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        due = not trainer.sanity_checking and trainer.current_epoch % self.every_n_epochs == 0
-        self._active = (due or trainer.state.fn != TrainerFn.FITTING) and trainer.is_global_zero
+        due = trainer.current_epoch % self.every_n_epochs == 0 or trainer.state.fn != TrainerFn.FITTING
+        self._active &= due and trainer.is_global_zero
         self._active &= not getattr(trainer, "fast_dev_run", False)  # which promises to leave nothing behind
         self._examples = []
 
-    def add(
-        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
-    ) -> None:
-        if not self._active or loader_index:
+    def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
+        if loader:
             return
-        size = len(batch["clean"])
-        ratios = batch.get("snr", torch.full((size,), math.nan))
-        names = batch.get("name") or [""] * size
-        for i in range(min(size, self.n - len(self._examples))):
-            number = len(self._examples)
-            name = _file_name(str(names[i]))
-            uncertainty = outputs.get("uncertainty")
-            example = _Example(
-                f"{number:02d}_{name}" if name else f"{number:02d}",
-                float(ratios[i]),
-                signal(batch["noisy"][i]),
-                signal(outputs["denoised"][i]),
-                signal(batch["clean"][i]),
-                None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy(),
+        ratios = batch.get("snr", torch.full((len(places),), math.nan))
+        names, uncertainty = batch.get("name") or [""] * len(places), outputs.get("uncertainty")
+        for i in range(min(len(places), self.n - len(self._examples))):
+            noisy, denoised, clean = (
+                signal(x[i]) for x in (batch["noisy"], outputs["denoised"], batch["clean"])
             )
-            self._examples.append(example)
+            uncertain = None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy()
+            name = f"{len(self._examples):02d}_{_file_name(str(names[i]))}".rstrip("_")
+            self._examples.append(_Example(name, float(ratios[i]), noisy, denoised, clean, uncertain))
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         examples, self._examples = self._examples, []
-        if not self._active or not examples:
+        if not examples:
             return
         rate = self.sample_rate or sample_rate_of(trainer, module)
-        root = run_folder(trainer) / "examples"
-        folder = root / self._folder_name(trainer, stage, root)
+        folder = run_folder(trainer) / "examples" / when(trainer, stage)
+        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
+        if folder.exists() and trainer.state.fn == TrainerFn.FITTING:
+            folder = folder.with_name(f"{folder.name}_step_{trainer.global_step}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for example in examples:
                 self._show(trainer, example, rate, folder, stage)
         except (OSError, audio.AudioError) as error:
             warnings.warn(f"examples are missing: {error}", stacklevel=2)
-
-    @staticmethod
-    def _folder_name(trainer: L.Trainer, stage: str, root: Path) -> str:
-        if trainer.state.fn != TrainerFn.FITTING:
-            return stage
-        name = f"epoch_{trainer.current_epoch:03d}"
-        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
-        return f"{name}_step_{trainer.global_step}" if (root / name).exists() else name
 
     def _show(self, trainer: L.Trainer, example: _Example, rate: int, folder: Path, stage: str) -> None:
         name, noisy, denoised, clean = example.name, example.noisy, example.denoised, example.clean
@@ -139,16 +122,11 @@ class LogExamples(PairCallback):
                     audio.write(reference / f"{name}.{kind}.wav", x, rate, overwrite=True)
                     log_audio(trainer, f"{tag}/{kind}", x, rate)
         if self.images:
-            panels = {
-                "noisy": noisy,
-                "denoised": denoised,
-                "clean": clean,
-                "estimated noise": noisy - denoised,
-            }
+            panels = {"noisy": noisy, "denoised": denoised, "clean": clean}
+            panels["estimated noise"] = noisy - denoised
             snr = f", {example.snr:.1f} dB" if math.isfinite(example.snr) else ""
-            figure = figures.spectrogram_panel(
-                panels, rate, folder / f"{name}.png", example.uncertainty,
-                f"{name}{snr}, epoch {trainer.current_epoch}, step {trainer.global_step}",
-            )  # fmt: skip
+            title = f"{name}{snr}, epoch {trainer.current_epoch}, step {trainer.global_step}"
+            path = folder / f"{name}.png"
+            figure = figures.spectrogram_panel(panels, rate, path, example.uncertainty, title)
             if trainer.loggers:
                 log_image(trainer, tag, figures.rgb(figure))

@@ -12,13 +12,13 @@ from diffgmm.training.module import DiffGMM
 
 
 class LossGradients(L.Callback):
-    """Logs the norm of the gradient that each weighted loss has by itself, and its cosine with the whole gradient.
+    """Logs the norm of the gradient that each weighted loss has by itself, and its cosine with the total gradient.
 
     Losses on different scales can't be compared by their values: nats, decibels and MOS have no common unit, and
     gradient clipping shares out one length among all. ``gradients/NAME`` is the norm of the gradient of weight times
     loss with respect to all parameters, ``gradients/NAME_cosine`` its cosine with their sum, ``gradients/total`` the
-    norm of the sum, before clipping. A loss with a tenth of the largest norm has no say; one whose cosine is below zero
-    is worked against. One batch says little, chance is large: look at several.
+    norm of the sum, before clipping. A loss with a tenth of the largest norm has no influence; one whose cosine is
+    below zero is worked against. One batch says little, chance is large: look at several.
 
     The gradients are those of the batch, times and noise that the step itself goes on to use (dropout draws anew); of
     several processes the first one's are logged. Training stays bit for bit as it would be without. It costs a forward
@@ -54,11 +54,11 @@ class LossGradients(L.Callback):
                 trainer.precision_plugin.train_step_context(),
                 torch.compiler.set_stance("force_eager"),
             ):
-                found = loss_gradients(pl_module, batch, *pl_module.place(batch_idx))
+                norms = loss_gradients(pl_module, batch, *pl_module.place(batch_idx))
         finally:
             for name, value in pl_module.named_buffers():
                 value.copy_(buffers[name])
-        named = {f"gradients/{name}": float(value) for name, value in found.items()}
+        named = {f"gradients/{name}": float(value) for name, value in norms.items()}
         for logger in trainer.loggers:
             logger.log_metrics({**named, "epoch": float(trainer.current_epoch)}, step=trainer.global_step)
 
@@ -76,27 +76,22 @@ def loss_gradients(
     Returns:
         Scalars: by loss its norm as ``NAME`` and its cosine as ``NAME_cosine`` (0 without a gradient), and ``total``.
     """
-    parameters = [one for one in module.parameters() if one.requires_grad]
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     values = module.loss.values(module.training_inputs(batch, seed, epoch, place))
-    terms = {name: module.loss.weights[name] * value for name, value in values.items()}
+    terms = {name: module.loss.losses[name].weight * value for name, value in values.items()}
 
     def gradient(loss: Tensor) -> list[Tensor]:
-        parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, parts, strict=True)]
+        return list(torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True))
 
     def product(a: list[Tensor], b: list[Tensor]) -> Tensor:
         sums = [(x * y).sum() for x, y in zip(a, b, strict=True)]
-        whole = [
-            x.full_tensor() if hasattr(x, "full_tensor") else x for x in sums
-        ]  # where parameters are cut up
-        return torch.stack(whole).sum()
+        # Where parameters are cut over processes, so are the sums.
+        return torch.stack([x.full_tensor() if hasattr(x, "full_tensor") else x for x in sums]).sum()
 
-    whole = gradient(torch.stack(list(terms.values())).sum())
-    total = product(whole, whole).sqrt()
-    found = {"total": total}
+    combined = gradient(torch.stack(list(terms.values())).sum())
+    norms = {"total": product(combined, combined).sqrt()}
     for name, term in terms.items():
-        one = gradient(term)
-        norm = product(one, one).sqrt()
-        found[name] = norm
-        found[f"{name}_cosine"] = product(one, whole) / (norm * total).clamp_min(1e-30)
-    return found
+        own = gradient(term)
+        norms[name] = product(own, own).sqrt()
+        norms[f"{name}_cosine"] = product(own, combined) / (norms[name] * norms["total"]).clamp_min(1e-30)
+    return norms

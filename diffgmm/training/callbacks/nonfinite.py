@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def _gradient_norm(module: torch.nn.Module) -> Tensor:
     """Norm of the gradient over all parameters, also where they are cut over processes."""
     norm = torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
-    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return whole
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
 
 class NonFinite(L.Callback):
@@ -44,9 +43,7 @@ class NonFinite(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._folder = Path(trainer.strategy.broadcast(str(run_folder(trainer) / "nonfinite")))
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, _: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._batches = []
         if self.enabled:
@@ -56,12 +53,9 @@ class NonFinite(L.Callback):
         if self.enabled and not bool(torch.isfinite(loss)):
             self._stop(trainer, pl_module, "loss")
 
-    def on_before_optimizer_step(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        if not self.enabled or trainer.precision == "16-mixed":
-            return
-        if not bool(torch.isfinite(_gradient_norm(pl_module))):
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        watched = self.enabled and trainer.precision != "16-mixed"
+        if watched and not bool(torch.isfinite(_gradient_norm(pl_module))):
             self._stop(trainer, pl_module, "gradient")
 
     def _stop(self, trainer: L.Trainer, module: L.LightningModule, what: str) -> None:
@@ -111,11 +105,11 @@ def replay(path: str | Path, module: DiffGMM | None = None) -> dict[str, float]:
     kept = torch.load(path, map_location="cpu", weights_only=True)
     module = module or DiffGMM.from_checkpoint(path)
     module.train()
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     half = kept["precision"] == "bf16-mixed"
     for batch, place in zip(kept["batches"], kept["places"], strict=True):
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             total, parts = module.training_loss(batch, kept["seed"], kept["epoch"], place)
         (total / len(kept["batches"])).backward()
-        found = {name: float(value) for name, value in parts.items()} | {"loss": float(total.detach())}
-    return found | {"gradient": float(_gradient_norm(module))}
+        values = {name: float(value) for name, value in parts.items()} | {"loss": float(total.detach())}
+    return values | {"gradient": float(_gradient_norm(module))}

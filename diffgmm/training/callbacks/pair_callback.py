@@ -2,66 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+
+from diffgmm.training.ranks import position
+
+Places = Sequence[int | None]
+"""Of a batch's pairs in the loader's data; ``None`` for one that another process has had."""
 
 
 class PairCallback(L.Callback):
-    """Calls :meth:`start`, :meth:`add` for each batch and :meth:`finish`, in validation and test alike."""
+    """Calls :meth:`start`, :meth:`add` for each batch and :meth:`finish`, in validation and test alike.
+
+    While validation is only tried out before training (``trainer.sanity_checking``), only :meth:`start` is called.
+    """
+
+    _active = False
+    _seen: Counter[int]  # pairs so far, by loader
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """An epoch begins."""
-        raise NotImplementedError
 
-    def add(
-        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
-    ) -> None:
-        """A batch was denoised; ``loaders`` are the trainer's for this stage."""
+    def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
+        """A batch was denoised; ``outputs`` holds what the step returned."""
         raise NotImplementedError
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         """The epoch ends; ``stage`` is ``val`` or ``test``."""
         raise NotImplementedError
 
-    def _checked_add(
-        self, trainer: L.Trainer, outputs: Any, batch: Any, loaders: Any, loader_index: int
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._active, self._seen = not trainer.sanity_checking, Counter()
+        self.start(trainer, pl_module)
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._look(trainer, trainer.val_dataloaders, *args)
+
+    def on_test_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._look(trainer, trainer.test_dataloaders, *args)
+
+    def _look(
+        self, trainer: L.Trainer, loaders: Any, _: Any, outputs: Any, batch: Any, __: int, loader: int = 0
     ) -> None:
         if not isinstance(outputs, Mapping) or "denoised" not in outputs:
             raise ValueError(f"{type(self).__name__}: the module's step must return a dict with 'denoised'")
-        self.add(trainer, outputs, batch, loaders, loader_index)
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.start(trainer, pl_module)
-
-    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.start(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._checked_add(trainer, outputs, batch, trainer.val_dataloaders, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._checked_add(trainer, outputs, batch, trainer.test_dataloaders, dataloader_idx)
+        if self._active:
+            first, size = self._seen[loader], len(batch["clean"])
+            self._seen[loader] += size
+            places = [position(trainer, loaders, loader, first + i) for i in range(size)]
+            self.add(trainer, outputs, batch, loader, places)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.finish(trainer, pl_module, "val")
+        if self._active:
+            self.finish(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.finish(trainer, pl_module, "test")
+        if self._active:
+            self.finish(trainer, pl_module, "test")
+
+
+def when(trainer: L.Trainer, stage: str) -> str:
+    """``epoch_003`` while training, else the stage: for names of files."""
+    return f"epoch_{trainer.current_epoch:03d}" if trainer.state.fn == TrainerFn.FITTING else stage

@@ -37,22 +37,14 @@ class Predictions(L.Callback):
         self._path, self._count = path, 0
 
     def on_predict_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Write a batch."""
         denoised = outputs["denoised"].float().cpu().numpy()
         names = outputs.get("name") or [f"{batch_idx:05d}-{number}" for number in range(len(denoised))]
         for name, wave in zip(names, denoised, strict=True):
             # Names come from files of the data, which may lie in folders; none leads out of this one.
-            parts = [part for part in Path(str(name)).parts if part not in ("/", "..")]
-            path = self._path.joinpath(*parts)
-            path = path.with_name(f"{path.name}.wav")
+            path = self._path.joinpath(*(p for p in Path(f"{name}.wav").parts if p not in ("/", "..")))
             path.parent.mkdir(parents=True, exist_ok=True)
             # Processes share out the data and may repeat the first windows.
             write(path, wave, pl_module.model.sample_rate, overwrite=trainer.world_size > 1)

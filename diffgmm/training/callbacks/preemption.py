@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from diffgmm.training.callbacks.checkpoints import LastCheckpoint
+from diffgmm.training.resume import say
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
@@ -30,10 +31,10 @@ def _requeue() -> None:
         job = f"{array}_{task}"
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        said = done.stderr.strip() if done.returncode else "requeued"
+        outcome = done.stderr.strip() if done.returncode else "requeued"
     except OSError as error:
-        said = f"{error.strerror}; requeue it by hand"
-    print(f"diffgmm: job {job}: {said}", file=sys.stderr, flush=True)
+        outcome = f"{error.strerror}; requeue it by hand"
+    say(f"job {job}: {outcome}")
 
 
 def _started_by_rank_zero(trainer: L.Trainer) -> bool:
@@ -45,7 +46,7 @@ def _started_by_rank_zero(trainer: L.Trainer) -> bool:
 class Preemption(L.Callback):
     """Saves ``last.ckpt`` and leaves at the end of the present step when SIGTERM, SIGUSR1 or Ctrl-C comes in.
 
-    Clusters send them before they take a machine away: SLURM as told by ``--signal`` (SIGUSR1; the job is then
+    Clusters send them before they take a machine away: SLURM with ``--signal`` (SIGUSR1; the job is then
     requeued), Kubernetes SIGTERM. One process getting the signal is enough; all agree at the end of a step and leave
     with the exit code 128 + signal (143, 138, 130), which Kubeflow takes as a reason to start again. A second signal
     ends at once.
@@ -95,46 +96,38 @@ class Preemption(L.Callback):
         if self.enabled:
             self._install()  # Lightning has put its own first, which talk to other processes from within a step
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if not self.enabled:
             return
-        # Any process may have been told; with one the answer costs nothing.
-        if trainer.world_size > 1:
-            if not trainer.strategy.reduce_boolean_decision(bool(self._received), all=False):
-                return
-        elif not self._received:
+        stop = bool(self._received)
+        if trainer.world_size > 1:  # any of them may have got the signal
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if not stop:
             return
-        keepers = [one for one in trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)]
-        if not keepers:
-            self._leave(trainer)
-        keepers[0].then = self._leave
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, LastCheckpoint):
+                callback.then = self._leave
+                return
+        self._leave(trainer)
 
     def _leave(self, trainer: L.Trainer) -> NoReturn:
         number = self._received or signal.SIGTERM
         if trainer.is_global_zero:
             name = signal.Signals(number).name
-            print(
-                f"diffgmm: {name} after step {trainer.global_step}; continue with --ckpt_path auto",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{name} after step {trainer.global_step}; continue with --ckpt_path auto")
             if number == signal.SIGUSR1 and "SLURM_JOB_ID" in os.environ:
                 _requeue()
         # Lightning kills all when a process that it started ends with a code; the first one's is what counts.
         raise SystemExit(0 if _started_by_rank_zero(trainer) else 128 + number)
 
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: L.Trainer, *_: Any) -> None:
         self._restore()
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             until = time.monotonic() + 10  # they may have something to write, too
-            while any(one.poll() is None for one in launcher.procs) and time.monotonic() < until:
+            while any(process.poll() is None for process in launcher.procs) and time.monotonic() < until:
                 time.sleep(0.1)
             launcher.kill(signal.SIGKILL)
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
         self._restore()

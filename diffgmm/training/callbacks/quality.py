@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from diffgmm.metrics import Score, default_names, get_metric
 from diffgmm.metrics.statistics import mean
-from diffgmm.training.callbacks.pair_callback import PairCallback
-from diffgmm.training.ranks import position, sample_rate_of, signal
+from diffgmm.training.callbacks.pair_callback import PairCallback, Places
+from diffgmm.training.ranks import gathered, sample_rate_of, signal
 from diffgmm.utils.processes import Workers
 
 Scores = dict[str, Score]
@@ -46,13 +46,13 @@ def score_item(
     """Score one pair's result and, if given, its noisy signal; anything unforeseen becomes a reason."""
 
     def scores(x: np.ndarray) -> Scores:
-        found = {}
+        values = {}
         for name in names:
             try:
-                found[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
+                values[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
             except Exception as error:  # a bug here must not cost a training run; it shows among the reasons
-                found[name] = Score(math.nan, f"{type(error).__name__}: {error}")
-        return found
+                values[name] = Score(math.nan, f"{type(error).__name__}: {error}")
+        return values
 
     return scores(denoised), None if noisy is None else scores(noisy)
 
@@ -65,35 +65,27 @@ def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[flo
         names: of metrics.
         snr_edges: ascending, in dB; buckets without a pair are left out.
     """
-    found = {"pairs": float(len(items))}
+    means = {"pairs": float(len(items))}
     for name in names:
         denoised = [item.denoised[name].value for item in items]
         noisy = [item.noisy[name].value for item in items]
-        found[name] = mean(denoised)
-        found[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
-        found[f"{name}_noisy"] = mean(noisy)
-        found[f"{name}_improvement"] = mean(list(map(get_metric(name).improvement, noisy, denoised)))
-        for bucket, inside in _buckets(items, snr_edges).items():
-            found[f"{name}_snr_{bucket}"] = mean([item.denoised[name].value for item in inside])
-    return found
+        means[name] = mean(denoised)
+        means[f"{name}_valid"] = float(sum(map(math.isfinite, denoised)))
+        means[f"{name}_noisy"] = mean(noisy)
+        means[f"{name}_improvement"] = mean(map(get_metric(name).improvement, noisy, denoised))
+        edges = [-math.inf, *snr_edges, math.inf] if snr_edges else []
+        for low, high in itertools.pairwise(edges):
+            bucket = f"{low:g}_{high:g}".replace("-inf_", "below_")
+            bucket = f"from_{low:g}" if high == math.inf else bucket
+            if inside := [item.denoised[name].value for item in items if low <= item.snr < high]:
+                means[f"{name}_snr_{bucket}"] = mean(inside)
+    return means
 
 
 def reasons(items: Sequence[Item], name: str) -> str:
     """Why pairs have no score, counted; empty if all have one."""
     why = Counter(item.denoised[name].reason for item in items if not item.denoised[name].valid)
     return ", ".join(f"{count}: {reason}" for reason, count in sorted(why.items()))
-
-
-def _buckets(items: Sequence[Item], snr_edges: Sequence[float]) -> dict[str, list[Item]]:
-    buckets = {}
-    edges = [-math.inf, *snr_edges, math.inf] if snr_edges else []
-    for low, high in itertools.pairwise(edges):
-        name = f"{low:g}_{high:g}".replace("-inf_", "below_")
-        name = f"from_{low:g}" if high == math.inf else name
-        inside = [item for item in items if low <= item.snr < high]
-        if inside:
-            buckets[name] = inside
-    return buckets
 
 
 _LAST_WAIT = 300.0  # seconds, for the scores of the last validation once training is over
@@ -106,6 +98,7 @@ class _Late(NamedTuple):
     stage: str
     step: int
     epoch: int
+    ended: float  # by the monotonic clock
 
 
 class QualityMetrics(PairCallback):
@@ -118,12 +111,10 @@ class QualityMetrics(PairCallback):
 
     **What it costs.** While fitting, a process of its own scores and training goes on; the scores of a validation are
     logged, at that validation's step, when they are there: within the following epoch, under DDP with the next
-    validation. ``val/scoring_percent`` is the share of wall time since the start that training waited for them. Scores
-    that the next validation would have to wait for beyond ``budget`` are given up: the means are then over fewer
-    pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are waited for at the
-    end, for five minutes at most.
-    If a checkpoint, early stopping or scheduler monitors one of the scores, it has to be there at once: then, in
-    ``validate`` and ``test``, and with ``workers: 0`` training waits, and is told when that takes more than ``budget``.
+    validation. Scores that the next validation would have to wait for beyond ``budget`` are given up: the means are
+    then over fewer pairs, ``val/pairs`` says how many, and a warning that it is so. Those of the last validation are
+    waited for at the end, for five minutes at most. If a checkpoint, early stopping or scheduler monitors one of the
+    scores, it has to be there at once: then, in ``validate`` and ``test``, and with ``workers: 0`` training waits.
 
     Args:
         metrics: names, of another package ``PACKAGE.MODULE:FUNCTION`` (:func:`diffgmm.metrics.get_metric`); ``null``:
@@ -134,7 +125,7 @@ class QualityMetrics(PairCallback):
         snr_edges: also log means by signal-to-noise ratio, in buckets between these values in dB: ``[0, 5, 10]`` gives
             ``val/NAME_snr_below_0``, ``_snr_0_5``, ``_snr_5_10`` and ``_snr_from_10``.
         resample: let metrics judge resampled signals where they are not defined at ``sample_rate``.
-        budget: share of wall time that training may wait for scores.
+        budget: share of the time between two validations that training may wait for scores.
 
     Raises:
         ValueError: unknown metric or numbers out of range; when validation starts, no sample rate found, a
@@ -156,56 +147,39 @@ class QualityMetrics(PairCallback):
         if (limit is not None and limit < 1) or workers < 0:
             raise ValueError("QualityMetrics: limit must be at least 1, workers at least 0")
         if not 0.0 <= budget <= 1.0:
-            raise ValueError(f"QualityMetrics: budget is a share of wall time from 0 to 1, got {budget}")
+            raise ValueError(f"QualityMetrics: budget is a share of the time from 0 to 1, got {budget}")
         self.metrics, self.sample_rate, self.limit, self.resample = metrics, sample_rate, limit, resample
         self.snr_edges, self.budget = sorted(snr_edges or []), budget
         self._workers: Workers[tuple[Scores, Scores | None]] = Workers(score_item, workers, _NICE)
-        self._active = False
         self._names: tuple[str, ...] = ()
         self._rate = 0
-        self._seen: Counter[int] = Counter()  # items so far, by loader
         self._items: list[Item] = []
         self._waiting: list[tuple[tuple[int, int], float, bytes]] = []
         self._noisy: dict[bytes, Scores] = {}  # by content: the pairs may change from epoch to epoch
         self._late: _Late | None = None
-        self._began, self._blocked, self._told = time.monotonic(), 0.0, False
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._began, self._blocked, self._told = time.monotonic(), 0.0, False
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self._late is not None:
-            left = self.budget * (time.monotonic() - self._began) - self._blocked
-            self._publish(trainer, max(0.0, left))
-        self._active = not trainer.sanity_checking
-        self._seen, self._items, self._waiting = Counter(), [], []
+            self._publish(trainer, self._late, self.budget * (time.monotonic() - self._late.ended))
+        self._items, self._waiting = [], []
         self._rate = self.sample_rate or sample_rate_of(trainer, module)
         self._names = tuple(self.metrics or default_names(self._rate))
         for name in self._names:
             get_metric(name).rate_for(self._rate, self.resample)
 
-    def add(
-        self, trainer: L.Trainer, outputs: Mapping[str, Any], batch: Any, loaders: Any, loader_index: int
-    ) -> None:
-        if not self._active:
-            return
-        began = time.monotonic()
-        size = len(batch["clean"])
-        ratios = batch.get("snr", torch.full((size,), math.nan))
-        for i in range(size):
-            place = position(trainer, loaders, loader_index, self._seen[loader_index])
-            self._seen[loader_index] += 1
+    def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
+        ratios = batch.get("snr", torch.full((len(places),), math.nan))
+        for i, place in enumerate(places):
             if place is None or (self.limit is not None and place >= self.limit):
                 continue
             noisy, clean = signal(batch["noisy"][i]), signal(batch["clean"][i])
             key = hashlib.blake2b(noisy.tobytes() + clean.tobytes(), digest_size=16).digest()
-            self._waiting.append(((loader_index, place), float(ratios[i]), key))
+            self._waiting.append(((loader, place), float(ratios[i]), key))
             fresh = None if key in self._noisy else noisy
             denoised = signal(outputs["denoised"][i])
             self._workers.submit(denoised, fresh, clean, self._rate, self._names, self.resample)
         if self._workers.jobs == 0:
             self._collect()
-        self._blocked += time.monotonic() - began
 
     def _collect(self, seconds: float | None = None) -> int:
         """Wait for the scores of what was submitted, at most so long; the number of those given up."""
@@ -225,92 +199,57 @@ class QualityMetrics(PairCallback):
         return given_up
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        if not self._active:
-            return
         fitting = trainer.state.fn == TrainerFn.FITTING
         if fitting and self._workers.jobs and not self._monitored(trainer, stage):
-            self._late = _Late(stage, trainer.global_step, trainer.current_epoch)
-            return
-        began = time.monotonic()
-        self._collect()
-        self._blocked += time.monotonic() - began
-        logged = self._summary(trainer, stage)
-        if fitting:
-            logged |= self._cost(stage, warn=True)
-        module.log_dict(logged, sync_dist=trainer.world_size > 1)  # equal on all ranks, but for the cost
+            self._late = _Late(stage, trainer.global_step, trainer.current_epoch, time.monotonic())
+        else:
+            scores = self._scores(trainer, stage)
+            module.log_dict(scores, sync_dist=trainer.world_size > 1)  # equal on all ranks already
 
     def _monitored(self, trainer: L.Trainer, stage: str) -> bool:
         """Whether something in the run decides by one of the scores, and so needs it at once."""
         watchers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]  # type: ignore[attr-defined]
-        watched = [str(getattr(one, "monitor", None)) for one in watchers]
-        own = [f"{stage}/{name}" for name in self._names]
-        return any(key == name or key.startswith(f"{name}_") for key in watched for name in own)
+        watched = [f"{getattr(watcher, 'monitor', None)}_" for watcher in watchers]
+        return any(key.startswith(f"{stage}/{name}_") for key in watched for name in self._names)
 
-    def _publish(self, trainer: L.Trainer, seconds: float | None = None) -> None:
+    def _publish(self, trainer: L.Trainer, late: _Late, seconds: float | None = None) -> None:
         """Log the scores of an earlier validation, at its step; called on all ranks alike."""
-        if self._late is None:
-            return
-        late, self._late = self._late, None
-        began = time.monotonic()
-        given_up = self._collect(seconds)
-        self._blocked += time.monotonic() - began
-        limit = f"{_LAST_WAIT:g} s" if seconds == _LAST_WAIT else f"{100 * self.budget:g} % of the time"
-        logged = self._summary(trainer, late.stage, given_up, limit) | self._cost(late.stage, warn=False)
+        self._late = None
+        logged = self._scores(trainer, late.stage, seconds)
         for logger in trainer.loggers:
             logger.log_metrics({**logged, "epoch": float(late.epoch)}, step=late.step)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in logged.items()})
 
-    def _summary(
-        self, trainer: L.Trainer, stage: str, given_up: int = 0, limit: str = ""
-    ) -> dict[str, float]:
-        items, self._items = self._items, []
-        if trainer.world_size > 1:
-            everyones: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(everyones, (items, given_up))
-            items = [item for theirs, _ in everyones for item in theirs]
-            given_up = sum(number for _, number in everyones)
+    def _scores(self, trainer: L.Trainer, stage: str, seconds: float | None = None) -> dict[str, float]:
+        """Means over the pairs of all ranks, those that have scores after so many seconds."""
+        given_up = self._collect(seconds)
+        shares = gathered(trainer, (self._items, given_up))
+        given_up, self._items = sum(number for _, number in shares), []
+        items = [item for theirs, _ in shares for item in theirs]
         items.sort(key=lambda item: item.position)  # as in one process
         if given_up:
             rank_zero_warn(
-                f"{stage}: scores of {len(items)} pairs, {given_up} more would have taken over "
-                f"{limit}; set limit, or more workers"
+                f"{stage}: scores of {len(items)} pairs, {given_up} more would have taken over {seconds:.0f} s; "
+                "set limit, or more workers"
             )
         for name in self._names:
             if why := reasons(items, name):
                 rank_zero_warn(f"{stage}/{name}: not every one of {len(items)} pairs has a score ({why})")
-        found = summary(items, self._names, self.snr_edges)
-        return {f"{stage}/{name}": value for name, value in found.items()}
+        return {f"{stage}/{name}": v for name, v in summary(items, self._names, self.snr_edges).items()}
 
-    def _cost(self, stage: str, warn: bool) -> dict[str, float]:
-        share = self._blocked / max(1e-9, time.monotonic() - self._began)
-        if warn and share > self.budget and not self._told:
-            self._told = True
-            rank_zero_warn(
-                f"{stage}: training waited {100 * share:.0f} % of the time for scores, over the budget of "
-                f"{100 * self.budget:g} %; set limit, or let worker processes score and monitor val/loss"
-            )
-        return {f"{stage}/scoring_percent": 100 * share}
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         # Ranks finish at different times, and what all have to do together can't be asked for here.
         if self._late is not None and trainer.world_size == 1 and self._workers.ready():
-            self._publish(trainer)
+            self._publish(trainer, self._late)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._late is not None and not self._workers.ready():
-            rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
-        self._publish(trainer, _LAST_WAIT)
+        if self._late is not None:
+            if not self._workers.ready():
+                rank_zero_info(f"scoring the last validation, {_LAST_WAIT:g} s at most")
+            self._publish(trainer, self._late, _LAST_WAIT)
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._close()
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
         self._late, self._waiting = None, []
         self._workers.close()
+
+    on_exception = teardown

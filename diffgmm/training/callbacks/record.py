@@ -40,8 +40,7 @@ class RunRecord(L.Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._start = time.monotonic()
-        data = getattr(trainer, "datamodule", None)
-        fingerprint = getattr(data, "fingerprint", None)
+        fingerprint = getattr(getattr(trainer, "datamodule", None), "fingerprint", None)
         seed = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
         known = facts()
         self._facts = known | {
@@ -108,8 +107,8 @@ class RunRecord(L.Callback):
 def _earlier(path: Path) -> list[dict[str, Any]]:
     """What earlier parts of the run took, by the record that this one will replace."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    part = {name: told.get(name) for name in ("started", "seconds", "steps", "git_revision")}
-    return [*told.get("earlier", []), part]
+    names = ("started", "seconds", "steps", "git_revision")
+    return [*before.get("earlier", []), {name: before.get(name) for name in names}]

@@ -14,8 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from diffgmm.training.callbacks.loggers import run_folder
-from diffgmm.training.callbacks.wandb import ResumedWandbLogger
+from diffgmm.training.callbacks.loggers import ResumedWandbLogger, run_folder
 from diffgmm.training.ranks import epoch_counts
 from diffgmm.training.run_folders import flat
 from diffgmm.utils.files import replacing
@@ -66,30 +65,24 @@ class _Writer(ExperimentWriter):
         """Nothing is deleted."""
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        path = Path(self.metrics_file_path)
-        _rewrite(path, fieldnames, _rows(path)[1])
+        self.rewrite(fieldnames)
 
-    def cut(self, rows: int) -> None:
-        """Leave the first so many rows."""
+    def rewrite(self, names: list[str] | None = None, rows: int | None = None) -> None:
+        """Write the file anew, with other columns or the first so many rows alone."""
         path = Path(self.metrics_file_path)
         if path.is_file():
-            names, found = _rows(path)
-            _rewrite(path, names, found[:rows])
+            columns, content = _rows(path)
+            with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, names or columns, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(content[:rows])
 
 
 def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         return list(reader.fieldnames or []), rows
-
-
-def _rewrite(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
-    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-        file.flush()
 
 
 class MetricsFile(L.Callback):
@@ -110,9 +103,7 @@ class MetricsFile(L.Callback):
             if isinstance(logger, CSVLogger) and logger._experiment is None:
                 logger._experiment = _Writer(logger.log_dir)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         rows = []
         for logger in trainer.loggers:
             logger.save()
@@ -129,9 +120,7 @@ class MetricsFile(L.Callback):
             "unlogged": {k: v.item() if isinstance(v, torch.Tensor) else v for k, v in values.items()},
         }
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
         self._pending = checkpoint.get("metrics_file")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -141,7 +130,7 @@ class MetricsFile(L.Callback):
         writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, CSVLogger)]
         for writer, rows in zip(writers, pending["rows"], strict=False):
             if isinstance(writer, _Writer):
-                writer.cut(rows)
+                writer.rewrite(rows=rows)
         if pending["unlogged"]:
             for logger in trainer.loggers:
                 logger.log_metrics({**pending["unlogged"], "epoch": pending["epoch"]}, step=pending["step"])

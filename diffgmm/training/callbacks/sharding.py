@@ -27,7 +27,7 @@ def shard(module: L.LightningModule) -> None:
     for part in model.modules():
         if isinstance(part, ConvBlock):
             fully_shard(part, mesh=mesh)
-    for part in model.children():  # the model itself is not called as a whole, its parts are
+    for part in model.children():  # the model itself is not called, its parts are
         if any(True for _ in part.parameters()):
             fully_shard(part, mesh=mesh)
 
@@ -42,9 +42,8 @@ class ShardNetwork(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if not isinstance(trainer.strategy, ModelParallelStrategy):
             return
-        if any(isinstance(one, WeightAveraging) for one in trainer.callbacks):  # type: ignore[attr-defined]
-            raise TrainingError(
-                "weights cut over processes can't be averaged: take EMAWeightAveraging out of trainer.callbacks"
-            )
+        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            hint = "take EMAWeightAveraging out of trainer.callbacks"
+            raise TrainingError(f"weights cut over processes can't be averaged: {hint}")
         # Lightning calls this hook next, with the processes connected; other runs should not have it.
         pl_module.configure_model = functools.partial(shard, pl_module)  # type: ignore[method-assign]

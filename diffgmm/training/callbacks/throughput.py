@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 
 from diffgmm.training.ranks import sample_rate_of
-
-
-class _Step(NamedTuple):
-    seconds: float  # from the end of the step before to the end of this one
-    waiting: float  # of these, until the batch was there
-    windows: int
-    samples: int
 
 
 class Throughput(L.Callback):
@@ -36,39 +29,35 @@ class Throughput(L.Callback):
     def __init__(self, steps: int = 50) -> None:
         if steps < 1:
             raise ValueError(f"Throughput: steps must be at least 1, got {steps}")
-        self._steps: deque[_Step] = deque(maxlen=steps)
+        # Of each step: seconds since the one before, of these until the batch was there, windows, samples in all.
+        self._steps: deque[tuple[float, float, int, int]] = deque(maxlen=steps)
         self._ended: float | None = None
         self._started = 0.0
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, *_: Any) -> None:
         self._steps.clear()
         self._ended = None
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, *_: Any) -> None:
         self._ended = None  # the time since the last step was not training's
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
         self._started = time.perf_counter()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, _: Any, batch: Any, *__: Any) -> None:
         now = time.perf_counter()
         noisy = batch["noisy"]
         begin = self._started if self._ended is None else self._ended
-        self._steps.append(_Step(now - begin, self._started - begin, len(noisy), noisy.shape[-1]))
+        self._steps.append((now - begin, self._started - begin, len(noisy), len(noisy) * noisy.shape[-1]))
         self._ended = now
-        seconds = max(1e-9, sum(step.seconds for step in self._steps))
-        windows = trainer.world_size * sum(step.windows for step in self._steps)
-        samples = trainer.world_size * sum(step.windows * step.samples for step in self._steps)
-        found = {
-            "train/windows_per_s": windows / seconds,
-            "train/audio_s_per_s": samples / seconds / sample_rate_of(trainer, pl_module),
-            "train/data_wait_percent": 100 * sum(step.waiting for step in self._steps) / seconds,
+        seconds, waiting, windows, samples = (float(sum(part)) for part in zip(*self._steps, strict=True))
+        seconds, processes = max(1e-9, seconds), trainer.world_size
+        values = {
+            "train/windows_per_s": processes * windows / seconds,
+            "train/audio_s_per_s": processes * samples / seconds / sample_rate_of(trainer, pl_module),
+            "train/data_wait_percent": 100 * waiting / seconds,
         }
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         for i, rate in enumerate(rates):
-            found["train/lr" if len(rates) == 1 else f"train/lr_{i}"] = float(rate)
-        pl_module.log_dict(found, on_step=True, on_epoch=False, batch_size=len(noisy))
+            values["train/lr" if len(rates) == 1 else f"train/lr_{i}"] = float(rate)
+        pl_module.log_dict(values, on_step=True, on_epoch=False, batch_size=len(noisy))

@@ -211,7 +211,7 @@ def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
     words = ["fit", "--config", str(config), *arguments({**settings, **own})]
     words += ["--ckpt_path", str(last())] if last() else []
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([sys.executable, "-m", "diffgmm.training", *words], check=False)
+    done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], check=False)
     if done.returncode or not (checkpoint := last()):
         raise ReproduceError(
             f"{config}: the training ended with code {done.returncode}; run the command again to go on"
