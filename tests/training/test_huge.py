@@ -26,14 +26,14 @@ def loss(name: str, **arguments: object) -> str:
 
 HUGE: dict[str, tuple[str, str]] = {
     "model.head.components": ("100000000", "MixtureHead: components must be 1 to 1024, got 100000000"),
-    "model.network.channels": ("[16,10000000]", "UNet: channels must be 1 to 8192"),
-    "model.network.features": ("10000000", "UNet: features must be 1 to 8192"),
+    "model.network.channels": ("[16,10000000]", "UNet: channels must be 1 to 8193"),
+    "model.network.features": ("10000000", "UNet: features must be 1 to 8193"),
     "model.network.hidden": ("10000000", "UNet: hidden must be 1 to 16384"),
     "model.network.blocks": (f"{BILLION}", "UNet: blocks must be 0 to 64"),
     "model.network.dilations": (f"[{BILLION}]", "UNet: dilations must be 1 to 4096"),
-    "model.network.kernel": ("[1000001,3]", "UNet: kernel must be 1 to 1023"),
+    "model.network.kernel": ("[1000001,3]", "UNet: kernel must be 1 to 1024"),
     "model.network.bins": (f"{BILLION}", "UNet: bins must be 1 to 8193"),
-    "model.network.embedding": (f"{BILLION}", "UNet: embedding must be 0 to 8192"),
+    "model.network.embedding": (f"{BILLION}", "UNet: embedding must be 0 to 8193"),
     "model.network.strides": (f"[[4,1],[4,{TRILLION}]]", "UNet: strides must be 1 to 1024"),
     "model.representation.n_fft": (f"{2**40}", f"Complex: n_fft must be 2 to 16384, got {2**40}"),
     "model.representation.sample_rate": (f"{TRILLION}", "Complex: sample_rate must be 1000 to 768000"),
@@ -62,8 +62,8 @@ HUGE: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 #: Each number within its bounds, all together not.
 TOGETHER = [
-    (["--model.network.channels=[8192,8192]", "--model.network.hidden=16384"], "parameters; at most 268,435,456"),
-    (["--model.head.components=1024", "--model.network.features=8192"], "a window of 4 s would take tensors of"),
+    (["--model.network.channels=[8193,8192]", "--model.network.hidden=16384"], "parameters; at most 268,435,456"),
+    (["--model.head.components=1024", "--model.network.features=8193"], "a window of 4 s would take tensors of"),
     (["--data.window=10000000", "--data.batch_size=1000"], "data.batch_size is 1000, must be at most 26"),
     ([f"--data.augmentations={reverb(rooms=BILLION)}"], "Reverb: 1000000000 rooms of up to 0.8 s"),
     ([f"--model.losses={loss('MultiResolutionSTFT', sizes=[512, 2**40])}"], "sizes must be at most 16384"),
