@@ -53,8 +53,7 @@ def _picture(heading: str, x: np.ndarray, signals: Mapping[str, np.ndarray], sam
     seconds = max(signal.size for signal in signals.values()) / sample_rate
     peak = plots.peak_of(*signals.values())
     figure = plots.new_figure(8.0, 4.4)
-    grid = figure.add_gridspec(2, 1, height_ratios=[1, 3])
-    top, below = (figure.add_subplot(grid[i]) for i in (0, 1))
+    top, below = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1, 3]})
     plots.waveform(top, x, sample_rate, seconds, peak)
     plots.set_heading(top, heading)
     image = plots.spectrogram(below, x, sample_rate, seconds, *plots.scale(signals, sample_rate))

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +141,8 @@ def compare(
 
 
 def _onnx(model: MixtureDenoiser, part: Path, samples: int | None, facts: Mapping[str, str]) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError(
-            "checking an ONNX file needs onnxruntime; install it: pip install onnxruntime"
-        ) from error
+    import onnxruntime
+
     write_onnx(model, part, samples, facts)
     session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
 
@@ -225,8 +220,6 @@ def _light(model: MixtureDenoiser, stem: Path, sound: np.ndarray) -> None:
 
     graph = stem.with_name(stem.name + ".onnx")
     write_light(model, stem.with_name(stem.name + ".safetensors"), graph)
-    if find_spec("onnxruntime") is None:
-        return
     rows = OnnxRuntime(graph)
     try:
         compare(model, lambda noisy: rows(noisy[:, 0])[:, None], sound, None, graph)
