@@ -29,7 +29,7 @@ from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.process import Blend, Bridge, ReverseStep
 from diffgmm.diffusion.representation import Complex, Context
 from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
-from diffgmm.diffusion.samplers import sample, sample_steps
+from diffgmm.diffusion.samplers import sample, sample_ancestral
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
 from diffgmm.inference.export import export
@@ -115,7 +115,7 @@ def test_the_foreign_solver_on_the_blend_is_its_own_reverse_step_for_a_constant_
 
     mixture = GaussianMixture(torch.zeros(1, 2, 3), torch.randn(1, 2, 1, 3), torch.zeros(1, 2, 3))
     y = torch.randn(1, 1, 3)
-    expected = sample_steps(lambda *_: mixture, y, Blend(), time_grid(3))
+    expected = sample_ancestral(lambda *_: mixture, y, Blend(), time_grid(3))
     reached = sample(lambda *_: mixture, y, Blend(), SamplerConfig(3, solver=sample_restart))
     torch.testing.assert_close(reached, expected)
 

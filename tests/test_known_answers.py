@@ -14,7 +14,7 @@ from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import Complex, Waveform
-from diffgmm.diffusion.samplers import sample_steps
+from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet
 from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.training.noising import Noising
@@ -55,7 +55,7 @@ def test_a_tiny_trained_network_comes_within_0_02_nats_of_the_analytic_entropy()
         assert gaussian.mean().item() + 0.5 * math.log(2 * math.pi) - conditional_entropy() > 0.05
         # One sampled step has the law of the noise given noisy speech, so over all y that of the noise itself.
         part = noisy[..., :100_000]
-        found = part - sample_steps(model.posterior, part, model.process, time_grid(1), estimate="sample")
+        found = part - sample_ancestral(model.posterior, part, model.process, time_grid(1), estimate="sample")
     mean = sum(w * m for w, m, _ in zip(*NOISE, strict=True))
     square = sum(w * (m * m + v) for w, m, v in zip(*NOISE, strict=True))
     assert found.mean().item() == pytest.approx(mean, abs=0.05)

@@ -52,8 +52,8 @@ class SamplerConfig:
         estimate: what a step takes from the mixture: ``mean`` (MMSE), ``sample`` or ``mode``.
         samples: reverse runs that are averaged; more than one makes sense with ``sample``.
         solver: ``step`` (the process's reverse step), ``flow`` (the deterministic one with the same marginals),
-            ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function that is a
-            :class:`diffgmm.diffusion.samplers.Sampler`.
+            ``heun`` (``flow`` to second order), ``PACKAGE.MODULE:FUNCTION``, or a function like
+            :func:`diffgmm.diffusion.samplers.sample_ancestral`.
         substeps: closed-form steps per network call, with ``step`` and ``flow`` on a bridge.
         step_noise: whether the process's own noise is added between steps; ``None``: as it measured best
             (experiments/NFE.md), with ``sample``, and with ``mean`` and the solver ``step``. The noise keeps the states

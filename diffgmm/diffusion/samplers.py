@@ -5,8 +5,8 @@ Each function is one algorithm. They share their arguments: ``posterior`` (:data
 a step takes from the mixture; ``step_noise``, whether the process's own noise is added between steps (``None``: as it
 measured best, see :class:`~diffgmm.diffusion.sampler_options.SamplerConfig`); ``generator`` makes the result
 repeatable; ``callback`` is called after each step with ``x``, ``i``, ``t``, ``t_next`` and ``mixture``. The result is
-clean speech ``[B, C, *S]``. A function of another package that takes these arguments (:class:`Sampler`) is a solver
-too.
+clean speech ``[B, C, *S]``. A function of another package that takes the arguments of :func:`sample_ancestral` is a
+solver too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Sampler(Protocol):
         """Clean speech ``[B, C, *S]``; one call of ``posterior`` per interval of ``times``."""
 
 
-def sample_steps(
+def sample_ancestral(
     posterior: Posterior,
     noisy: Tensor,
     process: Process,
@@ -58,38 +58,43 @@ def sample_steps(
     step_noise: bool | None = None,
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
-    solver: Literal["step", "flow"] = "step",
-    substeps: int = 1,
 ) -> Tensor:
-    """Steps of the process itself, or of its flow, with one network call per interval.
+    """Ancestral sampling (Ho et al., arXiv 2006.11239, algorithm 2) with the process's own reverse step.
 
-    ``step`` is ancestral sampling (Ho et al., arXiv 2006.11239, algorithm 2) with the process's own reverse step, in
-    the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place. ``flow`` is the
-    probability flow in exponential form (Zheng et al., arXiv 2405.15885): deterministic but for the start, which is
-    drawn at random with ``sample``, while the steps take the expected noise, as the flow demands.
-
-    ``substeps`` above 1 divides each interval into closed-form steps (compare Gaussian-mixture flow matching, arXiv
-    2504.05304): the mixture is carried along by Bayes' rule on the states (:func:`transport`).
-
-    Raises:
-        ValueError: sub-steps of a process whose states reveal the noise.
+    It is ancestral in the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place.
     """
-    ancestral = solver == "step"
-    if step_noise is None:
-        step_noise = estimate == "sample" or (ancestral and estimate == "mean")
-    taken, transition = (estimate, process.reverse) if ancestral else (_expected(estimate), process.flow)
-    state = noisy
-    for i, (start, end) in enumerate(pairwise(intervals(times))):
-        predicted = mixture = posterior(state, noisy, _filled(noisy, start))
-        observed = (state, start)
-        for t, t_next in pairwise(sub_grid(start, end, substeps)):
-            if t != start:
-                mixture = transport(predicted, process, noisy, observed, (state, t))
-            noise = noise_estimate(mixture, taken, generator).to(noisy.dtype)
-            step = transition(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
-            state = _offset(step, state, step_noise and t_next > 0.0, generator) + step.factor * noise
-            if callback is not None:
-                callback({"x": state, "i": i, "t": t, "t_next": t_next, "mixture": mixture})
+    state, noisily = noisy, _with_noise(step_noise, estimate != "mode")
+    for i, (t, t_next) in enumerate(pairwise(intervals(times))):
+        mixture = posterior(state, noisy, _filled(noisy, t))
+        noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
+        step = process.reverse(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+        state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+        _tell(callback, state, i, t, t_next, mixture)
+    return state
+
+
+def sample_flow(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Probability flow in exponential form (Zheng et al., arXiv 2405.15885): deterministic but for the start.
+
+    With ``sample`` the start is drawn at random and the steps take the expected noise, as the flow demands.
+    """
+    state, noisily = noisy, _with_noise(step_noise, estimate == "sample")
+    for i, (t, t_next) in enumerate(pairwise(intervals(times))):
+        mixture = posterior(state, noisy, _filled(noisy, t))
+        noise = noise_estimate(mixture, _expected(estimate), generator).to(noisy.dtype)
+        step = process.flow(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+        state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+        _tell(callback, state, i, t, t_next, mixture)
     return state
 
 
@@ -117,19 +122,54 @@ def sample_heun(
     corrected = len(pairs) - 1 if nfe is None else nfe - len(pairs)
     if not 0 <= corrected < len(pairs):
         raise ValueError(f"heun on {len(pairs)} intervals takes {len(pairs)} to {2 * len(pairs) - 1} calls")
-    step_noise = estimate == "sample" if step_noise is None else step_noise
-    state, estimate = noisy, _expected(estimate)
+    state, noisily, estimate = noisy, _with_noise(step_noise, estimate == "sample"), _expected(estimate)
     for i, (t, t_next) in enumerate(pairs):
         mixture = posterior(state, noisy, _filled(noisy, t))
         noise = noise_estimate(mixture, estimate, generator).to(noisy.dtype)
         step = process.flow(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
-        offset = _offset(step, state, step_noise and t_next > 0.0, generator)
+        offset = _offset(step, state, noisily and t_next > 0.0, generator)
         state = offset + step.factor * noise
         if i < corrected:
             there = noise_estimate(posterior(state, noisy, _filled(noisy, t_next)), estimate, generator)
             state = offset + step.factor * (0.5 * (noise + there.to(noisy.dtype)))
-        if callback is not None:
-            callback({"x": state, "i": i, "t": t, "t_next": t_next, "mixture": mixture})
+        _tell(callback, state, i, t, t_next, mixture)
+    return state
+
+
+def sample_transport(
+    posterior: Posterior,
+    noisy: Tensor,
+    process: Process,
+    times: Tensor,
+    *,
+    estimate: Estimate = "mean",
+    step_noise: bool | None = None,
+    generator: torch.Generator | None = None,
+    callback: Callback | None = None,
+    substeps: int = 8,
+    solver: Literal["step", "flow"] = "flow",
+) -> Tensor:
+    """Closed-form sub-steps (compare Gaussian-mixture flow matching, arXiv 2504.05304) between network calls.
+
+    The mixture is carried along by Bayes' rule on the states (:func:`transport`), ``substeps`` of ``solver`` a call.
+
+    Raises:
+        ValueError: the process's states reveal the noise.
+    """
+    steps = solver == "step"
+    noisily = _with_noise(step_noise, estimate == "sample" or (steps and estimate == "mean"))
+    state, transition = noisy, process.reverse if steps else process.flow
+    taken = estimate if steps else _expected(estimate)
+    for i, (start, end) in enumerate(pairwise(intervals(times))):
+        mixture = carried = posterior(state, noisy, _filled(noisy, start))
+        known = (state, start)
+        for t, t_next in pairwise(sub_grid(start, end, substeps)):
+            if t != start:
+                carried = transport(mixture, process, noisy, known, (state, t))
+            noise = noise_estimate(carried, taken, generator).to(noisy.dtype)
+            step = transition(state, noisy, _filled(noisy, t), _filled(noisy, t_next))
+            state = _offset(step, state, noisily and t_next > 0.0, generator) + step.factor * noise
+            _tell(callback, state, i, t, t_next, carried)
     return state
 
 
@@ -154,8 +194,10 @@ def sample(
     if solver == "heun":
         function: Sampler = sample_heun
         further = {"nfe": config.nfe}
+    elif config.substeps > 1:
+        function, further = sample_transport, {"substeps": config.substeps, "solver": solver}
     elif solver in ("step", "flow"):
-        function, further = sample_steps, {"solver": solver, "substeps": config.substeps}
+        function = sample_ancestral if solver == "step" else sample_flow
     elif callable(solver):
         function = solver
     else:
@@ -205,7 +247,7 @@ def transport(
     """
     before, after = (process.observation(state, noisy, _filled(noisy, time)) for state, time in (start, end))
     if before is None or after is None:
-        raise ValueError("only a bridge carries a mixture between states: the blend's give the noise away")
+        raise ValueError("only a bridge carries a mixture between states: the blend's reveal the noise")
     return mixture.tilt(after[0] - before[0], after[1] - before[1])
 
 
@@ -218,6 +260,10 @@ def check_solver(process: Process, config: SamplerConfig) -> None:
     probe = torch.zeros(1, 1, 1)
     if config.substeps > 1 and process.observation(probe, probe, torch.tensor([0.5])) is None:
         raise ValueError("substeps above 1 need a bridge and the solver step or flow")
+
+
+def _with_noise(step_noise: bool | None, default: bool) -> bool:
+    return default if step_noise is None else step_noise
 
 
 def _expected(estimate: Estimate) -> Estimate:
@@ -234,3 +280,10 @@ def _offset(step: ReverseStep, state: Tensor, with_noise: bool, generator: torch
         return step.offset
     eps = torch.randn(state.shape, generator=generator, device=state.device, dtype=state.dtype)
     return step.offset + step.variance.sqrt() * eps
+
+
+def _tell(
+    callback: Callback | None, state: Tensor, i: int, t: float, t_next: float, mixture: GaussianMixture
+) -> None:
+    if callback is not None:
+        callback({"x": state, "i": i, "t": t, "t_next": t_next, "mixture": mixture})

@@ -14,7 +14,7 @@ from diffgmm.diffusion.grids import grid_for, intervals, sub_grid, time_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge
 from diffgmm.diffusion.sampler_options import Estimate
-from diffgmm.diffusion.samplers import noise_estimate, sample_steps
+from diffgmm.diffusion.samplers import noise_estimate, sample_ancestral
 
 RUNS = 40000
 
@@ -30,7 +30,7 @@ def test_sampling_recovers_the_posterior_on_any_grid(nfe: int, c: float) -> None
         precision, information = process.observation(state, y, time)
         return prior.tilt(precision, information)
 
-    clean = sample_steps(
+    clean = sample_ancestral(
         answer,
         noisy,
         process,
@@ -68,7 +68,7 @@ def _agreement(answer_is_joint: bool, nfe: int) -> float:
             joint.log_scales.expand(-1, -1, 2),
         )
 
-    clean = sample_steps(
+    clean = sample_ancestral(
         answer, y, process, time_grid(nfe), estimate="sample", generator=torch.Generator().manual_seed(0)
     )
     n = -clean.flatten(1)
@@ -88,7 +88,7 @@ def test_one_mean_step_is_the_mmse_estimate() -> None:
     noisy = torch.full((1, 1, 1), 1.2)
     prior = posterior(noisy)
     for process in (Bridge(), Blend()):
-        clean = sample_steps(lambda *_: prior, noisy, process, time_grid(1))
+        clean = sample_ancestral(lambda *_: prior, noisy, process, time_grid(1))
         torch.testing.assert_close(clean, noisy - prior.mean())
 
 
@@ -102,7 +102,7 @@ def test_a_walk_errs_by_what_its_last_state_tells(t: float) -> None:
 
     y, g = torch.full((RUNS, 1, 1), 1.2), torch.Generator().manual_seed(3)
     states: list[dict] = []
-    sample_steps(
+    sample_ancestral(
         answer,
         y,
         process,
@@ -130,7 +130,7 @@ def test_the_true_noise_as_prediction_leads_to_clean_speech(process: Blend | Bri
     sure = GaussianMixture(torch.zeros(2, 1, 3, 4), noise.unsqueeze(1), torch.full((2, 1, 3, 4), -20.0))
     for estimate in ("mean", "sample", "mode"):
         steps: list[dict] = []
-        reached = sample_steps(
+        reached = sample_ancestral(
             lambda *_: sure, clean + noise, process, time_grid(nfe), estimate=estimate, callback=steps.append
         )
         torch.testing.assert_close(reached, clean, atol=1e-5, rtol=1e-5)
@@ -144,7 +144,9 @@ def test_the_generator_decides_the_result() -> None:
 
     def run(seed: int) -> Tensor:
         g = torch.Generator().manual_seed(seed)
-        return sample_steps(lambda *_: wide, noisy, Bridge(), time_grid(3), estimate="sample", generator=g)
+        return sample_ancestral(
+            lambda *_: wide, noisy, Bridge(), time_grid(3), estimate="sample", generator=g
+        )
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
@@ -157,7 +159,7 @@ def test_step_noise_is_a_choice_of_its_own() -> None:
         (True, "mode", True), (False, "mean", False), (None, "mean", True), (None, "mode", False),
     ):  # fmt: skip
         steps: list[dict] = []
-        sample_steps(
+        sample_ancestral(
             lambda *_: flat,
             noisy,
             Bridge(),
@@ -175,7 +177,7 @@ def test_bad_calls_are_refused() -> None:
         noise_estimate(q, "median", None)  # type: ignore[arg-type]
     for times in ([1.0, 0.5], [0.9, 0.0], [1.0], [1.0, 0.3, 0.6, 0.0], [1.0, 0.5, 0.5, 0.0], [1.2, 0.0]):
         with pytest.raises(ValueError, match="grid must run from 1 to 0"):
-            sample_steps(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor(times))
+            sample_ancestral(lambda *_: q, torch.zeros(1, 1, 2), Bridge(), torch.tensor(times))
 
 
 @pytest.mark.parametrize("estimate", ["mean", "sample"])
@@ -184,7 +186,7 @@ def test_the_last_step_draws_no_noise(estimate: Estimate) -> None:
     noisy = torch.zeros(1, 1, 50)
     flat = GaussianMixture(torch.zeros(1, 2, 50), torch.zeros(1, 2, 1, 50), torch.zeros(1, 2, 50))
     used, other = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
-    sample_steps(
+    sample_ancestral(
         lambda *_: flat, noisy, Bridge(), time_grid(3), estimate=estimate, step_noise=True, generator=used
     )
     for step in range(3):

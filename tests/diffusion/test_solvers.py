@@ -21,8 +21,10 @@ from diffgmm.diffusion.samplers import (
     Posterior,
     Sampler,
     sample,
+    sample_ancestral,
+    sample_flow,
     sample_heun,
-    sample_steps,
+    sample_transport,
     transport,
 )
 
@@ -122,7 +124,7 @@ def _correlation(joint: bool, nfe: int) -> tuple[float, float]:
             scale = torch.full((RUNS, 2), 1e-6)
         return GaussianMixture(torch.zeros(RUNS, 1, 2), mean[:, None, None], scale[:, None].log())
 
-    clean = sample_steps(answer, noisy, process, grid_for(nfe), estimate="sample", generator=g)
+    clean = sample_ancestral(answer, noisy, process, grid_for(nfe), estimate="sample", generator=g)
     found = torch.cov((noisy - clean)[:, 0].T)
     return float(found[0, 1] / found.diagonal().prod().sqrt()), float(found.diagonal().mean())
 
@@ -142,7 +144,7 @@ def test_transport_takes_the_place_of_the_network_where_positions_are_independen
     times = sub_grid(1.0, 0.0, 16)
     for solver, estimate in (("flow", "mean"), ("flow", "sample"), ("step", "sample"), ("step", "mean")):
         results = [
-            sample_steps(
+            sample_transport(
                 exact(process, noisy), noisy, process, torch.tensor(grid, dtype=torch.float64), solver=solver,
                 estimate=estimate, substeps=substeps, generator=torch.Generator().manual_seed(0),
             )
@@ -166,8 +168,8 @@ def test_the_flow_from_the_middle_leads_to_the_median() -> None:
     noisy, process = torch.linspace(-2, 3, 21, dtype=torch.float64).reshape(21, 1, 1), Bridge(0.8)
     errors = []
     for substeps in (16, 64, 256):
-        noise = noisy - sample_steps(
-            lambda *_: posterior(noisy), noisy, process, grid_for(1), solver="flow", substeps=substeps
+        noise = noisy - sample_transport(
+            lambda *_: posterior(noisy), noisy, process, grid_for(1), substeps=substeps
         )
         below = torch.stack([cdf(posterior(noisy[i : i + 1]), float(noise[i])) for i in range(len(noise))])
         errors.append((below - 0.5).abs().max().item())
@@ -180,7 +182,7 @@ def test_heun_needs_fewer_calls_than_the_flow() -> None:
     def clean(solver: Solver, nfe: int) -> Tensor:
         grid = torch.cos(torch.linspace(0, math.pi / 2, len(grid_for(nfe, solver)), dtype=torch.float64)) ** 2
         grid[-1] = 0.0
-        run = {"flow": partial(sample_steps, solver="flow"), "heun": partial(sample_heun, nfe=nfe)}[solver]
+        run = {"flow": sample_flow, "heun": partial(sample_heun, nfe=nfe)}[solver]
         return run(
             exact(process, noisy), noisy, process, grid, estimate="sample",
             generator=torch.Generator().manual_seed(3),
@@ -265,7 +267,7 @@ def test_substeps_are_equally_spaced_in_the_angle(substeps: int) -> None:
     assert sub_grid(1.0, 0.0, 4)[1:4] == pytest.approx([(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4])
 
 
-@pytest.mark.parametrize("solver", [sample_steps, partial(sample_steps, solver="flow"), sample_heun])
+@pytest.mark.parametrize("solver", [sample_ancestral, sample_flow, sample_heun])
 @pytest.mark.parametrize("step_noise", [False, True])
 @pytest.mark.parametrize("nfe", [1, 2, 5])
 def test_every_walk_ends_in_the_mean_of_its_last_call(solver: Sampler, step_noise: bool, nfe: int) -> None:
@@ -302,8 +304,8 @@ def test_the_flow_takes_the_deterministic_step_and_the_expected_noise() -> None:
         assert (differs > 1e-3) == (time == 0.6)
         state = step.offset + step.factor * mean
         wanted.append(state)
-    sample_steps(
-        answer, noisy, process, torch.tensor([1.0, 0.6, 0.3, 0.0]), estimate="sample", step_noise=False, solver="flow",
+    sample_flow(
+        answer, noisy, process, torch.tensor([1.0, 0.6, 0.3, 0.0]), estimate="sample", step_noise=False,
         callback=lambda told: passed.append(told["x"]),
     )  # fmt: skip
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(passed, wanted, strict=True))
@@ -320,7 +322,7 @@ def test_noise_is_added_between_substeps_of_the_mean_too() -> None:
     for solver, differs in (("step", True), ("flow", False)):
         passed: list[list[Tensor]] = [[], []]
         for seed, states in enumerate(passed):
-            sample_steps(
+            sample_transport(
                 lambda *_: mixture, noisy, process, torch.tensor([1.0, 0.0]), substeps=4, solver=solver,
                 generator=torch.Generator().manual_seed(seed),
                 callback=lambda told, kept=states: kept.append(told["x"]),

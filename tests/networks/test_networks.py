@@ -14,7 +14,7 @@ from diffgmm.diffusion.grids import time_grid
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Blend, Bridge, Process
-from diffgmm.diffusion.samplers import sample_steps
+from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet, fused
 
 STRIDES = [[4, 1], [2, 1], [2, 1]]
@@ -173,7 +173,7 @@ def test_a_tiny_trained_network_comes_within_0_05_nats_of_the_analytic_likelihoo
 
     with torch.no_grad():  # and its samples have the posterior's moments
         y = torch.full((200, 1, 64), 0.4)
-        clean = sample_steps(
+        clean = sample_ancestral(
             lambda x, y, t: head(net(torch.cat([x, y], 1), t), y, x),
             y,
             process,
