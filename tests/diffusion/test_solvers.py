@@ -252,7 +252,7 @@ def test_contradicting_options_are_refused() -> None:
         sample_heun(lambda *_: q, y, Bridge(), grid_for(3), nfe=9)
     with pytest.raises(ValueError, match="is not imported"):  # by nobody who was not asked
         sample(lambda *_: q, y, Bridge(), SamplerConfig(3, solver="os:system"))
-    with pytest.raises(ValueError, match="give the noise away"):
+    with pytest.raises(ValueError, match="reveal the noise"):
         transport(q, Blend(), y, (y, 1.0), (y, 0.5))
 
 
