@@ -16,7 +16,7 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.process import Blend, Bridge, Process
 from diffgmm.diffusion.representation import Waveform
 from diffgmm.diffusion.sampler_options import SamplerConfig
-from diffgmm.diffusion.samplers import sample_steps
+from diffgmm.diffusion.samplers import sample_ancestral
 from diffgmm.networks import UNet
 from diffgmm.training.module import DiffGMM
 from diffgmm.training.noising import Noising, first_estimate
@@ -146,7 +146,7 @@ def test_own_states_of_the_blend_ask_for_the_noise_that_is_left() -> None:
         return GaussianMixture(torch.zeros(shape), value.unsqueeze(1), torch.zeros(shape))
 
     states: list[Tensor] = []
-    sample_steps(
+    sample_ancestral(
         posterior, x.noisy, built.process, time_grid(2), callback=lambda step: states.append(step["x"])
     )
     torch.testing.assert_close(states[0][own], x.state[own], atol=1e-5, rtol=1e-5)
