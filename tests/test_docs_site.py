@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import subprocess
@@ -39,6 +41,13 @@ def test_every_page_is_in_the_navigation() -> None:
     assert written - set(listed) <= {"extending.md"}
     models = {f"models/{path.stem}.md" for path in (ROOT / "diffgmm" / "pretrained").glob("*.json")}
     assert models == {path for path in listed if path.startswith("models/")}
+
+
+def test_examples_of_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("griffe", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(DOCS)
+    outcome = doctest.testmod(importlib.import_module("doctests"))
+    assert outcome.attempted and not outcome.failed
 
 
 @pytest.mark.slow
