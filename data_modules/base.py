@@ -29,8 +29,11 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         start_method: of the workers: ``fork``, ``spawn``, ``forkserver``, or None for the system's own.
 
     Attributes:
+        valid_batch_size: validation and test pairs per batch.
         pools: what `open_split` returned, by split.
     """
+
+    valid_batch_size = 1
 
     def __init__(
         self,
@@ -101,9 +104,21 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
             windows, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._workers()
         )
 
-    def pairs_loader(self, pairs: Dataset[Example], batch_size: int) -> DataLoader[Any]:
-        """Loader of validation or test pairs, in order."""
-        return DataLoader(pairs, batch_size=batch_size, **self._workers())
+    def dataset(self, split: str) -> Dataset[Example]:
+        """The pairs of ``valid`` or ``test``, in order (after `setup`)."""
+        raise NotImplementedError
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._pairs_loader("valid") if "valid" in self.pools else []
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._pairs_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self._pairs_loader("test")
+
+    def _pairs_loader(self, split: str) -> DataLoader[Any]:
+        return DataLoader(self.dataset(split), self.valid_batch_size, **self._workers())
 
     def _workers(self) -> dict[str, Any]:
         method = self.start_method or multiprocessing.get_start_method(allow_none=True)

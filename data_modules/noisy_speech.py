@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from torch.utils.data import DataLoader
-
 from data_modules.augment import Augmentation
 from data_modules.base import PooledDataModule
 from data_modules.errors import MOST_SAMPLES, MOST_WINDOWS, require_between, some
@@ -15,6 +13,7 @@ from data_modules.mixing.options import Mixing
 from data_modules.pools.collection import Collection
 from data_modules.pools.grade import group_weights, medians
 from data_modules.pools.pool import Pool
+from data_modules.pools.sources import KINDS
 from data_modules.windows.fixed_pairs import FixedPairs, choose_pairs
 from data_modules.windows.mixed import MixtureWindows, ResumableLoader
 
@@ -124,7 +123,7 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         """The speech and the noise pool of ``train``, ``valid`` or ``test``."""
         speech, noise = (
             self.collection.open(split, kind, self.sample_rate, self.cache, strict=self.strict, quiet=quiet)
-            for kind in ("speech", "noise")
+            for kind in KINDS
         )
         if split == "train" and self.max_pause_level is not None:
             self._leave_out(speech, self.max_pause_level, quiet)
@@ -142,21 +141,21 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """What the open pools hold, for a run's record: per split and kind clips, minutes and checksum."""
+        pools = {
+            f"{split}/{kind}": pool
+            for split, both in self.pools.items()
+            for kind, pool in zip(KINDS, both, strict=True)
+        }
         return {
-            f"{split}/{kind}": {
-                "clips": len(pool),
-                "minutes": round(pool.seconds / 60, 2),
-                "sha256": pool.checksum(),
-            }
-            for split, pools in self.pools.items()
-            for kind, pool in zip(("speech", "noise"), pools, strict=True)
+            place: {"clips": len(pool), "minutes": round(pool.seconds / 60, 2), "sha256": pool.checksum()}
+            for place, pool in pools.items()
         }
 
     def train_dataloader(self) -> ResumableLoader:
         mixer = Mixer(*self.pools["train"], self.mixing, self.augmentations)
         return self.windows_loader(MixtureWindows(mixer, self.window, self.epoch_size, self.seed))
 
-    def pairs(self, split: str) -> FixedPairs:
+    def dataset(self, split: str) -> FixedPairs:
         """The fixed pairs of ``valid`` or ``test`` (after `setup`)."""
         speech, noise = self.pools[split]
         chosen = choose_pairs(speech, noise, self.pair_counts[split], self.snrs, self.pairs_seed)
@@ -165,12 +164,3 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
     def has_validation(self) -> bool:
         """Whether there are pairs for validation."""
         return self.pair_counts["valid"] > 0
-
-    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        return self.pairs_loader(self.pairs("valid"), self.valid_batch_size) if "valid" in self.pools else []
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self.pairs_loader(self.pairs("test"), self.valid_batch_size)
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return self.test_dataloader()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
-
-from torch.utils.data import DataLoader
 
 from data_modules.base import PooledDataModule
 from data_modules.errors import MOST_WINDOWS, DataError, require_between
@@ -143,11 +140,6 @@ class PairedFolders(PooledDataModule[PairedPools]):
         """Whether there are pairs for validation."""
         return self._given("valid") or self.valid_fraction > 0.0
 
-    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        return self.pairs_loader(WholePairs(self.pools["valid"]), 1) if "valid" in self.pools else []
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self.pairs_loader(WholePairs(self.pools["test"]), 1)
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return self.test_dataloader()
+    def dataset(self, split: str) -> WholePairs:
+        """The pairs of ``valid`` or ``test`` (after `setup`)."""
+        return WholePairs(self.pools[split])

@@ -41,20 +41,16 @@ def _filter(scene: Scene, voice: np.ndarray, noise: np.ndarray, size: int) -> No
 @lru_cache(maxsize=1)
 def _quick_sizes() -> list[int]:
     """Quick FFT sizes in order: products of powers of 2, 3 and 5."""
-    top = 2**24
-    sizes = [2**a * 3**b * 5**c for a in range(25) for b in range(16) for c in range(11)]
-    return sorted(size for size in sizes if size <= top)
+    sizes = (2**a * 3**b * 5**c for a in range(25) for b in range(16) for c in range(11))
+    return sorted(size for size in sizes if size <= 2**24)
 
 
 def _sizes_in_ratio(least: int, ratio: float) -> tuple[int, int]:
     """Two quick FFT sizes almost in a ratio (second to first), not above it; the first at least `least`."""
     sizes = _quick_sizes()
     first = bisect.bisect_left(sizes, least)
-    best = (0.0, 0, 0)
-    for size in sizes[first : first + 6]:
-        other = sizes[bisect.bisect_right(sizes, size * ratio) - 1]
-        best = max(best, (other / size, size, other))
-    return best[1], best[2]
+    pairs = [(size, sizes[bisect.bisect_right(sizes, size * ratio) - 1]) for size in sizes[first : first + 6]]
+    return max(pairs, key=lambda pair: (pair[1] / pair[0], pair[0]))
 
 
 def _fft_size(samples: int) -> int:
@@ -115,15 +111,6 @@ def _equaliser(size: int, sample_rate: int) -> np.ndarray:
     return (np.stack([*bumps, np.clip(above, -4.0, 4.0)]) * (np.log2(10.0) / 20.0)).astype(np.float32)
 
 
-def _random_equaliser(
-    size: int, sample_rate: int, tilt: tuple[float, float], ripple: float, rng: np.random.Generator
-) -> np.ndarray:
-    shapes = _equaliser(size, sample_rate)
-    heights = rng.uniform(-ripple, ripple, len(shapes)).astype(np.float32)
-    heights[-1] = rng.uniform(*tilt)
-    return np.exp2(heights @ shapes)
-
-
 @dataclass(frozen=True)
 class SpectralTilt(Augmentation):
     """Random smooth equalisers, one for the speech and one for the noise: microphones, voices, distances.
@@ -142,16 +129,21 @@ class SpectralTilt(Augmentation):
     def __post_init__(self) -> None:
         self._check("tilt")
 
+    def response(self, size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """A random equaliser, float32 [size // 2 + 1]."""
+        shapes = _equaliser(size, sample_rate)
+        heights = rng.uniform(-self.ripple, self.ripple, len(shapes)).astype(np.float32)
+        heights[-1] = rng.uniform(*self.tilt)
+        return np.exp2(heights @ shapes)
+
     def apply(self, scene: Scene, rng: np.random.Generator) -> None:
         size = _fft_size(len(scene.speech))
-        voice, noise = (
-            _random_equaliser(size, scene.sample_rate, self.tilt, self.ripple, rng) for _ in range(2)
-        )
+        voice, noise = (self.response(size, scene.sample_rate, rng) for _ in range(2))
         _filter(scene, voice, noise, size)
 
 
 @dataclass(frozen=True)
-class NoiseTilt(Augmentation):
+class NoiseTilt(SpectralTilt):
     """A random smooth equaliser on a recorded noise, each noise of a window its own: another make of the thing.
 
     Args:
@@ -165,12 +157,9 @@ class NoiseTilt(Augmentation):
     tilt: tuple[float, float] = (-4.0, 4.0)
     ripple: float = 10.0
 
-    def __post_init__(self) -> None:
-        self._check("tilt")
-
     def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         size = _fft_size(len(sound))
-        return filter_by(sound, _random_equaliser(size, sample_rate, self.tilt, self.ripple, rng), size)
+        return filter_by(sound, self.response(size, sample_rate, rng), size)
 
 
 @dataclass(frozen=True)

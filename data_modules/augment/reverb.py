@@ -1,4 +1,4 @@
-"""Reverberation by room responses, simulated or measured.
+"""Reverberation by simulated room responses.
 
 A simulated response is a direct sound, sparse early reflections and exponentially decaying noise. After the stochastic
 room model of Moorer, "About This Reverberation Business" (1979): the late response of a room is Gaussian noise under an
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,21 +16,17 @@ from scipy import fft
 
 from data_modules.augment.base import Augmentation, Scene
 from data_modules.errors import DataError
-from data_modules.pools.sources import audio_files
-from diffgmm.audio import AudioError, read
 
 _FADE_SECONDS = 0.005
 _LONGEST_SECONDS = 1.2
 _MOST_SECONDS = 10_000  # of all simulated responses: 1.2 GiB at 16 kHz
-_LEAD_SECONDS = 0.0025  # what a measured response may hold before its highest peak
 
 
 @dataclass(frozen=True)
 class Reverb(Augmentation):
     """Puts the voice into a room. The target keeps the direct sound and early reflections.
 
-    Late reverberation becomes part of the noise. Rooms come from a bank made once per process: simulated ones, or
-    measured responses from the user's own folder.
+    Late reverberation becomes part of the noise. Rooms come from a bank made once per process.
 
     Args:
         probability: how often.
@@ -40,8 +35,6 @@ class Reverb(Augmentation):
         early: what arrives within this time after the direct sound belongs to the target, in seconds.
         rooms: how many simulated rooms the bank holds.
         seed: another seed, other rooms.
-        folder: of measured responses, one a file (each channel of it counts), any rate; then `rt60`,
-            `direct_to_reverberant`, `rooms` and `seed` are not used.
         noise: how often the noise stands in the room too, at another place (all of it stays noise).
     """
 
@@ -52,7 +45,6 @@ class Reverb(Augmentation):
     early: float = 0.05
     rooms: int = 64
     seed: int = 0
-    folder: str | None = None
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -66,13 +58,9 @@ class Reverb(Augmentation):
             )
         if not 0.0 <= self.noise <= 1.0:
             raise DataError(f"Reverb: noise is {self.noise}, a probability lies between 0 and 1")
-        if self.folder is not None and not Path(self.folder).expanduser().is_dir():
-            raise DataError(f"Reverb: {self.folder} is no folder; give one with measured room responses")
 
-    def bank(self, sample_rate: int) -> tuple[Room, ...]:
-        """The rooms at a sample rate in Hz."""
-        if self.folder is not None:
-            return measured_bank(self.folder, sample_rate, self.early)
+    def bank(self, sample_rate: int) -> tuple[np.ndarray, ...]:
+        """The responses of the rooms at a sample rate in Hz."""
         return room_bank(
             sample_rate, self.rt60, self.direct_to_reverberant, self.early, self.rooms, self.seed
         )
@@ -85,63 +73,16 @@ class Reverb(Augmentation):
             scene.noise = _convolve(scene.noise, bank[int(rng.integers(len(bank)))]).sum(0)
 
 
-@dataclass(frozen=True)
-class Room:
-    """A room response.
-
-    Args:
-        response: float32 [2, taps]: early part and late part; their sum is the whole response.
-        lead: taps before the direct sound, which has height 1.
-    """
-
-    response: np.ndarray
-    lead: int = 0
-
-
-def _convolve(samples: np.ndarray, room: Room) -> np.ndarray:
+def _convolve(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Early and late part of a sound in a room, the direct sound in place, float32 [2, samples]."""
-    count = len(samples)
-    size = fft.next_fast_len(count + room.response.shape[1] - 1, real=True)
-    both = fft.irfft(fft.rfft(samples, size) * fft.rfft(room.response, size), size)
-    return both[:, room.lead : room.lead + count]
+    size = fft.next_fast_len(len(samples) + response.shape[1] - 1, real=True)
+    return fft.irfft(fft.rfft(samples, size) * fft.rfft(response, size), size)[:, : len(samples)]
 
 
 def from_afar(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """A sound from across a room: far more of it comes off the walls than straight, float32 [samples]."""
     bank = room_bank(sample_rate, (0.3, 1.0), (-15.0, -5.0), 0.05, rooms=32, seed=1)
     return _convolve(samples, bank[int(rng.integers(len(bank)))])[1]
-
-
-def _split(response: np.ndarray, lead: int, sample_rate: int, early: float) -> Room:
-    """Divides a response at `early` seconds after its direct sound, with a short cross-fade."""
-    time = (np.arange(len(response)) - lead) / sample_rate
-    late_share = np.clip((time - early) / _FADE_SECONDS + 0.5, 0.0, 1.0)
-    late_share[: lead + 1] = 0.0
-    both = np.stack([response * (1.0 - late_share), response * late_share])
-    return Room(both.astype(np.float32), lead)
-
-
-@lru_cache(maxsize=8)
-def measured_bank(folder: str, sample_rate: int, early: float) -> tuple[Room, ...]:
-    """The responses in a folder, read once per process; their highest peak counts as the direct sound.
-
-    Raises:
-        DataError: no audio files, or one that can't be read or is silent.
-    """
-    rooms = []
-    for path in audio_files(Path(folder).expanduser()):
-        try:
-            channels, _ = read(path, sample_rate=sample_rate)
-        except AudioError as error:
-            raise DataError(f"room response {error}") from error
-        for response in channels:
-            peak = int(np.argmax(np.abs(response)))
-            if response.size == 0 or response[peak] == 0.0:
-                raise DataError(f"{path}: silent, so no room response; take it out of {folder}")
-            lead = min(peak, int(_LEAD_SECONDS * sample_rate))
-            stop = peak + int(_LONGEST_SECONDS * sample_rate)
-            rooms.append(_split(response[peak - lead : stop] / response[peak], lead, sample_rate, early))
-    return tuple(rooms)
 
 
 @lru_cache(maxsize=8)
@@ -152,8 +93,8 @@ def room_bank(
     early: float,
     rooms: int,
     seed: int,
-) -> tuple[Room, ...]:
-    """Several rooms, made once per process for each set of arguments and always the same for it.
+) -> tuple[np.ndarray, ...]:
+    """Responses of several rooms, made once per process for each set of arguments and always the same for it.
 
     Args:
         sample_rate: in Hz.
@@ -162,6 +103,10 @@ def room_bank(
         early: where early reflections end, in seconds after the direct sound.
         rooms: how many.
         seed: of the bank.
+
+    Returns:
+        Of each room float32 [2, taps]: early and late part, of which the sum is the response; the direct sound is the
+        first tap and has height 1.
     """
     return tuple(
         _room(np.random.default_rng([seed, number]), sample_rate, rt60, direct_to_reverberant, early)
@@ -175,7 +120,7 @@ def _room(
     rt60: tuple[float, float],
     direct_to_reverberant: tuple[float, float],
     early: float,
-) -> Room:
+) -> np.ndarray:
     decay = float(np.exp(rng.uniform(*np.log(rt60))))
     taps = max(2, int(min(decay, _LONGEST_SECONDS) * sample_rate))
     time = np.arange(taps) / sample_rate
@@ -201,4 +146,6 @@ def _room(
         tail *= 0.7 / largest
 
     tail[0] = 1.0
-    return _split(tail, 0, sample_rate, early)
+    late_share = np.clip((time - early) / _FADE_SECONDS + 0.5, 0.0, 1.0)  # a short cross-fade
+    late_share[0] = 0.0
+    return np.stack([tail * (1.0 - late_share), tail * late_share]).astype(np.float32)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import wave
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import wavfile
 
 from data_modules.benchmarks import integers
 from data_modules.errors import DataError
@@ -134,8 +135,8 @@ def read_list(path: Path) -> PairList:
     return PairList(**(data | {"recordings": recordings, "pairs": tuple(map(pair, data["pairs"]))}))
 
 
-class Recordings:
-    """The recordings of a list, read when needed and checked against the list.
+class Recordings(dict[int, np.ndarray]):
+    """The recordings of a list by their numbers, int64 ``[samples]`` at 16 kHz, read when needed and checked.
 
     Args:
         pairs: the list.
@@ -143,24 +144,19 @@ class Recordings:
     """
 
     def __init__(self, pairs: PairList, corpus: Path) -> None:
+        super().__init__()
         self.pairs, self.corpus = pairs, corpus
-        self._kept: dict[int, np.ndarray] = {}
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        """Int64 ``[samples]`` at 16 kHz.
+    def __missing__(self, number: int) -> np.ndarray:
+        """Read a recording for the first time.
 
         Raises:
             DataError: the file is missing or holds other samples.
         """
-        if number not in self._kept:
-            self._kept[number] = self._read(self.pairs.recordings[number])
-        return self._kept[number]
-
-    def _read(self, recording: Recording) -> np.ndarray:
+        recording = self.pairs.recordings[number]
         if recording.path == f"{GENERATED}alarm_clock":
-            return integers.alarm_clock(
-                16000 * max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
-            )
+            seconds = max((pair.seconds for pair in self.pairs.pairs), default=SECONDS)
+            return self.setdefault(number, integers.alarm_clock(16000 * seconds))
         path = self.corpus / recording.path
         again = f"run `diffgmm prepare {self.pairs.corpus}` (the full corpus) again"
         try:
@@ -172,7 +168,7 @@ class Recordings:
                 f"{path}: not the samples that {self.pairs.name} is pinned to; the corpus was made from other "
                 f"packages or by other library versions; {again}"
             )
-        return samples
+        return self.setdefault(number, samples)
 
     def check(self) -> None:
         """Name what is missing before anything is rendered.
@@ -181,10 +177,8 @@ class Recordings:
             DataError: files of the list are not in the corpus.
         """
         listed = [recording.path for recording in self.pairs.recordings]
-        missing = [
-            path for path in listed if not (path.startswith(GENERATED) or (self.corpus / path).is_file())
-        ]
-        if missing:
+        files = (path for path in listed if not path.startswith(GENERATED))
+        if missing := [path for path in files if not (self.corpus / path).is_file()]:
             raise DataError(
                 f"{self.corpus}: {len(missing)} of the {len(listed)} recordings of {self.pairs.name} are not there "
                 f"(such as {missing[0]}); it needs the full corpus: run `diffgmm prepare {self.pairs.corpus}`"
@@ -208,7 +202,9 @@ def pcm_sha256(samples: np.ndarray) -> str:
     return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()
 
 
-def layer_signal(layer: Layer, recordings: Any, band: str, seconds: int = SECONDS) -> np.ndarray:
+def layer_signal(
+    layer: Layer, recordings: Mapping[int, np.ndarray], band: str, seconds: int = SECONDS
+) -> np.ndarray:
     """The sound of a layer at full gain in the pair's band: int64 ``[samples]`` at the pair's rate."""
     fast = layer.fast and band == "48k"
     out = np.zeros(seconds * (48000 if fast else 16000), dtype=np.int64)
@@ -223,7 +219,7 @@ def layer_signal(layer: Layer, recordings: Any, band: str, seconds: int = SECOND
     return integers.to_48k(out) if band == "48k" and not fast else out
 
 
-def render(pair: ListedPair, recordings: Any) -> tuple[np.ndarray, np.ndarray]:
+def render(pair: ListedPair, recordings: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Clean and noisy, int64 ``[samples]`` in the scale of 16 bits."""
     clean = integers.scaled(layer_signal(pair.speech, recordings, pair.band, pair.seconds), pair.speech.gain)
     noisy = clean.copy()
@@ -241,11 +237,7 @@ def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
     if len(samples) and not -32768 <= samples.min() <= samples.max() <= 32767:
         raise ValueError("samples beyond 16 bits")
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+    wavfile.write(buffer, sample_rate, samples.astype("<i2"))
     return buffer.getvalue()
 
 
@@ -254,18 +246,17 @@ def describe(pairs: PairList) -> dict[str, Any]:
     files: dict[str, str] = {}
     entries = []
     for pair in pairs.pairs:
-        clean, noisy = f"clean/{pair.id}.wav", f"noisy/{pair.id}.wav"
-        files |= {clean: pair.clean_sha256, noisy: pair.noisy_sha256}
-        facts = {
+        places = {kind: f"{kind}/{pair.id}.wav" for kind in ("clean", "noisy")}
+        files |= {places["clean"]: pair.clean_sha256, places["noisy"]: pair.noisy_sha256}
+        about = {
             "id": pair.id,
             "sample_rate": pair.sample_rate,
             "seconds": float(pair.seconds),
             "snr": pair.snr,
         }
-        more = {"speaker": pair.speaker, "noise": list(pair.noise), "clean": clean, "noisy": noisy}
-        entries.append(facts | more)
-    about = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
-    return {**about, "subsets": pairs.ids(), "pairs": entries, "files": files}
+        entries.append({**about, "speaker": pair.speaker, "noise": list(pair.noise), **places})
+    facts = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
+    return {**facts, "subsets": pairs.ids(), "pairs": entries, "files": files}
 
 
 def is_intact(folder: Path, pairs: PairList) -> bool:

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
+from pathlib import Path
 
 from data_modules.corpora.recipe import Recipe, described
 from data_modules.errors import DataError
 
-_MODULES = "data_modules.corpora.recipes"
-RECIPES: dict[str, str] = {
-    "debian-speech-noise": f"{_MODULES}.debian_speech_noise",
-    "open-voices": f"{_MODULES}.open_voices",
-    "kokoro-voices": f"{_MODULES}.kokoro_voices",
-    "voicebank-demand": "",
-    "librispeech-esc50": f"{_MODULES}.librispeech_esc50",
-    "bird-sounds-denoising": f"{_MODULES}.bird_sounds_denoising",
-    "dns-challenge": f"{_MODULES}.dns_challenge",
-    "musan": f"{_MODULES}.musan",
-    "vctk": "",
-    "demand": "",
-    "folders": f"{_MODULES}.folders",
-}
-"""Name of a corpus -> module with its `RECIPE`, or nothing where its YAML file says it all."""
+_FOLDER = Path(__file__).with_name("recipes")
+RECIPES = tuple(sorted(path.stem.replace("_", "-") for path in _FOLDER.glob("*.yaml")))
+"""Names of corpora. A module of the same name as a YAML file has its `RECIPE`, where the file alone does not say it."""
 
 
 def recipe(name: str) -> Recipe:
@@ -35,4 +24,8 @@ def recipe(name: str) -> Recipe:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), RECIPES, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RECIPES)}"
         raise DataError(f"{name}: no such corpus; {hint}")
-    return import_module(RECIPES[name]).RECIPE if RECIPES[name] else described(name)
+    module = name.replace("-", "_")
+    if not (_FOLDER / f"{module}.py").is_file():
+        return described(name)
+    own: Recipe = import_module(f"data_modules.corpora.recipes.{module}").RECIPE
+    return own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from data_modules.corpora.records import Record, Records, sample
 from data_modules.errors import some
 from data_modules.inspect.clips import Measured, find_leaks, measure
-from data_modules.pools.grade import FIELDS, medians
+from data_modules.pools.grade import Grade, medians
 from diffgmm.utils.processes import in_processes
 from diffgmm.utils.text_table import aligned
 
@@ -129,11 +128,11 @@ def _grades(measured: Mapping[Record, Measured]) -> list[Row]:
     graded = [clip for clip, facts in measured.items() if facts.grade is not None]
     rows = []
     for (split, group), clips in _grouped(graded, lambda clip: (clip.split, clip.group)).items():
-        table = np.array([[*asdict(measured[clip].grade).values()] for clip in clips])  # type: ignore[arg-type]
+        table = np.array([measured[clip].grade for clip in clips])
         values = medians(table, np.zeros(len(clips), dtype=np.int64), 1)[0].tolist()
         grade = {
             field: None if math.isnan(value) else round(value, digits)
-            for field, value, digits in zip(FIELDS, values, (1, 4, 0, 6), strict=True)
+            for field, value, digits in zip(Grade._fields, values, (1, 4, 0, 6), strict=True)
         }
         rows.append({"speaker": group, "split": split, "measured": len(clips), **grade})
     return sorted(rows, key=lambda row: -math.inf if row["pause"] is None else row["pause"], reverse=True)

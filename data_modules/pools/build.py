@@ -160,10 +160,7 @@ def _decoded(
 
 
 def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep_silent: bool) -> None:
-    lengths: list[int] = []
-    gains: list[float] = []
-    levels: list[float] = []
-    kept: list[Item] = []
+    kept: list[tuple[Item, int, float, float]] = []  # with samples, gain and level
     skipped: list[list[str]] = []
     with (part / AUDIO).open("wb") as audio:
         for item, samples in _decoded(items, sample_rate, title, keep_silent):
@@ -172,24 +169,22 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
                 continue
             peak = max(float(np.max(np.abs(samples))), SILENT_PEAK)
             audio.write(np.rint(samples * (_FULL_SCALE / peak)).astype("<i2").tobytes())
-            lengths.append(len(samples))
-            gains.append(peak * 32768.0 / _FULL_SCALE)
-            levels.append(active_level(samples, sample_rate))
-            kept.append(item)
+            gain, level = peak * 32768.0 / _FULL_SCALE, active_level(samples, sample_rate)
+            kept.append((item, len(samples), gain, level))
     if not kept:
         raise DataError(f"{title}: none of the {len(items)} files can be used: {_reasons(skipped)}")
-    groups = sorted({item.group for item in kept})
-    number = {name: index for index, name in enumerate(groups)}
+    items, lengths, gains, levels = zip(*kept, strict=True)
+    groups, group = np.unique([item.group for item in items], return_inverse=True)
     length = np.array(lengths, dtype=np.int64)
     np.savez(
         part / INDEX,
         offset=np.cumsum(length) - length,
         length=length,
-        group=np.array([number[item.group] for item in kept], dtype=np.int64),
+        group=group.astype(np.int64),
         gain=np.array(gains, dtype=np.float32),
         level=np.array(levels, dtype=np.float32),
     )
-    names = "\n".join(item.path.replace("\n", " ") for item in kept)
+    names = "\n".join(item.path.replace("\n", " ") for item in items)
     (part / NAMES).write_text(names, encoding="utf-8", errors="surrogateescape")
-    info = {"version": VERSION, "sample_rate": sample_rate, "groups": groups, "skipped": skipped}
+    info = {"version": VERSION, "sample_rate": sample_rate, "groups": groups.tolist(), "skipped": skipped}
     (part / INFO).write_text(json.dumps(info, indent=1), encoding="utf-8")

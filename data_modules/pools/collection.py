@@ -59,7 +59,7 @@ class Collection:
     valid_fraction: float = 0.1
     test_fraction: float = 0.0
     split_by: str = "group"
-    _cache: dict[str, list[Item]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: list[Item] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.corpus and not (self.speech and self.noise):
@@ -67,12 +67,8 @@ class Collection:
 
     def items(self, strict: bool = False) -> list[Item]:
         """All files, found once; `strict`: a speaker of a corpus in two splits is an error, not a warning."""
-        if "all" not in self._cache:
-            self._cache["all"] = self._scan(strict)
-        return self._cache["all"]
-
-    def _scan(self, strict: bool) -> list[Item]:
-        items: list[Item] = []
+        if items := self._cache:
+            return items
         corpora = [self.corpus] if isinstance(self.corpus, str) else list(self.corpus or ())
         for name in corpora:
             items += corpus_items(resolve_corpus(name), strict=strict)
@@ -84,8 +80,7 @@ class Collection:
             given = {split: folder_items(where, kind, split) for split, where in folders.items() if where}
             if "train" in given:
                 # The test share is taken first, so that changing the validation share leaves it as it is.
-                shares = (("test", self.test_fraction), ("valid", self.valid_fraction))
-                for split, share in shares:
+                for split, share in (("test", self.test_fraction), ("valid", self.valid_fraction)):
                     if split not in given and not (corpora and share <= 0.0):
                         train = [item for item in given["train"] if item.split == "train"]
                         rest = [item for item in given["train"] if item.split != "train"]
@@ -110,9 +105,8 @@ class Collection:
         """
         items = select(self.items(strict), split, kind)
         if not items:
-            place, hint = (
-                self.corpus or f"the {kind} folders",
-                f"give {split}_{kind} folders or a {split}_fraction",
+            place = self.corpus or f"the {kind} folders"
+            raise DataError(
+                f"{place}: no {kind} for {split}; give {split}_{kind} folders or a {split}_fraction"
             )
-            raise DataError(f"{place}: no {kind} for {split}; {hint}")
         return open_pool(items, sample_rate, cache, title=f"{split} {kind}", strict=strict, quiet=quiet)

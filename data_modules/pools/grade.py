@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ FLAT_SAMPLES = 3
 _FULL_WEIGHT_DB = 5.0
 
 
-@dataclass(frozen=True)
-class Grade:
+class Grade(NamedTuple):
     """What a clip of speech is like.
 
     Args:
@@ -44,9 +43,6 @@ class Grade:
     gated: float
     bandwidth: float
     clipped: float
-
-
-FIELDS = ("pause", "gated", "bandwidth", "clipped")
 
 
 def grade(samples: np.ndarray, sample_rate: int) -> Grade:
@@ -108,7 +104,7 @@ def medians(grades: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
     """Median grade of each group, clips that have none left out.
 
     Args:
-        grades: float [clips, 4], in the order of :data:`FIELDS`.
+        grades: float [clips, 4], in the order of :class:`Grade`.
         groups: number of each clip's group, int [clips].
         count: how many groups there are.
 

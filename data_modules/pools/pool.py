@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import mmap
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_modules.errors import DataError
-from data_modules.pools.grade import FIELDS, grade
+from data_modules.pools.grade import Grade, grade
 from diffgmm.utils.files import replacing
 
 VERSION = 2
@@ -143,12 +142,12 @@ class Pool:
         place = self.folder / GRADES
         try:
             table: np.ndarray = np.load(place)
-            if table.shape == (len(self), len(FIELDS)):
+            if table.shape == (len(self), len(Grade._fields)):
                 return table
         except (OSError, ValueError):
             pass  # not there yet
         clips = tqdm(range(len(self)), desc="Grading speech", unit="clip", mininterval=0.5)
-        table = np.array([astuple(grade(self.read(clip), self.sample_rate)) for clip in clips])
+        table = np.array([grade(self.read(clip), self.sample_rate) for clip in clips])
         # A folder that can't be written is no cache, and nothing more.
         with contextlib.suppress(OSError), replacing(place) as part, part.open("wb") as file:
             np.save(file, table)

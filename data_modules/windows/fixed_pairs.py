@@ -46,11 +46,6 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_") or "unnamed"
 
 
-def _snr_text(snr: float) -> str:
-    sign, size = ("-" if snr < 0 else ""), abs(snr)
-    return f"{sign}{int(size):02d}" if size == int(size) else f"{sign}{size:g}"
-
-
 def choose_pairs(speech: Pool, noise: Pool, count: int, snrs: Sequence[float], seed: int) -> list[Pair]:
     """Chooses pairs so that speakers, noise categories and ratios all take their turns.
 
@@ -75,8 +70,8 @@ def choose_pairs(speech: Pool, noise: Pool, count: int, snrs: Sequence[float], s
         snr = float(snrs[ratio])
         names = f"{_slug(speech.groups[speaker])}-{_slug(noise.groups[category])}"
         clip = noise.draw_clip(rng, int(category))
-        key = (seed, 2, number)
-        pairs.append(Pair(f"{names}-snr{_snr_text(snr)}-{number:03d}", int(speaker), clip, snr, key))
+        name = f"{names}-snr{snr:0{3 if snr < 0 else 2}g}-{number:03d}"
+        pairs.append(Pair(name, int(speaker), clip, snr, (seed, 2, number)))
     return pairs
 
 

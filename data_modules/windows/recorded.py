@@ -14,6 +14,7 @@ from data_modules.pools.matching import PairedFile
 from data_modules.pools.pool import Pool
 from data_modules.pools.sources import Item
 from data_modules.windows.mixed import EpochWindows, Example
+from diffgmm.audio import fit_length
 from diffgmm.utils.random import window_rng
 
 
@@ -45,10 +46,10 @@ class PairedPools:
         self.pools: list[Pool] = []
         numbers: list[dict[str, int]] = []
         for kind in ("clean", "noisy"):
-            items, name = [Item(title, kind, "all", getattr(pair, kind)) for pair in pairs], f"{title} {kind}"
             pool = open_pool(
-                items, sample_rate, cache, title=name, strict=strict, quiet=quiet, keep_silent=True
-            )
+                [Item(title, kind, "all", getattr(pair, kind)) for pair in pairs], sample_rate, cache,
+                title=f"{title} {kind}", strict=strict, quiet=quiet, keep_silent=True,
+            )  # fmt: skip
             self.pools.append(pool)
             numbers.append({path: clip for clip, path in enumerate(pool.names())})
         # A file that can't be decoded leaves its partner unused; the pool has named it.
@@ -95,9 +96,7 @@ class PairWindows(EpochWindows):
         rng = window_rng(self.seed, 1, epoch, number)
         start = int(rng.integers(max(0, int(self.pools.lengths[pair]) - self.samples) + 1))
         clean, noisy = self.pools.read(pair, start, self.samples)
-        missing = self.samples - len(clean)
-        if missing:
-            clean, noisy = np.pad(clean, (0, missing)), np.pad(noisy, (0, missing))
+        noisy, clean = (fit_length(sound, self.samples) for sound in (noisy, clean))
         return noisy, clean, math.nan, self.pools.names[pair]
 
 

@@ -185,7 +185,7 @@ def test_validation_and_test_pairs_are_fixed(corpus: Path, cache: str) -> None:
 
 def test_speakers_and_noises_take_turns(tmp_path: Path, cache: str) -> None:
     data = module(make_corpus(tmp_path / "made"), cache, valid_snrs=(-5.0, 2.5))
-    names = [pair.name for pair in data.pairs("valid").pairs]
+    names = [pair.name for pair in data.dataset("valid").pairs]
     for group in ("speaker_e", "speaker_f"):
         assert sum(name.startswith(group) for name in names) == 4
     for noise in ("rain", "door", "fan"):
