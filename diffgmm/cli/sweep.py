@@ -28,14 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--storage", metavar="URL", help=_STORAGE)
     add("--trials", type=at_least(1), metavar="N", help="in all, those of all workers (the space's)")
     add("--minutes", type=float, metavar="M", help="take no more trials after this time")
-    add(
-        "--set",
-        type=setting,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of every trial",
-    )
+    fixed = "a setting of every trial"
+    add("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help=fixed)
     add("--heartbeat", type=at_least(1), default=60, metavar="S", help=_HEARTBEAT)
     add("--retries", type=int, default=3, metavar="N", help="how often a killed trial is begun anew (3)")
     requeue = "first give back all running trials: no other worker may be alive"
@@ -50,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from diffgmm.training.files import experiment_file
     from diffgmm.utils.files import sha256_of
     from diffgmm.workflows.sweep import study as studies
-    from diffgmm.workflows.sweep.outputs import counts, write_best, write_page
+    from diffgmm.workflows.sweep.outputs import write_best, write_page
     from diffgmm.workflows.sweep.space import read_space
     from diffgmm.workflows.sweep.worker import Sweep, requeue, work
 
@@ -86,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     with FileLock(folder / ".write.lock"):
         best = write_best(study, space, configs, folder)
         page = write_page(study, space, folder)
-    numbers = counts(study)
+    numbers = studies.counts(study)
     print(", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "no trials yet")
     if best is not None:
         trial = study.best_trial

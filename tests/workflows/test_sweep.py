@@ -132,7 +132,7 @@ def test_a_trial_of_a_killed_worker_is_begun_anew_with_its_values_and_only_so_of
         optuna.storages.fail_stale_trials(sweep.study)
         assert worker.remaining(sweep) == ("take" if life < 3 else "done")
     assert all(one == history[0] for one in history)
-    assert outputs.counts(sweep.study) == {
+    assert study.counts(sweep.study) == {
         "finished": 0, "pruned": 0, "retried": 3, "failed": 1, "running": 0, "waiting": 0,
     }  # fmt: skip
 

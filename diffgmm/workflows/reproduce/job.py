@@ -19,7 +19,7 @@ from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 from diffgmm.workflows.reproduce.plan import Plan, ReproduceError
 from diffgmm.workflows.reproduce.steps import Steps
-from diffgmm.workflows.sweep.space import arguments
+from diffgmm.workflows.sweep.space import arguments, in_folder
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
@@ -76,9 +76,8 @@ class Job:
 
         name, args = self.plan.corpus["name"], self.args
         if name == MINI:
-            return self.steps.run(
-                "prepare", {"corpus": MINI}, lambda: _corpus(Path(mini_corpus())), _is_complete
-            )
+            inputs = {"corpus": MINI}
+            return self.steps.run("prepare", inputs, lambda: _corpus(Path(mini_corpus())), _is_complete)
         recipe = find_recipe(name)
         variant = self.plan.corpus.get("variant") or recipe.variants[0]
         root = home() / "corpora"
@@ -87,9 +86,7 @@ class Job:
         # A recipe says by its revision when the same sources give another corpus: that is its code's version.
         inputs = {
             "recipe": [name, variant, recipe.revision, recipe.sample_rate],
-            "sources": key_of(
-                {"sources": [[source.name, source.checksum, source.size] for source in sources]}
-            ),
+            "sources": key_of({"sources": [[file.name, file.checksum, file.size] for file in sources]}),
             "folder": str(folder),
         }
 
@@ -98,11 +95,8 @@ class Job:
             if folder.is_dir() and not again:
                 return _adopted(folder, name, variant)
             downloads = args.downloads.expanduser() if args.downloads else None
-            return _corpus(
-                prepare(
-                    recipe, root, variant, downloads=downloads, mirror=args.mirror, overwrite=again, workers=args.jobs
-                )
-            )  # fmt: skip
+            options = {"mirror": args.mirror, "overwrite": again, "workers": args.jobs}
+            return _corpus(prepare(recipe, root, variant, downloads=downloads, **options))
 
         return self.steps.run("prepare", inputs, work, _is_complete)
 
@@ -203,12 +197,7 @@ def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
         """The newest: each start of a training writes into a folder of its own."""
         return max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
 
-    logger = {"save_dir": str(folder), "name": ""}
-    own = {
-        "trainer.default_root_dir": str(folder),
-        "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
-    }
-    words = ["fit", "--config", str(config), *arguments({**settings, **own})]
+    words = ["fit", "--config", str(config), *arguments({**settings, **in_folder(folder)})]
     words += ["--ckpt_path", str(last())] if last() else []
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], check=False)

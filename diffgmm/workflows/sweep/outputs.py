@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import yaml
 from diffgmm.report.plots import Plot, plot_of
 from diffgmm.utils.files import write_text
 from diffgmm.workflows.sweep.space import Space, SweepError
-from diffgmm.workflows.sweep.worker import is_retry, repeated
+from diffgmm.workflows.sweep.study import counts, states
 
 if TYPE_CHECKING:
     import optuna
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 REPORT, BEST = "report.html", "best.yaml"
 # Where a run is written and what it prints belong to the experiment, not to the trial.
 _OWN = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary")
-STATES = ("finished", "pruned", "retried", "failed", "running", "waiting")
 
 
 def short(key: str, keys: Sequence[str]) -> str:
@@ -57,32 +55,24 @@ def plots(study: optuna.Study, space: Space, names: Mapping[str, str]) -> list[P
         from matplotlib import pyplot
         from optuna.visualization import matplotlib as drawing
 
-        makers: dict[str, Callable[[], Any]] = {}
-        if values:
-            makers[f"{monitor} by trial"] = lambda: drawing.plot_optimization_history(
-                study, target_name=monitor
-            )
-        if any(len(trial.intermediate_values) > 1 for trial in study.trials):
-            makers[f"{monitor} by epoch"] = lambda: drawing.plot_intermediate_values(study)
-        if len(values) >= 4 and len(set(values)) > 1:
-            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-            makers[f"share of each setting in the variance of {monitor} (fANOVA)"] = lambda: (
-                drawing.plot_param_importances(study, evaluator, target_name=monitor)
-            )
-        if len(values) > 1:
-            makers["settings of the trials"] = lambda: drawing.plot_parallel_coordinate(
-                study, target_name=monitor
-            )
-            makers[f"{monitor} against each setting"] = lambda: drawing.plot_slice(study, target_name=monitor)
+        named = {"target_name": monitor}
+        share = {"evaluator": optuna.importance.FanovaImportanceEvaluator(seed=0), **named}
+        share_of = f"share of each setting in the variance of {monitor} (fANOVA)"
+        epochs = any(len(trial.intermediate_values) > 1 for trial in study.trials)
+        several, varied = len(values) > 1, len(values) >= 4 and len(set(values)) > 1
+        #: Title, whether there are enough trials for it, the function and its options.
+        figures: list[tuple[str, bool, Callable[..., Any], dict[str, Any]]] = [
+            (f"{monitor} by trial", bool(values), drawing.plot_optimization_history, named),
+            (f"{monitor} by epoch", epochs, drawing.plot_intermediate_values, {}),
+            (share_of, varied, drawing.plot_param_importances, share),
+            ("settings of the trials", several, drawing.plot_parallel_coordinate, named),
+            (f"{monitor} against each setting", several, drawing.plot_slice, named),
+        ]  # fmt: skip
         made = []
-        for title, make in makers.items():
+        for title, _, draw, options in (entry for entry in figures if entry[1]):
             try:
-                drawn = make()
-            except (
-                RuntimeError,
-                ValueError,
-                ImportError,
-            ):  # no setting that all trials have, or no variance in it
+                drawn = draw(study, **options)
+            except (RuntimeError, ValueError, ImportError):  # no setting that all trials have, or no variance
                 continue
             figure = (drawn.flat[0] if hasattr(drawn, "flat") else drawn).figure
             made.append(plot_of(figure, title))
@@ -90,24 +80,8 @@ def plots(study: optuna.Study, space: Space, names: Mapping[str, str]) -> list[P
     return made
 
 
-def _state(trial: optuna.trial.FrozenTrial, again: set[int]) -> str:
-    """What became of a trial; ``retried`` are killed ones that another trial repeats."""
-    if trial.state.name == "FAIL":
-        return "retried" if trial.number in again else "failed"
-    return "finished" if trial.state.name == "COMPLETE" else trial.state.name.lower()
-
-
-def counts(study: optuna.Study) -> dict[str, int]:
-    """Number of trials by what became of them."""
-    trials = study.get_trials(deepcopy=False)
-    states = Counter(_state(trial, repeated(trials)) for trial in trials)
-    return {state: states[state] for state in STATES}
-
-
 def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
     """The trials as text for a table, the best first."""
-    trials = study.get_trials(deepcopy=False)
-    again = repeated(trials)
     sign = 1 if space.direction == "minimize" else -1
 
     def place(trial: optuna.trial.FrozenTrial) -> tuple[bool, float, int]:
@@ -115,14 +89,12 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
         return not finished, sign * (trial.value or 0.0) if finished else 0.0, trial.number
 
     lines = []
-    for trial in sorted(trials, key=place):
-        state, note = _state(trial, again), ""
-        if state == "retried":
-            note = "killed; another trial repeats it"
-        elif state == "failed":
-            note = str(trial.user_attrs.get("error", "killed too often"))
-        elif is_retry(trial):
-            note = f"repeats trial {trial.system_attrs['retry_history'][-1]}"
+    for trial, state in sorted(states(study), key=lambda entry: place(entry[0])):
+        before = trial.system_attrs.get("retry_history")
+        note = f"repeats trial {before[-1]}" if before else ""
+        if state in ("retried", "failed"):
+            reason = str(trial.user_attrs.get("error", "killed too often"))
+            note = "killed; another trial repeats it" if state == "retried" else reason
         value = trial.value if state == "finished" else trial.intermediate_values.get(trial.last_step or 0)
         settings = [_text(trial.params.get(parameter.key)) for parameter in space.parameters]
         seconds = f"{trial.duration.total_seconds():.0f}" if trial.duration else ""

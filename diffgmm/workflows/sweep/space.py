@@ -216,6 +216,15 @@ def layers(configs: Sequence[str | Path]) -> list[str]:
     return [word for config in configs for word in ("--config", str(config))]
 
 
+def in_folder(folder: Path, **logger: str) -> dict[str, Any]:
+    """Settings of a training that writes everything into a folder, its curves by a CSVLogger with these options."""
+    logger = {"save_dir": str(folder), "name": "", **logger}
+    return {
+        "trainer.default_root_dir": str(folder),
+        "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
+    }
+
+
 def arguments(values: Mapping[str, Any]) -> list[str]:
     """Settings as words of a command line.
 

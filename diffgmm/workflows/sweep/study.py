@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal:"
 FILE = "study.db"
+STATES = ("finished", "pruned", "retried", "failed", "running", "waiting")
 
 
 def default_storage(folder: Path) -> str:
@@ -147,3 +149,23 @@ def suggester(trial: optuna.Trial) -> Callable[[Parameter], Any]:
         return getattr(trial, f"suggest_{parameter.type}")(parameter.key, **parameter.range)
 
     return suggest
+
+
+def states(study: optuna.Study) -> list[tuple[optuna.trial.FrozenTrial, str]]:
+    """What became of each trial; ``retried`` are killed ones that another trial repeats."""
+    trials = study.get_trials(deepcopy=False)
+    histories = (trial.system_attrs.get("retry_history") for trial in trials)
+    repeated = {history[-1] for history in histories if history}
+    names = {"COMPLETE": "finished", "FAIL": "failed"}
+    return [
+        (trial, "retried")
+        if trial.state.name == "FAIL" and trial.number in repeated
+        else (trial, names.get(trial.state.name, trial.state.name.lower()))
+        for trial in trials
+    ]
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    """Number of trials by what became of them."""
+    numbers = Counter(state for _, state in states(study))
+    return {state: numbers[state] for state in STATES}

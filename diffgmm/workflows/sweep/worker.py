@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
-from diffgmm.workflows.sweep.space import Space, arguments, draw, layers, settings
-from diffgmm.workflows.sweep.study import make_sampler, suggester
+from diffgmm.workflows.sweep.space import Space, arguments, draw, in_folder, layers, settings
+from diffgmm.workflows.sweep.study import counts, make_sampler, suggester
 
 if TYPE_CHECKING:
     import optuna
@@ -70,12 +70,9 @@ class Sweep:
 def fit_arguments(space: Space, configs: Sequence[Path], drawn: Mapping[str, Any], folder: Path) -> list[str]:
     """Arguments of ``fit`` for a trial: the experiment, what is fixed and drawn, and a folder of its own."""
     values = settings(space, drawn)
-    own: dict[str, Any] = {"trainer.default_root_dir": str(folder)}
-    if "trainer.logger" not in values:
-        logger = {"save_dir": str(folder), "name": "", "version": ""}
-        own["trainer.logger"] = [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}]
     quiet = {"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False}
-    return ["fit", *layers(configs), *arguments({**quiet, **values, **own})]
+    own = {**quiet, **in_folder(folder, version=""), **values, "trainer.default_root_dir": str(folder)}
+    return ["fit", *layers(configs), *arguments(own)]
 
 
 def work(sweep: Sweep, seconds: float | None = None) -> None:
@@ -105,26 +102,11 @@ def work(sweep: Sweep, seconds: float | None = None) -> None:
 
 def remaining(sweep: Sweep) -> str:
     """``take`` one, ``wait`` for others, or ``done``."""
-    from optuna.trial import TrialState
-
-    trials = sweep.study.get_trials(deepcopy=False)
-    count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
-    again = repeated(trials)
-    lost = sum(trial.state == TrialState.FAIL and trial.number not in again for trial in trials)
-    finished = count[TrialState.COMPLETE] + count[TrialState.PRUNED] + lost
-    if count[TrialState.WAITING] or finished + count[TrialState.RUNNING] < sweep.trials:
+    count = counts(sweep.study)
+    begun = sum(count[state] for state in ("finished", "pruned", "failed", "running"))
+    if count["waiting"] or begun < sweep.trials:
         return "take"
-    return "wait" if count[TrialState.RUNNING] else "done"
-
-
-def is_retry(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether a trial repeats one whose worker or training was killed."""
-    return bool(trial.system_attrs.get("retry_history"))
-
-
-def repeated(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:
-    """Numbers of trials that another trial repeats."""
-    return {trial.system_attrs["retry_history"][-1] for trial in trials if is_retry(trial)}
+    return "wait" if count["running"] else "done"
 
 
 def requeue(study: optuna.Study, retries: int) -> list[int]:
