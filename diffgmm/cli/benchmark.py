@@ -38,13 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--set", required=True, metavar="NAME", help=_SETS)
     add("--subset", type=names, default=(), metavar="NAME,...", help=_SUBSETS)
-    add(
-        "--models",
-        type=names,
-        default=("base",),
-        metavar="NAME,...",
-        help="shipped or file, NAME=FILE (base)",
-    )
+    models = "shipped or file, NAME=FILE (base)"
+    add("--models", type=names, default=("base",), metavar="NAME,...", help=models)
     add("--nfe", type=numbers, default=(1,), metavar="N,...", help="network calls (1)")
     add("--estimate", type=names, default=("mean",), metavar="E,...", help="mean, sample, mode (mean)")
     add("--samples", type=steps, default=1, metavar="N", help="sampled results that are averaged (1)")
@@ -72,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         *map(systems.command_system, args.command),
         *systems.models(args.models, args.nfe, args.estimate, args.samples, args.seed, args.trust),
     ]
-    pairs = _pairs(args.set, args.corpus).only(args.subset)
+    pairs = open_pairs(args.set, args.corpus).only(args.subset)
     _check_out(out, pairs.info.name, args.overwrite)
     cache = home() / "benchmark"
     with Interrupts(at_once=True):
@@ -84,9 +79,14 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if outcome.problems else 0
 
 
-def _pairs(name: str, corpus: str | None) -> PairSet:
+def open_pairs(name: str, corpus: str | None = None) -> PairSet:
+    """A benchmark set by name, mixed or checked from its corpus, or a folder with ``clean`` and ``noisy``.
+
+    Raises:
+        BenchmarkError: there is none.
+        DataError, AudioError: its corpus or a file can't be used.
+    """
     from data_modules import benchmarks
-    from data_modules.errors import DataError
     from diffgmm.evaluation.benchmark import BenchmarkError
     from diffgmm.evaluation.benchmark.pairset import load_set
 
@@ -94,10 +94,7 @@ def _pairs(name: str, corpus: str | None) -> PairSet:
         return load_set(benchmarks.open_set(name, corpus))
     if not Path(name).exists():
         raise BenchmarkError(f"no set or folder {name!r}; sets: {', '.join(benchmarks.NAMES)}")
-    try:
-        return load_set(Path(name))
-    except DataError as error:
-        raise BenchmarkError(str(error)) from error
+    return load_set(Path(name))
 
 
 def _check_out(out: Path, name: str, overwrite: bool) -> None:

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from data_modules import benchmarks
 from data_modules.errors import DataError
 from diffgmm import audio
+from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.saving import load_model
-from diffgmm.evaluation.benchmark.pairset import load_set
 from diffgmm.evaluation.results import PairInfo
 from diffgmm.metrics import METRICS, score
 from diffgmm.metrics.statistics import mean
@@ -114,9 +113,7 @@ def measure(
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
-    info = load_set(
-        benchmarks.open_set(set_name, corpus) if set_name in benchmarks.NAMES else Path(set_name)
-    ).info
+    info = open_pairs(set_name, corpus).info
     path = model_path(model)
     loaded, _ = load_model(path)
     weights = sha256_of(path if path.suffix == ".ckpt" else path.with_suffix(".safetensors"))

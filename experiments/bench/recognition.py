@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from data_modules import benchmarks
 from diffgmm import audio
-from diffgmm.evaluation.benchmark.pairset import load_set
+from diffgmm.cli.benchmark import open_pairs
 from diffgmm.evaluation.results import PairInfo, read_results
 from diffgmm.inference import Denoiser
 from diffgmm.metrics.wer import available, transcript
-from diffgmm.utils.errors import UsageError, UserError, exit_code
+from diffgmm.utils.errors import UsageError
+from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
 ENGLISH = (
@@ -37,10 +38,10 @@ Counts = np.ndarray  # [pairs, 2]: errors and words
 
 def english(name: str, subset: str | None) -> list[PairInfo]:
     """The pairs at 16 kHz of a benchmark set's English speakers, or of a folder with ``clean`` and ``noisy``."""
-    if name not in benchmarks.NAMES:
-        return [pair for pair in load_set(Path(name)).info.pairs if pair.sample_rate == 16000]
-    pairs = load_set(benchmarks.open_set(name, None)).only([subset] if subset else []).info.pairs
-    return [pair for pair in pairs if pair.speaker.startswith(ENGLISH) and pair.sample_rate == 16000]
+    ours = name in benchmarks.NAMES
+    pairs = open_pairs(name).only([subset] if subset and ours else []).info.pairs
+    pairs = [pair for pair in pairs if pair.sample_rate == 16000]
+    return [pair for pair in pairs if pair.speaker.startswith(ENGLISH)] if ours else pairs
 
 
 def counted(spoken: list[str], waveforms: Iterable[np.ndarray], name: str) -> Counts:
@@ -65,77 +66,64 @@ def interval(difference: np.ndarray, words: np.ndarray, seed: int = 0) -> tuple[
     return float(low), float(high)
 
 
+def _rate(counts: Counts) -> float:
+    """Word error rate in percent over all words."""
+    errors, words = counts.sum(0)
+    return 100 * errors / words if words else np.nan
+
+
 def table(results: dict[str, Counts], snr: np.ndarray) -> list[str]:
     """One line a system: the word error rate in percent over all words, its change, and by SNR."""
     noisy = results["noisy"]
-    lines = [
-        "| system | WER in % | change in points (95 %) | " + " | ".join(BANDS) + " |",
-        "|---|---|---|" + "---|" * len(BANDS),
-    ]
+    rows = [["system", "WER in %", "change in points (95 %)", *BANDS]]
     for name, counts in results.items():
-        bands = [np.isin(snr, levels) for levels in BANDS.values()]
-        rates = [
-            100 * counts[band, 0].sum() / counts[band, 1].sum() if band.any() else np.nan for band in bands
-        ]
         low, high = interval(counts[:, 0] - noisy[:, 0], noisy[:, 1])
-        total = 100 * counts[:, 0].sum() / counts[:, 1].sum()
-        change = f"{total - 100 * noisy[:, 0].sum() / noisy[:, 1].sum():+.1f} ({low:+.1f} to {high:+.1f})"
-        lines.append(
-            f"| {name} | {total:.1f} | {'' if name == 'noisy' else change} | "
-            + " | ".join(f"{r:.1f}" for r in rates)
-            + " |"
-        )
-    return lines
+        change = f"{_rate(counts) - _rate(noisy):+.1f} ({low:+.1f} to {high:+.1f})"
+        rates = [f"{_rate(counts[np.isin(snr, levels)]):.1f}" for levels in BANDS.values()]
+        rows.append([name, f"{_rate(counts):.1f}", "" if name == "noisy" else change, *rates])
+    return markdown(rows, left=range(len(rows[0])))
+
+
+def measure(args: argparse.Namespace) -> str:
+    """The table as Markdown, and what it is of.
+
+    Raises:
+        UsageError: the recogniser is not installed.
+    """
+    if not available():
+        raise UsageError("the recogniser is not installed: pip install diffgmm[wer]")
+    pairs = [pair for name in args.set for pair in english(name, args.subset)]
+    clean, noisy = ([_read(getattr(pair, side)) for pair in pairs] for side in ("clean", "noisy"))
+    spoken = [transcript(waveform, 16000) for waveform in clean]
+    kept = [i for i, words in enumerate(spoken) if words]
+    pairs, spoken, noisy = [pairs[i] for i in kept], [spoken[i] for i in kept], [noisy[i] for i in kept]
+    results = {"noisy": counted(spoken, noisy, "noisy")}
+    for model, strength in itertools.product(args.models, args.strengths):
+        denoiser, name = Denoiser.from_pretrained(model), f"{model}, strength {strength:g}"
+        denoised = (denoiser.denoise(x, 16000, strength=strength) for x in noisy)
+        results[name] = counted(spoken, denoised, name)
+    for system in read_results(args.results).systems if args.results else ():
+        files = {file.id: args.results / str(file.audio) for file in system.files if file.audio}
+        if system.kind == "baseline" and all(pair.id in files for pair in pairs):
+            results[system.name] = counted(spoken, (_read(files[pair.id]) for pair in pairs), system.name)
+    lines = table(results, np.array([np.nan if pair.snr is None else pair.snr for pair in pairs]))
+    words, sets = int(results["noisy"][:, 1].sum()), ", ".join(Path(name).name for name in args.set)
+    return "\n".join([*lines, "", f"{len(pairs)} pairs, {words} words, of {sets} (English)."])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, fill in."""
     parser = argparse.ArgumentParser(prog="python -m experiments.bench.recognition", description=__doc__)
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        default=["cross-test"],
-        metavar="SET",
-        help="benchmark sets, or folders with clean and noisy English (cross-test)",
-    )
-    parser.add_argument("--subset", default="main", help="of benchmark sets (main)")
-    parser.add_argument("--models", nargs="+", default=["base", "small"])
-    parser.add_argument("--strengths", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.6, 0.4])
-    parser.add_argument(
-        "--results", type=Path, help="folder of diffgmm benchmark with the output of other systems"
-    )
-    parser.add_argument(
-        "--markdown", type=Path, metavar="PAGE", help="put the table between the marks of a page"
-    )
+    add = parser.add_argument
+    sets = "benchmark sets, or folders with clean and noisy English (cross-test)"
+    add("--set", nargs="+", default=["cross-test"], metavar="SET", help=sets)
+    add("--subset", default="main", help="of benchmark sets (main)")
+    add("--models", nargs="+", default=["base", "small"])
+    add("--strengths", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.6, 0.4])
+    add("--results", type=Path, help="folder of diffgmm benchmark with the output of other systems")
+    add("--markdown", type=Path, metavar="PAGE", help="put the table between the marks of a page")
     args = parser.parse_args(argv)
-    try:
-        marks.check(args.markdown)
-        if not available():
-            raise UsageError("the recogniser is not installed: pip install diffgmm[wer]")
-        pairs = [pair for name in args.set for pair in english(name, args.subset)]
-        clean, noisy = ([_read(getattr(pair, side)) for pair in pairs] for side in ("clean", "noisy"))
-        spoken = [transcript(waveform, 16000) for waveform in clean]
-        kept = [i for i, words in enumerate(spoken) if words]
-        pairs, spoken, noisy = [pairs[i] for i in kept], [spoken[i] for i in kept], [noisy[i] for i in kept]
-        results = {"noisy": counted(spoken, noisy, "noisy")}
-        for model, strength in itertools.product(args.models, args.strengths):
-            denoiser, name = Denoiser.from_pretrained(model), f"{model}, strength {strength:g}"
-            denoised = (denoiser.denoise(x, 16000, strength=strength) for x in noisy)
-            results[name] = counted(spoken, denoised, name)
-        for system in read_results(args.results).systems if args.results else ():
-            files = {file.id: args.results / str(file.audio) for file in system.files if file.audio}
-            if system.kind == "baseline" and all(pair.id in files for pair in pairs):
-                results[system.name] = counted(spoken, (_read(files[pair.id]) for pair in pairs), system.name)
-    except UserError as error:
-        return exit_code(error)
-    body = "\n".join(
-        [*table(results, np.array([np.nan if pair.snr is None else pair.snr for pair in pairs])), ""]
-    )
-    words = int(results["noisy"][:, 1].sum())
-    body += f"\n{len(pairs)} pairs, {words} words, of {', '.join(Path(name).name for name in args.set)} (English)."
-    print(body)
-    marks.fill(args.markdown, body)
-    return 0
+    return marks.measured(args.markdown, lambda: measure(args))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 
 from diffgmm.evaluation.benchmark.model import macs
-from diffgmm.utils.errors import UsageError, exit_code
 from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
@@ -176,14 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--markdown", type=Path, metavar="FILE", help="put the table between this file's marks")
     add("--backends", nargs="+", default=["torch", "onnxruntime"], help="(default: both)")
     args = parser.parse_args(argv)
-    try:
-        marks.check(args.markdown)
-    except UsageError as error:
-        return exit_code(error)
-    lines = measure(args)
-    print(lines)
-    marks.fill(args.markdown, lines)
-    return 0
+    return marks.measured(args.markdown, lambda: measure(args))
 
 
 if __name__ == "__main__":

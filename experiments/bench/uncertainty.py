@@ -22,7 +22,6 @@ from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.calibration import CRITERIA, fit, score
 from diffgmm.inference import Denoiser
-from diffgmm.utils.errors import UserError, exit_code
 from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
@@ -138,17 +137,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
     add("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
     args = parser.parse_args(argv)
-    try:
-        marks.check(args.markdown)
+
+    def measure() -> str:
         says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
         lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
-        lines += rankings(args.model, args.data, max(args.pairs // 2, 1))
-    except UserError as error:
-        return exit_code(error)
-    body = "\n".join(lines)
-    print(body)
-    marks.fill(args.markdown, body)
-    return 0
+        return "\n".join(lines + rankings(args.model, args.data, max(args.pairs // 2, 1)))
+
+    return marks.measured(args.markdown, measure)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from diffgmm.utils.errors import UsageError
+from diffgmm.utils.errors import UsageError, UserError, exit_code
 from diffgmm.utils.files import write_text
 
 
@@ -21,6 +22,18 @@ def check(page: Path | None, name: str = "measured") -> None:
     """
     if page is not None and any(mark not in page.read_text(encoding="utf-8") for mark in marks(name)):
         raise UsageError(f"{page}: lacks the marks {' and '.join(marks(name))}")
+
+
+def measured(page: Path | None, measure: Callable[[], str]) -> int:
+    """Measure, print, and write between the marks of a page, which is looked at first; returns the exit code."""
+    try:
+        check(page)
+        body = measure()
+    except UserError as error:
+        return exit_code(error)
+    print(body)
+    fill(page, body)
+    return 0
 
 
 def fill(page: Path | None, body: str, name: str = "measured") -> None:
