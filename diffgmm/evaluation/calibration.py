@@ -77,13 +77,9 @@ def collect(model: MixtureDenoiser, batches: Iterable[Mapping[str, Any]], every:
     for batch in batches:
         noisy, clean = (batch[name].to(device) for name in ("noisy", "clean"))
         posterior, noise = model.posterior_and_target(noisy, clean)
-        thin = GaussianMixture(
-            *(
-                part[..., ::every].clone()
-                for part in (posterior.logits, posterior.means, posterior.log_scales)
-            )
-        )
-        posteriors.append((thin, noise[..., ::every].clone()))
+        parts = (posterior.logits, posterior.means, posterior.log_scales, noise)
+        *thin, noise = (part[..., ::every].clone() for part in parts)
+        posteriors.append((GaussianMixture(*thin), noise))
     return posteriors
 
 

@@ -87,7 +87,7 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
     scores = {}
     for kind, x in signals.items():
         shifted = x[:, start + shifts[kind] : stop + shifts[kind]]
-        scores[kind] = _scores(shifted, clean[:, start:stop], rate, names, resample, errors)
+        scores[kind] = score_channels(shifted, clean[:, start:stop], rate, names, resample, errors)
     return Row(
         name=pair.name,
         sample_rate=rate,
@@ -152,10 +152,19 @@ def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool) -> np.ndar
     return x
 
 
-def _scores(
+def score_channels(
     x: np.ndarray, clean: np.ndarray, rate: int, names: Sequence[str], resample: bool, errors: list[str]
 ) -> dict[str, Score]:
-    """Mean over channels of every metric, on signals of one length; none if a channel has none."""
+    """Mean over channels of every metric, on signals of one length; none if a channel has none.
+
+    Args:
+        x: ``[channels, samples]``.
+        clean: the same of the clean speech.
+        rate: of both, in Hz.
+        names: of metrics.
+        resample: judge at a rate at which the metric is defined.
+        errors: is extended by what kept a metric from being computed.
+    """
     scores = {}
     for name in names:
         try:

@@ -133,15 +133,11 @@ def _listed(line: dict[str, str | None], folder: Path, where: str) -> Pair:
     except ValueError as error:
         raise audio.AudioError(f"{where}: snr {cell('snr')!r} is no number of dB") from error
     name = Path(cell("name") or cell("clean"))
-    return Pair(
-        (name.with_suffix("") if audio.is_audio(name) else name).as_posix(),
-        folder / cell("clean"),
-        folder / cell("enhanced"),
-        folder / cell("noisy") if cell("noisy") else None,
-        snr,
-        cell("speaker"),
-        tuple(part.strip() for part in cell("noise").split("+") if part.strip()),
-    )
+    name = name.with_suffix("") if audio.is_audio(name) else name
+    clean, enhanced, noisy = (folder / cell(kind) for kind in ("clean", "enhanced", "noisy"))
+    noises = tuple(part.strip() for part in cell("noise").split("+") if part.strip())
+    heard = noisy if cell("noisy") else None
+    return Pair(name.as_posix(), clean, enhanced, heard, snr, cell("speaker"), noises)
 
 
 def beside(pairing: Pairing, other: str | os.PathLike[str]) -> Pairing:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from diffgmm.metrics import Score, get_metric
+from diffgmm.utils import provenance
 from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import write_text
 
@@ -270,21 +271,26 @@ def _results(data: Mapping[str, Any]) -> Results:
         files = tuple(_make(FileScores, file) for file in system["files"])
         kind = _FORMER_KINDS.get(system["kind"], system["kind"])
         systems.append(_make(System, system, kind=kind, cost=_make(Cost, system["cost"]), files=files))
-    return _make(
-        Results,
-        data,
-        set=_make(SetInfo, info, pairs=pairs, subsets=subsets),
-        systems=tuple(systems),
-        metrics=tuple(_make(MetricInfo, metric) for metric in data["metrics"]),
-    )
+    metrics = tuple(_make(MetricInfo, metric) for metric in data["metrics"])
+    described = _make(SetInfo, info, pairs=pairs, subsets=subsets)
+    return _make(Results, data, set=described, systems=tuple(systems), metrics=metrics)
+
+
+def made(
+    kind: str,
+    pairs: SetInfo,
+    systems: Iterable[System],
+    metrics: Iterable[str],
+    config: Mapping[str, Any],
+    command: Iterable[str] | None = None,
+) -> Results:
+    """Results of this process, with its record; without ``command``, the process's own."""
+    record = provenance.facts()
+    words, columns = tuple(command or record["command"]), metric_infos(metrics)
+    return Results(kind, record["started"], words, pairs, tuple(systems), columns, dict(config), record)
 
 
 def metric_infos(names: Iterable[str]) -> tuple[MetricInfo, ...]:
     """Columns for metrics; what explains one is the first line of its docstring."""
-    return tuple(
-        MetricInfo(
-            measure.name, measure.unit, measure.higher_is_better,
-            (measure.function.__doc__ or "").strip().split("\n", 1)[0],
-        )
-        for measure in map(get_metric, names)
-    )  # fmt: skip
+    explained = ((m, (m.function.__doc__ or "").strip().split("\n", 1)[0]) for m in map(get_metric, names))
+    return tuple(MetricInfo(m.name, m.unit, m.higher_is_better, first) for m, first in explained)

@@ -15,7 +15,7 @@ from diffgmm.evaluation.evaluate import Row
 from diffgmm.evaluation.pairing import Pair
 from diffgmm.metrics import Score, statistics
 from diffgmm.metrics.statistics import Comparison
-from diffgmm.utils import provenance, text_table
+from diffgmm.utils import text_table
 from diffgmm.utils.files import replacing
 
 _NO_SCORE = Score(math.nan)
@@ -225,7 +225,6 @@ def to_results(
         return results.FileScores.of(row.name, by_metric, within(path))
 
     first = next(iter(systems.values()))
-    record = provenance.facts()
     both = list(zip(pairs, first, strict=True))
     infos = tuple(
         results.PairInfo(
@@ -243,13 +242,5 @@ def to_results(
         files = tuple(file(row, row.scores, enhanced.get(row.name)) for row in rows)
         listed.append(results.System(name, "files", files=files))
         enhanced = {}  # the paths of other systems' files are not those of the pairs
-    return results.Results(
-        kind="evaluate",
-        created=record["started"],
-        command=tuple(record["command"]),
-        set=results.SetInfo("evaluated files", f"{len(infos)} pairs of files", pairs=infos),
-        systems=tuple(listed),
-        metrics=results.metric_infos(names),
-        config=dict(config or {}),
-        record=record,
-    )
+    described = results.SetInfo("evaluated files", f"{len(infos)} pairs of files", pairs=infos)
+    return results.made("evaluate", described, listed, names, config or {})

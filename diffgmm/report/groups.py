@@ -86,18 +86,22 @@ def breakdown(
         if not known:
             continue
         low, high = min(known), max(known)
-        rivals = [
-            number(x, digits) if s.kind != "noisy" else NONE for x, s in zip(means, systems, strict=True)
-        ]
-        compete = [x for x, text in zip(means, rivals, strict=True) if text != NONE]
-        best = number((max if metric.higher_is_better else min)(compete, default=math.nan), digits)
         shades = []
         for x in means:
             share = (x - low) / (high - low) if high > low and math.isfinite(x) else 0.0
             shades.append(round(share if metric.higher_is_better or high == low else 1 - share, 2))
-        texts, marks = tuple(number(x, digits) for x in means), tuple(text == best != NONE for text in rivals)
-        rows.append(Group(name, len(ids), texts, marks, tuple(shades)))
+        best = leaders(metric, systems, means)
+        marks = tuple(i in best for i in range(len(means)))
+        rows.append(Group(name, len(ids), tuple(number(x, digits) for x in means), marks, tuple(shades)))
     return rows
+
+
+def leaders(metric: MetricInfo, systems: Sequence[System], means: Sequence[float]) -> list[int]:
+    """Systems with the best mean, first the very best and then those that look the same; the input does not compete."""
+    rivals = [i for i, x in enumerate(means) if math.isfinite(x) and systems[i].kind != "noisy"]
+    rivals.sort(key=lambda i: means[i], reverse=metric.higher_is_better)
+    texts = [number(x, digits_of(metric)) for x in means]
+    return [i for i in rivals if texts[i] == texts[rivals[0]]]
 
 
 def digits_of(metric: MetricInfo) -> int:

@@ -77,13 +77,18 @@ def plot_with_legend(figure: Figure, title: str) -> Plot:
 
 def plot_of(figure: Figure, title: str) -> Plot:
     """The finished figure as it is."""
+    return Plot(title, data_uri(svg_of(figure, title, bbox_inches="tight"), "image/svg+xml"))
+
+
+def svg_of(figure: Figure, salt: str, **options: Any) -> bytes:
+    """A figure as SVG, the same bytes each time."""
     import matplotlib
 
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing, bbox_inches="tight")
-    return Plot(title, data_uri(buffer.getvalue(), "image/svg+xml"))
+        figure.savefig(buffer, format="svg", metadata=nothing, **options)
+    return buffer.getvalue()
 
 
 def name_of(metric: MetricInfo) -> str:

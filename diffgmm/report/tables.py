@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.metrics import statistics
 from diffgmm.metrics.statistics import Estimate
-from diffgmm.report.groups import breakdown, digits_of, has_values, large
+from diffgmm.report.groups import breakdown, digits_of, has_values, large, leaders
 from diffgmm.utils.text_table import BOLD, NONE, PLAIN, aligned, number
 
 ALPHA = 0.05
@@ -100,22 +99,19 @@ def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -
     digits = digits_of(metric)
     values = [system.values(metric.name, ids) for system in systems]
     estimates = [statistics.estimate(x) for x in values]
-    texts = [number(estimate.mean if estimate.n_valid else math.nan, digits) for estimate in estimates]
-    rivals = [i for i, estimate in enumerate(estimates) if estimate.n_valid and systems[i].kind != "noisy"]
-    best, tied = set[int](), set[int]()
-    if rivals:
-        first = (max if metric.higher_is_better else min)(rivals, key=lambda i: estimates[i].mean)
-        best = {i for i in rivals if texts[i] == texts[first]}
-        others = [i for i in rivals if i not in best]
-        compared = [
-            statistics.compare(values[first], values[i], metric.higher_is_better, resamples=1) for i in others
-        ]
-        adjusted = statistics.holm([comparison.p for comparison in compared])
-        tied = {
-            i
-            for i, against, p in zip(others, compared, adjusted, strict=True)
-            if not p < ALPHA or against.difference * against.effect <= 0
-        }
+    texts = [number(estimate.mean, digits) for estimate in estimates]
+    best = leaders(metric, systems, [estimate.mean for estimate in estimates])
+    rivals = [i for i, system in enumerate(systems) if estimates[i].n_valid and system.kind != "noisy"]
+    others = [i for i in rivals if i not in best]
+    compared = [
+        statistics.compare(values[best[0]], values[i], metric.higher_is_better, resamples=1) for i in others
+    ]
+    adjusted = statistics.holm([comparison.p for comparison in compared])
+    tied = {
+        i
+        for i, against, p in zip(others, compared, adjusted, strict=True)
+        if not p < ALPHA or against.difference * against.effect <= 0
+    }
     cells = []
     for i, estimate in enumerate(estimates):
         interval = f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"

@@ -27,17 +27,9 @@ METRICS = ("pesq_wb", "estoi", "si_sdr")
 
 def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
     """The data module of a run, for its validation pairs alone."""
-    wanted = {
-        "corpus",
-        "sample_rate",
-        "window",
-        "valid_pairs",
-        "valid_seconds",
-        "valid_snrs",
-        "pairs_seed",
-        "cache",
-    }
-    data = NoisySpeech(**{key: init_args[key] for key in wanted & init_args.keys()}, valid_batch_size=1)
+    names = "corpus sample_rate window valid_pairs valid_seconds valid_snrs pairs_seed cache"
+    wanted = {name: init_args[name] for name in names.split() if name in init_args}
+    data = NoisySpeech(**wanted, valid_batch_size=1)
     data.setup("validate")
     return data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import statistics
@@ -193,8 +192,9 @@ def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Write an SVG: NLL left, PESQ by sampler setting right, one line a variant."""
-    import matplotlib
     from matplotlib.figure import Figure
+
+    from diffgmm.report.plots import svg_of
 
     figure = Figure(figsize=(9.0, 0.9 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -211,16 +211,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left.invert_yaxis()
     left.set_xlabel("NLL in nats per real dimension (lower is better)")
     right.set_xlabel("pesq_wb (dashed: noisy)")
-    right.axvline(
-        rows[0].results[0]["quality"]["noisy"]["pesq_wb"], color="#777777", linestyle="--", linewidth=1
-    )
+    noisy = rows[0].results[0]["quality"]["noisy"]["pesq_wb"]
+    right.axvline(noisy, color="#777777", linestyle="--", linewidth=1)
     right.legend(fontsize=8, loc="best")
     for axes in (left, right):
         axes.grid(True, color="#dddddd", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ablations"}):
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    write_text(path, text.getvalue())
+    write_text(path, svg_of(figure, "ablations").decode())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,21 +18,14 @@ from typing import Any
 
 from diffgmm.training.run_folders import CURVES, read_curves
 from diffgmm.utils.text_table import aligned
+from diffgmm.workflows.sweep.space import arguments, in_folder
 
 CONFIG = Path(__file__).parents[1] / "base_16k.yaml"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return int(listener.getsockname()[1])
 
 
 def measure(processes: int, args: argparse.Namespace) -> float:
     """Windows per second of the last steps of a training."""
     with tempfile.TemporaryDirectory() as folder:
-        logger = {"save_dir": folder, "name": "", "version": ""}
         throughput = {"steps": args.steps}
         settings: dict[str, Any] = {
             "data.corpus": args.corpus,
@@ -46,28 +38,15 @@ def measure(processes: int, args: argparse.Namespace) -> float:
             "trainer.max_epochs": 1,
             "trainer.log_every_n_steps": 1,
             "trainer.enable_progress_bar": False,
-            "trainer.default_root_dir": folder,
-            "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
+            **in_folder(Path(folder), version=""),
             "trainer.callbacks": [
                 {"class_path": "diffgmm.training.callbacks.throughput.Throughput", "init_args": throughput}
             ],
         }
-        words = [
-            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in settings.items()
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "MASTER_PORT": str(free_port())}
-        fit = [
-            sys.executable,
-            "-m",
-            "diffgmm.cli.main",
-            "fit",
-            "--config",
-            str(CONFIG),
-            *words,
-            *args.options,
-        ]
-        subprocess.run(fit, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=args.timeout)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+        fit = [sys.executable, "-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG)]
+        words = [*fit, *arguments(settings), *args.options]
+        subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=args.timeout)
         return read_curves(Path(folder, CURVES))["train/windows_per_s"].values[-1]
 
 
@@ -83,11 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--corpus", default="mini", help="to mix from (default: mini)")
     add("--timeout", type=float, default=600, help="seconds for one training (default: 600)")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
-    add(
-        "options",
-        nargs="*",
-        help="further options of `diffgmm fit`, after --: --trainer.precision=bf16-mixed",
-    )
+    further = "further options of `diffgmm fit`, after --: --trainer.precision=bf16-mixed"
+    add("options", nargs="*", help=further)
     args = parser.parse_args(argv)
     print(f"base_16k.yaml, {args.batch} windows and {args.threads} threads a process")
     rows = [["processes", "windows/s", "efficiency"]]

@@ -25,13 +25,8 @@ from diffgmm.utils.errors import UsageError
 from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
-ENGLISH = (
-    "librispeech",
-    "watson_stt_demo_en",
-    "watson_stt_demo_new_single2",
-    "watson_stt_demo_sample1",
-    "watson_stt_demo_sample2",
-)
+_WATSON = tuple(f"watson_stt_demo_{name}" for name in ("en", "new_single2", "sample1", "sample2"))
+ENGLISH = ("librispeech", *_WATSON)
 BANDS = {"-5 and 0 dB": (-5, 0), "5 and 10 dB": (5, 10), "15 and 20 dB": (15, 20)}
 Counts = np.ndarray  # [pairs, 2]: errors and words
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from short_runs import ROOT, checkpoint, configuration
 from test_many_devices import run
 
 from diffgmm.cli.main import main
 from diffgmm.training.perceptual import NEEDED
-from experiments.bench.ddp import free_port
 
 CLUSTER = ROOT / "experiments" / "cluster"
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def test_torchrun_trains_in_two_processes_and_continues(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kubeflow_variables_make_one_job_of_two_processes(tmp_path: Path) -> None:
     config = configuration(tmp_path, strategy="ddp", max_epochs=1)
-    port = str(free_port())
+    port = str(find_free_network_port())
 
     def pod(rank: int) -> subprocess.CompletedProcess[str]:
         return run(

@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +36,7 @@ class Baseline:
 
     name: str
     module: str
-    packages: tuple[str, ...]
+    packages: Sequence[str]
     sample_rate: int
     lag: int
     about: str

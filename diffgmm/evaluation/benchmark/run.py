@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,10 @@ from diffgmm.evaluation.benchmark.pairset import PairSet
 from diffgmm.evaluation.benchmark.running import SystemFailed
 from diffgmm.evaluation.benchmark.stages import default_metrics, enhance_set, excerpt, measure, score_set
 from diffgmm.evaluation.benchmark.systems import Candidate
-from diffgmm.evaluation.results import FILE, Results, System, metric_infos, write_results
+from diffgmm.evaluation.results import FILE, Results, System, made, write_results
 from diffgmm.utils.cores import usable_cores
 from diffgmm.utils.errors import complain
 from diffgmm.utils.files import replacing
-from diffgmm.utils.provenance import facts
 
 NOISY = "noisy"
 
@@ -132,24 +130,12 @@ def write(
             for file in system.files
         )
         moved.append(replace(system, files=files, audio_dir=f"audio/{slug(system.name)}"))
-    described = tuple(
-        replace(
-            pair,
-            clean=_linked(out, "clean", pair.id, str(pair.clean)),
-            noisy=_linked(out, NOISY, pair.id, str(pair.noisy)),
-        )
-        for pair in pairs.info.pairs
-    )
-    results = Results(
-        kind="benchmark",
-        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        command=tuple(command),
-        set=replace(pairs.info, pairs=described),
-        systems=tuple(moved),
-        metrics=metric_infos(outcome.metrics),
-        config=config,
-        record=facts(),
-    )
+    described = []
+    for pair in pairs.info.pairs:
+        clean, noisy = (_linked(out, side, pair.id, str(getattr(pair, side))) for side in ("clean", NOISY))
+        described.append(replace(pair, clean=clean, noisy=noisy))
+    info = replace(pairs.info, pairs=tuple(described))
+    results = made("benchmark", info, moved, outcome.metrics, config, command)
     write_results(out / FILE, results)
     _write_csv(out / "scores.csv", results)
     return results

@@ -19,6 +19,7 @@ from diffgmm.evaluation.benchmark.cache import SystemCache, metric_version
 from diffgmm.evaluation.benchmark.pairset import PairSet
 from diffgmm.evaluation.benchmark.running import Runner, SystemFailed
 from diffgmm.evaluation.benchmark.systems import Candidate
+from diffgmm.evaluation.evaluate import score_channels
 from diffgmm.evaluation.results import Cost, FileScores, PairInfo
 from diffgmm.metrics import Score
 from diffgmm.utils.cores import usable_cores
@@ -121,14 +122,7 @@ def score_file(enhanced: str, clean: str, names: Sequence[str]) -> dict[str, Sco
     b, other = audio.read(Path(clean), mono=True)
     if info.sample_rate != other.sample_rate:
         raise audio.AudioError(f"{enhanced}: {info.sample_rate} Hz against {other.sample_rate} Hz of {clean}")
-    x, samples = audio.fit_length(a, b.shape[1])[0], b[0]
-    scores = {}
-    for name in names:
-        try:
-            scores[name] = metrics.get_metric(name).explain(x, samples, info.sample_rate, resample=True)
-        except ValueError as error:  # not defined at this rate
-            scores[name] = Score(math.nan, str(error))
-    return scores
+    return score_channels(audio.fit_length(a, b.shape[1]), b, info.sample_rate, names, True, [])
 
 
 def score_set(
@@ -179,14 +173,14 @@ def score_set(
                 cache.keep_score(pair.id, *sums[pair.id], name, versions[name], score)
             scores[pair.id] |= new
             on_pair()
-    return tuple(
-        FileScores.of(
-            pair.id, {k: score for k, score in scores[pair.id].items() if score}, str(files[pair.id])
-        )
-        if pair.id in files
-        else FileScores.failed(pair.id, names, failures.get(pair.id, "not enhanced"))
-        for pair in pairs.info.pairs
-    )
+    rows = []
+    for pair in pairs.info.pairs:
+        if pair.id in files:
+            known = {name: score for name, score in scores[pair.id].items() if score}
+            rows.append(FileScores.of(pair.id, known, str(files[pair.id])))
+        else:
+            rows.append(FileScores.failed(pair.id, names, failures.get(pair.id, "not enhanced")))
+    return tuple(rows)
 
 
 def excerpt(pairs: PairSet) -> np.ndarray:
@@ -226,18 +220,9 @@ def measure(candidate: Candidate, cache: SystemCache, x: np.ndarray, timing: str
                 kept = {**runner.time(x, RATE, REPEATS), **(runner.count(x, RATE) if threads == 1 else {})}
             cache.keep_cost(key, kept)
         timings[threads] = kept or {}
-    single = timings[1]
-    rtf_1, rtf_all = (
-        min(timings[threads]["seconds"]) * RATE / len(x) if timings[threads] else None
-        for threads in (1, usable_cores())
-    )
+    single, all_cores = timings[1], timings[usable_cores()]
+    rtfs = (min(kept["seconds"]) * RATE / len(x) if kept else None for kept in (single, all_cores))
     peak = single.get("peak_mb", math.nan)
-    grown = peak - single.get("before_mb", math.nan)
-    return Cost(
-        rtf_1,
-        rtf_all,
-        None if math.isnan(grown) else grown,
-        None if math.isnan(peak) else peak,
-        single.get("parameters"),
-        single.get("macs_per_s"),
-    )
+    memory = (peak - single.get("before_mb", math.nan), peak)
+    megabytes = (None if math.isnan(value) else value for value in memory)
+    return Cost(*rtfs, *megabytes, single.get("parameters"), single.get("macs_per_s"))

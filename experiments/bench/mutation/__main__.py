@@ -61,14 +61,8 @@ def _preload() -> None:
     """Import the libraries that the tests need, but nothing of the project."""
     import torch
 
-    for name in (
-        "hypothesis",
-        "lightning.pytorch.cli",
-        "pytest",
-        "scipy.signal",
-        "scipy.stats",
-        "torchmetrics",
-    ):
+    names = "hypothesis lightning.pytorch.cli pytest scipy.signal scipy.stats torchmetrics"
+    for name in names.split():
         importlib.import_module(name)
     torch.set_num_threads(1)
 
