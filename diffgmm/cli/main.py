@@ -15,17 +15,10 @@ from typing import NoReturn
 import diffgmm
 from diffgmm.utils.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, exit_code
 
+_SOUND = ("denoise", "demo", "live", "animate", "evaluate", "calibrate", "benchmark", "report")
+_MAKING = ("prepare", "data", "sweep", "runs", "reproduce", "export", "info")
 #: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
-VERBS = {
-    verb: f"diffgmm.cli.{verb}"
-    for verbs in (
-        ("denoise", "demo", "live", "animate"),
-        ("evaluate", "calibrate", "benchmark", "report"),
-        ("prepare", "data", "sweep", "runs", "reproduce"),
-        ("export", "info"),
-    )
-    for verb in verbs
-}
+VERBS = {verb: f"diffgmm.cli.{verb}" for verb in (*_SOUND, *_MAKING)}
 #: Verbs of Lightning's command line: ``run(argv) -> int`` gets everything, the verb first, untouched.
 TRAINING = {
     "fit": "train a model from an experiment's YAML",

@@ -96,16 +96,11 @@ def _table(runs: Sequence[Run], metrics: Sequence[str], by: str) -> str:
             mark = "*" if len(runs) > 1 and entry is best[name] else " "
             cells.append("-" if value is None else f"{value:.4g}{mark}")
         seconds = record.get("seconds_in_all", record.get("seconds"))
-        rows.append(
-            [
-                str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else entry.folder),
-                str(record.get("started", "-"))[:16],
-                str(record.get("steps", "-")) + ("" if record.get("finished", True) else "..."),
-                "-" if seconds is None else f"{seconds / 60:.1f}",
-                *cells,
-                (record.get("git_revision") or "-")[:8] + ("+" if record.get("git_modified") else ""),
-            ]
-        )
+        place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else entry.folder
+        steps = f"{record.get('steps', '-')}{'' if record.get('finished', True) else '...'}"
+        minutes = "-" if seconds is None else f"{seconds / 60:.1f}"
+        revision = (record.get("git_revision") or "-")[:8] + ("+" if record.get("git_modified") else "")
+        rows.append([str(place), str(record.get("started", "-"))[:16], steps, minutes, *cells, revision])
     return "\n".join(aligned(rows, left=range(1)))
 
 

@@ -31,9 +31,9 @@ class Track:
     kind: str
     label: str
     scores: str
-    picture: str
-    khz: float
     sound: Sound | None
+    khz: float
+    picture: str = ""
     uri: str = ""
 
 
@@ -130,26 +130,26 @@ def training_examples(run: TrainingRun, count: int) -> list[Example]:
 
 
 def _example(id: str, why: str, about: str, wanted: Iterable[Wanted], maps: Maps | None = None) -> Example:
-    sounds: list[tuple[str, str, str, Sound]] = []
+    tracks: list[Track] = []
+    sounds: list[Sound] = []
     problems = []
     for kind, label, scores, path in wanted:
         if path is None or not path.is_file():
             problems.append(f"{label}: {f'{path.name} is missing' if path else 'no audio was kept'}")
             continue
         try:
-            sounds.append((kind, label, scores, audio.load(path)))
+            sounds.append(audio.load(path))
         except AudioError as error:
             problems.append(str(error))
-    pictures = audio.spectrogram_uris([sound for *_, sound in sounds])
-    tracks = [
-        Track(kind, label, scores, picture, sound.sample_rate / 2000, sound)
-        for (kind, label, scores, sound), picture in zip(sounds, pictures, strict=True)
-    ]
-    noisy = next((sound for kind, _, _, sound in sounds if kind == "noisy"), None)
+            continue
+        tracks.append(Track(kind, label, scores, sounds[-1], sounds[-1].sample_rate / 2000))
+    for track, picture in zip(tracks, audio.spectrogram_uris(sounds), strict=True):
+        track.picture = picture
+    noisy = next((track.sound for track in tracks if track.kind == "noisy"), None)
     if maps is not None and noisy is not None:
-        tracks += [Track("map", name, "", uri, khz, None) for name, (uri, khz) in maps(noisy).items()]
-    seconds = max((sound.seconds for *_, sound in sounds), default=0.0)
-    return Example(id, why, about, seconds, any(sound.cut for *_, sound in sounds), tracks, problems)
+        tracks += [Track("map", name, "", None, khz, uri) for name, (uri, khz) in maps(noisy).items()]
+    seconds = max((sound.seconds for sound in sounds), default=0.0)
+    return Example(id, why, about, seconds, any(sound.cut for sound in sounds), tracks, problems)
 
 
 def encode(shown: Iterable[Example], codec: str = "auto") -> str:

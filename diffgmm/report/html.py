@@ -59,13 +59,11 @@ def render(
     if out.exists() and not overwrite:
         raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
     results_runs, trained = collect(runs)
-    heard = [
-        *(
-            listening.examples(run, examples, maps_for(run.results, model) if examples else None)
-            for run in results_runs
-        ),
-        *(listening.training_examples(run, examples) for run in trained),
-    ]
+    heard = []
+    for run in results_runs:
+        maps = maps_for(run.results, model) if examples else None
+        heard.append(listening.examples(run, examples, maps))
+    heard += [listening.training_examples(run, examples) for run in trained]
     codec = listening.encode([example for shown in heard for example in shown], codec)
     sections = [_section(run) for run in results_runs]
     trainings = [_run(run) for run in trained]

@@ -146,11 +146,9 @@ def measure(
 
 def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Markdown: a table a metric, settings down and network calls across, the best of each in bold."""
-    text = [
+    parts = [
         "# Network calls",
-        "",
         f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
-        "",
         f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB in turn), model "
         f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
         "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best.",
@@ -171,10 +169,6 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
             bold = [f"**{cell}**" if known and cell == number(best, digits) else cell for cell in cells]
             rows.append([SETTINGS[key].label, *bold])
         before = number(mean_of(name, "noisy"), digits)
-        text += [
-            "",
-            f"## {name}{' in dB' if name == 'si_sdr' else ''} (noisy: {before})",
-            "",
-            *markdown(rows),
-        ]
-    return "\n".join(text) + "\n"
+        unit = " in dB" if name == "si_sdr" else ""
+        parts += [f"## {name}{unit} (noisy: {before})", "\n".join(markdown(rows))]
+    return "\n\n".join(parts) + "\n"

@@ -134,7 +134,7 @@ def verdict(rows: Sequence[Row]) -> str:
     return text + "."
 
 
-def _table(rows: Sequence[Row], figures: Sequence[Figure], before: Sequence[str] = ()) -> list[str]:
+def _table(rows: Sequence[Row], figures: Sequence[Figure], before: Sequence[str] = ()) -> str:
     """A line a variant; without a likelihood nothing is known about the mixture."""
     lines = [["variant", "seeds", *(figure.heading for figure in figures)]]
     lines += [["noisy", "", *before]] if before else []
@@ -144,36 +144,30 @@ def _table(rows: Sequence[Row], figures: Sequence[Figure], before: Sequence[str]
             for path, _, digits in figures
         ]
         lines.append([row.variant.says, str(len(row.results)), *cells])
-    return markdown(lines)
+    return "\n".join(markdown(lines))
 
 
 def render(rows: Sequence[Row], plot: str | None = None) -> str:
     """Markdown: what was run, the verdict, mixture and quality of every variant."""
     result = rows[0].results[0]
-    text = [
+    parts = [
         "# Ablations",
-        "",
         f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
-        "",
         "Each variant is [base.yaml](ablations/base.yaml) with changes of [variants.yaml](ablations/variants.yaml), "
         f"trained for {result['steps']} steps and judged on {result['pairs']} fixed validation pairs: small models, to "
         "be compared with one another and with nothing else. Mean ± standard deviation over seeds (of the weights and "
         "of the training windows).",
-        "",
         verdict(rows),
-        "",
-        *([f"![NLL and PESQ of every variant]({plot})", ""] if plot else []),
+        *([f"![NLL and PESQ of every variant]({plot})"] if plot else []),
         "## The mixture, from the noisy signal alone (t = 1)",
-        "",
         "NLL in nats per real dimension and CRPS (lower is better), share of noise in the central 90 % interval, "
         "components in use (exponential of the entropy of the mean responsibilities).",
-        "",
-        *_table(rows, _MIXTURE),
+        _table(rows, _MIXTURE),
     ]
     noisy = [number(result["quality"]["noisy"][name], digits) for name, digits in _QUALITY.items()]
     for setting, (heading, _, _) in _SETTINGS.items():
-        text += ["", f"## Quality, {heading}", "", *_table(rows, _quality(setting), noisy)]
-    return "\n".join(text) + "\n"
+        parts += [f"## Quality, {heading}", _table(rows, _quality(setting), noisy)]
+    return "\n\n".join(parts) + "\n"
 
 
 def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:

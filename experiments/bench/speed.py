@@ -109,12 +109,9 @@ def command(name: str, backend: str, threads: int, repeats: int) -> tuple[Times,
 
 def measure(args: argparse.Namespace) -> str:
     """A table for each model, as Markdown."""
+    backends = [backend for backend in args.backends if backend == "torch" or find_spec(backend)]
     commands = {
-        name: {
-            backend: command(name, backend, args.threads, args.repeats)
-            for backend in args.backends
-            if backend == "torch" or find_spec(backend)
-        }
+        name: {backend: command(name, backend, args.threads, args.repeats) for backend in backends}
         for name in args.model
     }
     import torch
@@ -140,9 +137,8 @@ def _table(
     model, _ = load_model(model_path(name))
     second = torch.zeros(1, 1, model.sample_rate)
     work = macs(lambda: model.enhance(second))
-    rows = [
-        ["back end", "what", "processor time, least", "median", "clock, least", "goal", "share of the peak"]
-    ]
+    times_of = ("processor time, least", "median", "clock, least")
+    rows = [["back end", "what", *times_of, "goal", "share of the peak"]]
     for backend in args.backends:
         if backend not in commands:
             rows.append([backend, "not installed", *[""] * 5])

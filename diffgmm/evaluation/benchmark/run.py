@@ -6,7 +6,7 @@ import csv
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,18 +160,13 @@ def _write_csv(path: Path, results: Results) -> None:
     names = [metric.name for metric in results.metrics]
     about = ("sample_rate", "snr", "speaker", "noise", "subsets")
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(
-            file, ["system", "id", *about, *names, "reasons", "audio"], lineterminator="\n"
-        )
+        columns = ["system", "id", *about, *names, "reasons", "audio"]
+        table = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         for system in results.systems:
             for pair, row in zip(results.set.pairs, system.files, strict=True):
                 subsets = [name for name, ids in results.set.subsets.items() if pair.id in ids]
-                table.writerow(
-                    {
-                        "system": system.name, "id": pair.id, "sample_rate": pair.sample_rate, "snr": pair.snr,
-                        "speaker": pair.speaker, "noise": " ".join(pair.noise), "subsets": " ".join(subsets),
-                        **row.scores, "audio": row.audio,
-                        "reasons": "; ".join(f"{name}: {reason}" for name, reason in row.reasons.items()),
-                    }
-                )  # fmt: skip
+                reasons = "; ".join(f"{name}: {reason}" for name, reason in row.reasons.items())
+                facts = {"system": system.name, "audio": row.audio, "reasons": reasons}
+                words = {"noise": " ".join(pair.noise), "subsets": " ".join(subsets)}
+                table.writerow({**asdict(pair), **row.scores, **facts, **words})

@@ -20,7 +20,7 @@ from diffgmm.workflows.sweep.worker import VARIABLE
 
 
 class Outcome(L.Callback):
-    """Keeps the last and the best value of a logged quantity over the validations, and writes the result.
+    """Keeps the values of a logged quantity over the validations, of which the last or the best counts.
 
     Args:
         monitor: name that is logged.
@@ -45,12 +45,6 @@ class Outcome(L.Callback):
         if not self.best:
             return self.values[-1] if self.values else math.nan
         return (max if self.maximize else min)(finite, default=math.nan)
-
-    def write(self, path: Path, pruned: bool) -> None:
-        """Write the result as JSON, whole or not at all."""
-        value = self.result()
-        contents = {"value": value if math.isfinite(value) else None, "pruned": pruned, "epoch": self.epoch}
-        write_text(path, json.dumps(contents) + "\n")
 
 
 def end_with_parent() -> None:
@@ -88,10 +82,12 @@ def run(argv: list[str]) -> int:
         pruned = True
     if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
         return 0
-    if not math.isfinite(outcome.result()) and not pruned:
+    value = outcome.result() if math.isfinite(outcome.result()) else None
+    if value is None and not pruned:
         complain(f"{monitor} has no value at the end of the training; the sweep's monitor must be logged")
         return FAILED
-    outcome.write(Path(task["outcome"]), pruned)
+    contents = {"value": value, "pruned": pruned, "epoch": outcome.epoch}
+    write_text(Path(task["outcome"]), json.dumps(contents) + "\n")
     return 0
 
 

@@ -138,12 +138,10 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
     (folder / "trial.yaml").write_text(
         yaml.safe_dump({"parameters": drawn, "command": argv}, sort_keys=False)
     )
-    space = sweep.space
-    task = {
-        "storage": sweep.storage, "study": sweep.study.study_name, "trial_id": trial._trial_id,
-        "monitor": space.monitor, "direction": space.direction, "value": space.value,
-        "pruner": dict(space.pruner), "outcome": str(folder / OUTCOME),
-    }  # fmt: skip
+    monitor, shared = sweep.space.monitor, ("monitor", "direction", "value", "pruner")
+    task = {name: getattr(sweep.space, name) for name in shared}
+    task |= {"storage": sweep.storage, "study": sweep.study.study_name, "trial_id": trial._trial_id}
+    task["outcome"] = str(folder / OUTCOME)
     sweep.tell(f"trial {trial.number}: {', '.join(f'{key} {value}' for key, value in drawn.items())}")
     try:
         code = _train(argv, task, folder / LOG)
@@ -155,8 +153,8 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
     try:
         outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "no output")
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
+        last = lines[-1] or "no output"
         sweep.tell(f"trial {trial.number}: failed (exit code {code}): {last}")
         trial.set_user_attr("error", last)
         if code < 0:  # killed from outside, for want of memory perhaps: not the fault of its values
@@ -165,7 +163,7 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
     if outcome["pruned"]:
         sweep.tell(f"trial {trial.number}: pruned at epoch {outcome['epoch']}")
         raise optuna.TrialPruned
-    sweep.tell(f"trial {trial.number}: {space.monitor} {outcome['value']:.6g}")
+    sweep.tell(f"trial {trial.number}: {monitor} {outcome['value']:.6g}")
     return float(outcome["value"])
 
 
