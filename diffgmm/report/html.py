@@ -18,7 +18,6 @@ from diffgmm.report import examples as listening
 from diffgmm.report import facts, groups, plots, tables
 from diffgmm.report.collect import ReportError, ResultsRun, TrainingRun, collect
 from diffgmm.report.training import training
-from diffgmm.report.uncertainty import maps_for
 from diffgmm.utils.files import write_text
 from diffgmm.utils.version import __version__
 
@@ -61,7 +60,7 @@ def render(
     results_runs, trained = collect(runs)
     heard = []
     for run in results_runs:
-        maps = maps_for(run.results, model) if examples else None
+        maps = listening.maps_for(run.results, model) if examples else None
         heard.append(listening.examples(run, examples, maps))
     heard += [listening.training_examples(run, examples) for run in trained]
     codec = listening.encode([example for shown in heard for example in shown], codec)
