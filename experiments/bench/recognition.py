@@ -35,8 +35,8 @@ def english(name: str, subset: str | None) -> list[PairInfo]:
     """The pairs at 16 kHz of a benchmark set's English speakers, or of a folder with ``clean`` and ``noisy``."""
     ours = name in benchmarks.NAMES
     pairs = open_pairs(name).only([subset] if subset and ours else []).info.pairs
-    pairs = [pair for pair in pairs if pair.sample_rate == 16000]
-    return [pair for pair in pairs if pair.speaker.startswith(ENGLISH)] if ours else pairs
+    speakers = ENGLISH if ours else ("",)
+    return [pair for pair in pairs if pair.sample_rate == 16000 and pair.speaker.startswith(speakers)]
 
 
 def counted(spoken: list[str], waveforms: Iterable[np.ndarray], name: str) -> Counts:

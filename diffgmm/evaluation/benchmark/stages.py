@@ -221,8 +221,7 @@ def measure(candidate: Candidate, cache: SystemCache, x: np.ndarray, timing: str
             cache.keep_cost(key, kept)
         timings[threads] = kept or {}
     single, all_cores = timings[1], timings[usable_cores()]
-    rtfs = (min(kept["seconds"]) * RATE / len(x) if kept else None for kept in (single, all_cores))
-    peak = single.get("peak_mb", math.nan)
-    memory = (peak - single.get("before_mb", math.nan), peak)
-    megabytes = (None if math.isnan(value) else value for value in memory)
-    return Cost(*rtfs, *megabytes, single.get("parameters"), single.get("macs_per_s"))
+    rtf_1, rtf_all = (min(t["seconds"]) * RATE / len(x) if t else None for t in (single, all_cores))
+    peak, before = (single.get(name, math.nan) for name in ("peak_mb", "before_mb"))
+    grown, most = (None if math.isnan(value) else value for value in (peak - before, peak))
+    return Cost(rtf_1, rtf_all, grown, most, single.get("parameters"), single.get("macs_per_s"))

@@ -76,8 +76,8 @@ class Job:
 
         name, args = self.plan.corpus["name"], self.args
         if name == MINI:
-            inputs = {"corpus": MINI}
-            return self.steps.run("prepare", inputs, lambda: _corpus(Path(mini_corpus())), _is_complete)
+            mini = {"corpus": MINI}
+            return self.steps.run("prepare", mini, lambda: _corpus(Path(mini_corpus())), _is_complete)
         recipe = find_recipe(name)
         variant = self.plan.corpus.get("variant") or recipe.variants[0]
         root = home() / "corpora"
