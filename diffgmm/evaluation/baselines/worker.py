@@ -43,7 +43,7 @@ def claim_stdout() -> TextIO:
 
 
 def serve(load: Load, replies: TextIO) -> int:
-    """Load, report ``ready``, then answer ``enhance``, ``time`` and ``count`` until stdin ends."""
+    """Load, report ``ready``, then answer ``enhance`` and ``time`` until stdin ends."""
     before = memory_mb()[0]
     try:
         denoise, count = load()
@@ -58,10 +58,9 @@ def serve(load: Load, replies: TextIO) -> int:
             if request["do"] == "enhance":
                 np.save(request["out"], denoise(x, rate))
                 reply: dict[str, Any] = {}
-            elif request["do"] == "count":
-                reply = count(x, rate)
             else:
                 reply = _timed(denoise, x, rate, request["repeats"])
+                reply |= count(x, rate) if request["count"] else {}
         except Exception as error:  # as above: one file that fails is no end
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps({**reply, "before_mb": before}), file=replies)

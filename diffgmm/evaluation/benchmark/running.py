@@ -115,7 +115,12 @@ class Runner:
         """
         rate = self.candidate.sample_rate or sample_rate
         given = audio.resample(x, sample_rate, rate)
-        y = self._command(given, rate) if self.candidate.kind == "command" else self._fed(given, rate)
+        if self.candidate.kind == "command":
+            y = self._command(given, rate)
+        else:
+            np.save(self._in, given)
+            self._ask(do="enhance", rate=rate, out=str(self._out))
+            y = np.load(self._out)
         if y.shape != given.shape:
             raise SystemFailed(f"returned an array {list(y.shape)} for {list(given.shape)}")
         if not np.isfinite(y).all():
@@ -123,26 +128,17 @@ class Runner:
         return audio.fit_length(audio.resample(y, rate, sample_rate), len(x))
 
     def time(self, x: np.ndarray, sample_rate: int, repeats: int) -> dict[str, Any]:
-        """``seconds`` of every repetition after a warm-up, ``peak_mb``, ``before_mb``: nothing else is timed."""
+        """``seconds`` of every repetition after a warm-up, ``peak_mb``, ``before_mb``: nothing else is timed.
+
+        With one thread also ``parameters`` and ``macs_per_s``, as far as the system tells.
+        """
         rate = self.candidate.sample_rate or sample_rate
         given = audio.resample(x, sample_rate, rate)
         if self.candidate.kind != "command":
             np.save(self._in, given)
-            return self._ask(do="time", rate=rate, repeats=repeats)
+            return self._ask(do="time", rate=rate, repeats=repeats, count=self.threads == 1)
         seconds, megabytes = zip(*(self._run_command(given, rate) for _ in range(repeats + 1)), strict=True)
         return {"seconds": seconds[1:], "peak_mb": max(megabytes[1:]), "before_mb": 0.0}
-
-    def count(self, x: np.ndarray, sample_rate: int) -> dict[str, Any]:
-        """``parameters`` and ``macs_per_s``, as far as the system tells."""
-        if self.candidate.kind != "model":
-            return {}
-        np.save(self._in, x)
-        return self._ask(do="count", rate=sample_rate)
-
-    def _fed(self, x: np.ndarray, rate: int) -> np.ndarray:
-        np.save(self._in, x)
-        self._ask(do="enhance", rate=rate, out=str(self._out))
-        return np.load(self._out)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         assert self._process and self._process.stdin

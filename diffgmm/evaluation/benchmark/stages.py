@@ -217,7 +217,7 @@ def measure(candidate: Candidate, cache: SystemCache, x: np.ndarray, timing: str
         kept = timings.get(threads) or (None if timing == "again" else cache.cost(key))
         if kept is None and timing != "skip":
             with Runner(candidate, threads) as runner:
-                kept = {**runner.time(x, RATE, REPEATS), **(runner.count(x, RATE) if threads == 1 else {})}
+                kept = runner.time(x, RATE, REPEATS)
             cache.keep_cost(key, kept)
         timings[threads] = kept or {}
     single, all_cores = timings[1], timings[usable_cores()]
