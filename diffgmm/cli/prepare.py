@@ -109,18 +109,13 @@ def _left_out(refused: list[dict[str, Any]]) -> Iterator[str]:
         yield f"left out by the corpus's rules: {counts}"
 
 
-def _facts(recipe: Recipe) -> list[dict[str, Any]]:
-    about = {
-        "what": recipe.title, "licence": recipe.licence, "from": recipe.homepage, "citation": recipe.citation,
-        "sample_rate": recipe.sample_rate, "notes": list(recipe.notes),
-    }  # fmt: skip
-    return [
-        {
-            "name": recipe.name, "variant": variant, "hours": recipe.hours.get(variant),
-            "download_bytes": recipe.download_bytes.get(variant), **about,
-        }
-        for variant in recipe.variants
-    ]  # fmt: skip
+def _facts(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """A row for each variant."""
+    about = {"what": recipe.title, "licence": recipe.licence, "from": recipe.homepage}
+    about |= {name: getattr(recipe, name) for name in ("citation", "sample_rate", "notes")}
+    for variant in recipe.variants:
+        size = {"hours": recipe.hours.get(variant), "download_bytes": recipe.download_bytes.get(variant)}
+        yield {"name": recipe.name, "variant": variant, **size, **about}
 
 
 def _listing(*, as_json: bool) -> str:

@@ -55,10 +55,11 @@ def encode(sound: Sound, codec: str) -> bytes:
     kind, subtype, _ = CODECS[codec]
     buffer = io.BytesIO()
     level = {"compression_level": _QUALITY} if codec == "ogg" else {}
-    with soundfile.SoundFile(
-        buffer, "w", sound.sample_rate, 1, subtype, format=kind, **level
-    ) as file:  # in pieces: libsndfile's Vorbis overflows its stack with long ones
-        for start in range(0, sound.x.size, _BLOCK):
+    rate = sound.sample_rate
+    with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=kind, **level) as file:
+        for start in range(
+            0, sound.x.size, _BLOCK
+        ):  # libsndfile's Vorbis overflows its stack with long pieces
             file.write(np.clip(sound.x[start : start + _BLOCK], -1.0, 1.0))
     return buffer.getvalue()
 
@@ -91,11 +92,6 @@ def picture_uri(values: np.ndarray, cmap: str, low: float, high: float) -> str:
     size = (min(values.shape[0], _SHAPE[0]), min(values.shape[1], _SHAPE[1]))
     tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
     small = torch.nn.functional.adaptive_avg_pool2d(tensor, size)[0].numpy()
-    style: dict[str, Any] = {
-        "cmap": cmap,
-        "origin": "lower",
-        "format": "webp",
-        "pil_kwargs": {"quality": 50, "method": 4},
-    }
-    imsave(buffer, small, vmin=low, vmax=max(high, low + 1e-9), **style)
+    style: dict[str, Any] = {"format": "webp", "pil_kwargs": {"quality": 50, "method": 4}}
+    imsave(buffer, small, cmap=cmap, origin="lower", vmin=low, vmax=max(high, low + 1e-9), **style)
     return data_uri(buffer.getvalue(), "image/webp")

@@ -70,31 +70,19 @@ def render(
         part["examples"] = shown
     names = dict.fromkeys(part["name"] for part in (*sections, *trainings))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    text = fill(
-        "report.html",
-        title=title or f"diffgmm: {', '.join(names)}",
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        sections=sections,
-        runs=trainings,
-        training=training(trained) if trained else None,
-        codec=codec,
-        kinds=SYSTEM_KINDS,
-        level=f"{100 * statistics.LEVEL:g} %",
-    )
-    write_text(out, text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    fixed = {"script": Markup(script), "script_hash": digest, "codec": codec, "kinds": SYSTEM_KINDS}
+    curves = training(trained) if trained else None
+    level, heading = f"{100 * statistics.LEVEL:g} %", title or f"diffgmm: {', '.join(names)}"
+    parts = {"sections": sections, "runs": trainings, "training": curves, "level": level}
+    write_text(out, fill("report.html", title=heading, **parts, **fixed))
     return out
 
 
 def fill(name: str, **values: Any) -> str:
     """A page's template with its values; version and style are those of all pages."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    blocks: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, **blocks)
     style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     return environment.get_template(name).render(style=style, version=__version__, **values)
 

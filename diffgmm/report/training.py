@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,20 +32,18 @@ def training(runs: Sequence[TrainingRun]) -> dict[str, Any]:
     rest = [name for name in loose if name not in main and f"val/{name}" not in main]
     buckets = dict.fromkeys(match[1] for name in names if (match := _BUCKET.match(name)))
     shown = [name for name in ["train/loss", "val/loss", *quality] if name in names]
-    return {
-        "main": _existing(_plot(runs, name) for name in main),
-        "by_snr": _existing(_by_snr(runs[-1], name) for name in buckets),
-        "rest": _existing(_plot(runs, name) for name in rest),
-        "head": ["run", *shown],
-        "rows": [
-            [run.name, *(number(run.curves[n].values[-1] if n in run.curves else None, 3) for n in shown)]
-            for run in runs
-        ],
+    drawn: dict[str, list[Plot | None]] = {
+        "main": [_plot(runs, name) for name in main],
+        "by_snr": [_by_snr(runs[-1], name) for name in buckets],
+        "rest": [_plot(runs, name) for name in rest],
     }
-
-
-def _existing(drawn: Iterable[Plot | None]) -> list[Plot]:
-    return [plot for plot in drawn if plot]
+    last = [{name: curve.values[-1] for name, curve in run.curves.items()} for run in runs]
+    rows = [
+        [run.name, *(number(values.get(name), 3) for name in shown)]
+        for run, values in zip(runs, last, strict=True)
+    ]
+    pictures = {name: [plot for plot in several if plot] for name, several in drawn.items()}
+    return {**pictures, "head": ["run", *shown], "rows": rows}
 
 
 def _smooth(curve: Curve) -> Curve:

@@ -153,14 +153,10 @@ class Job:
         from diffgmm.evaluation.benchmark.systems import baseline_systems, models
 
         systems, args = self.plan.systems, self.args
-        candidates = [
-            *baseline_systems(args.baselines or (), args.baselines_python),
-            *models(
-                [*systems.get("models", []), *([f"{TRAINED}={trained}"] if trained else [])],
-                systems.get("nfe", [1]), systems.get("estimate", ["mean"]), systems.get("samples", 1),
-                systems.get("seed", 0),
-            ),
-        ]  # fmt: skip
+        names = [*systems.get("models", []), *([f"{TRAINED}={trained}"] if trained else [])]
+        nfes, estimates = systems.get("nfe", [1]), systems.get("estimate", ["mean"])
+        candidates = baseline_systems(args.baselines or (), args.baselines_python)
+        candidates += models(names, nfes, estimates, systems.get("samples", 1), systems.get("seed", 0))
         inputs = {
             "set": pairs.info.checksum,
             "systems": {candidate.name: candidate.key for candidate in candidates},

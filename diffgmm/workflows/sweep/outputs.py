@@ -116,16 +116,10 @@ def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
 
     keys = [parameter.key for parameter in space.parameters]
     names = {key: short(key, keys) for key in keys}
-    text = fill(
-        "sweep.html",
-        title=f"Sweep {study.study_name}",
-        counts={state: number for state, number in counts(study).items() if number},
-        space=space,
-        names=names,
-        rows=rows(study, space),
-        plots=plots(study, space, names),
-    )
-    write_text(folder / REPORT, text)
+    values = {"counts": {state: number for state, number in counts(study).items() if number}}
+    values |= {"rows": rows(study, space), "plots": plots(study, space, names)}
+    title = f"Sweep {study.study_name}"
+    write_text(folder / REPORT, fill("sweep.html", title=title, space=space, names=names, **values))
     return folder / REPORT
 
 
