@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import add_renamed, add_shared, names, numbers, steps
+from diffgmm.cli.options import add_renamed, add_shared, check_metrics, names, numbers, steps
 from diffgmm.utils.errors import FAILED, UsageError
 from diffgmm.utils.interrupts import Interrupts
 
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from diffgmm.evaluation.benchmark.run import run, write
     from diffgmm.report.tables import as_text
 
+    check_metrics(args.metrics, args.trust)
     out = args.out or Path(f"benchmark-{Path(args.set).name}")
     candidates = [
         *systems.baseline_systems(args.baselines, args.baselines_python),
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     _check_out(out, pairs.info.name, args.overwrite)
     cache = home() / "benchmark"
     with Interrupts(at_once=True):
-        outcome = run(pairs, candidates, cache, args.metrics, args.jobs, args.timing, args.trust)
+        outcome = run(pairs, candidates, cache, args.metrics, args.jobs, args.timing)
     config = {key: value for key, value in vars(args).items() if key not in ("out", "overwrite")}
     results = write(out, pairs, outcome, command=["diffgmm", *sys.argv[1:]], config=config)
     print(as_text(results, bold=sys.stdout.isatty()))

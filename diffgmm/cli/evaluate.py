@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import add_shared, check_output_file
+from diffgmm.cli.options import add_shared, check_metrics, check_output_file
 from diffgmm.utils.errors import FAILED, UsageError, complain
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ def _metrics(asked: Sequence[str] | None, pairs: Sequence[Pair], trust: Sequence
         names = [name for entry in asked for name in entry.split(",") if name]
         if names == ["all"]:
             return metrics.NAMES
-        try:
-            for name in names:
-                metrics.get_metric(name, trust)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        check_metrics(names, trust)
         return tuple(dict.fromkeys(names))
     for pair in pairs:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,21 @@ def model_file(name: str) -> Path:
     try:
         return model_path(name)
     except ModelError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_metrics(names: Sequence[str], trust: Sequence[str]) -> None:
+    """Find out before any work that a metric can't be used.
+
+    Raises:
+        UsageError: there is none of that name, or it is of a package that is not trusted.
+    """
+    from diffgmm.metrics import get_metric
+
+    try:
+        for name in names:
+            get_metric(name, trust)
+    except ValueError as error:
         raise UsageError(str(error)) from error
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from diffgmm.cli.options import add_renamed, add_shared, names, setting
 from diffgmm.utils.errors import FAILED, UsageError, complain
 from diffgmm.utils.interrupts import Interrupts
+from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
     from diffgmm.workflows.reproduce.plan import Plan
@@ -46,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(str(files("experiments"))) / "benchmarks"
     if args.list:
         plans = [read_plan(path) for path in sorted(folder.glob("*.yaml"))]
-        width = max(len(plan.name) for plan in plans)
-        print("\n".join(f"{plan.name:<{width}}  {plan.title}" for plan in plans))
+        print("\n".join(aligned([[plan.name, plan.title] for plan in plans], left=range(2))))
         return 0
     if args.benchmark is None:
         raise UsageError("which benchmark? `diffgmm reproduce --list` shows what there is")

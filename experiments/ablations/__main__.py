@@ -31,9 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (run, table, nfe):
         verb.add_argument("--home", type=Path, default=place, metavar="DIR", help=f"of all runs ({place})")
     for verb in (table, nfe):
-        verb.add_argument(
-            "--markdown", type=Path, metavar="FILE", help="write here (with the plot beside it)"
-        )
+        page = "write here (with the plot beside it)"
+        verb.add_argument("--markdown", type=Path, metavar="FILE", help=page)
     add = run.add_argument
     add("--only", nargs="+", default=[], metavar="NAME", help="these variants")
     add("--seeds", nargs="+", type=int, default=[], metavar="N", help="instead of each variant's own")
@@ -46,9 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", default="dsn-valid", metavar="NAME|DIR", help="of pairs (dsn-valid)")
     add("--corpus", metavar="DIR", help="where the set's corpus is")
     add("--pairs", type=at_least(1), default=40, metavar="N", help="the first so many (40)")
-    add(
-        "--metrics", default="pesq_wb,estoi,si_sdr,dnsmos_ovrl,dnsmos_bak", metavar="NAME,...", help="columns"
-    )
+    metrics = "pesq_wb,estoi,si_sdr,dnsmos_ovrl,dnsmos_bak"
+    add("--metrics", default=metrics, metavar="NAME,...", help="columns")
     add("--seconds", type=float, default=math.inf, metavar="S", help="stop after so long")
     return parser
 

@@ -7,10 +7,12 @@ both files and the metric's version; so nothing has to be declared stale, and a 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,15 @@ class SystemCache:
         self.identity = identity
         self._scores = Lines(self.folder / "scores.jsonl")
         self._costs = Lines(self.folder / "costs.jsonl")
-        self._known: dict[tuple[str, str, str], Score] | None = None
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, str], Score]:
+        """Scores by the checksums of both files and the metric's version."""
+        known = {}
+        for entry in self._scores:
+            value = math.nan if entry["value"] is None else entry["value"]
+            known[entry["enhanced"], entry["clean"], entry["version"]] = Score(value, entry["reason"])
+        return known
 
     def open(self) -> None:
         """Create the folder, with what it is the cache of."""
@@ -90,12 +100,6 @@ class SystemCache:
 
     def score(self, enhanced: str, clean: str, version: str) -> Score | None:
         """A score by the checksums of both files and the metric's version."""
-        if self._known is None:
-            self._known = {}
-            for entry in self._scores:
-                value = float("nan") if entry["value"] is None else entry["value"]
-                key = (entry["enhanced"], entry["clean"], entry["version"])
-                self._known[key] = Score(value, entry["reason"])
         return self._known.get((enhanced, clean, version))
 
     def keep_score(self, id: str, enhanced: str, clean: str, metric: str, version: str, score: Score) -> None:
@@ -104,8 +108,7 @@ class SystemCache:
         entry = {"id": id, "metric": metric, "value": value, "reason": score.reason}
         self.open()
         self._scores.add({**entry, "enhanced": enhanced, "clean": clean, "version": version})
-        if self._known is not None:
-            self._known[enhanced, clean, version] = Score(score.value, score.reason)
+        self._known[enhanced, clean, version] = Score(score.value, score.reason)
 
     def cost(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """The last measurement under the same conditions."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from diffgmm import metrics
 from diffgmm.evaluation.benchmark import BenchmarkError
 from diffgmm.evaluation.benchmark.cache import SystemCache, slug
 from diffgmm.evaluation.benchmark.pairset import PairSet
@@ -43,7 +42,6 @@ def run(
     names: Sequence[str] = (),
     jobs: int | None = None,
     timing: str = "auto",
-    trust: Sequence[str] = (),
 ) -> Outcome:
     """Measure all systems; the first row is the unprocessed input. What does not work is named, the run goes on.
 
@@ -54,17 +52,12 @@ def run(
         names: of metrics; empty for the usual ones.
         jobs: processes for enhancing and scoring; None for all cores.
         timing: ``auto`` measures what is not known yet, ``again`` everything, ``skip`` nothing.
-        trust: packages that metrics may come from.
 
     Raises:
-        BenchmarkError: two systems of one name, unknown metric, or one of a package that is not trusted.
+        BenchmarkError: two systems of one name.
+        ValueError: unknown metric.
     """
     shown = tuple(names) or default_metrics([pair.sample_rate for pair in pairs.info.pairs])
-    try:
-        for name in shown:
-            metrics.get_metric(name, trust)
-    except ValueError as error:
-        raise BenchmarkError(str(error)) from error
     labels = [NOISY, *(candidate.name for candidate in candidates)]
     if double := [label for label in labels if labels.count(label) > 1]:
         raise BenchmarkError(f"two systems are called {double[0]}; name them NAME=...")

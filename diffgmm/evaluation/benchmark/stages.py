@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +42,7 @@ def enhance_set(
         on_pair: called for every pair that is there, old or new.
     """
     targets = {pair.id: cache.audio(pair.id, pairs.noisy_sha256[pair.id]) for pair in pairs.info.pairs}
-    waiting = deque(pair for pair in pairs.info.pairs if not targets[pair.id].is_file())
+    waiting = [pair for pair in pairs.info.pairs if not targets[pair.id].is_file()]
     for _ in range(len(targets) - len(waiting)):
         on_pair()
     if not waiting:
@@ -53,11 +51,7 @@ def enhance_set(
     (cache.folder / "audio").mkdir(exist_ok=True)
     failures: dict[str, str] = {}
     active: list[Runner] = []
-
-    def taken() -> Iterator[PairInfo]:
-        with suppress(IndexError):  # another thread has taken the last one
-            while True:
-                yield waiting.popleft()
+    todo = iter(waiting)  # all threads take from it
 
     def enhance_pair(runner: Runner, pair: PairInfo) -> None:
         x, info = audio.read(Path(str(pair.noisy)), mono=True)
@@ -70,7 +64,7 @@ def enhance_set(
         on_pair()
 
     def work() -> None:
-        todo, deaths, last = taken(), 0, ""
+        deaths, last = 0, ""
         while deaths < _DEATHS:
             with Runner(candidate) as runner:
                 active.append(runner)
