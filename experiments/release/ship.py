@@ -1,26 +1,37 @@
 """Put a checkpoint's weights into the package: ``python -m experiments.release.ship last.ckpt --name base``.
 
 The card beside the weights says what they were trained on; its facts come from the checkpoint, the run's record and
-the corpus's own description, so that none is written by hand.
+the corpus's own description, so that none is written by hand. Without a checkpoint, scores, limits and graph of a
+model that is shipped already are brought up to date. ``diffgmm info --model base`` shows the card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from diffgmm.diffusion.one_step import UnsupportedModel
 from diffgmm.diffusion.pretrained import PRETRAINED
 from diffgmm.diffusion.saving import load_model, save_model
+from diffgmm.evaluation.results import Results, ResultsError, System, read_results
+from diffgmm.inference.export.onnx import write_light
+from diffgmm.metrics.statistics import mean
 from diffgmm.utils.errors import UsageError, UserError, exit_code
-from diffgmm.utils.files import sha256_of
+from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.version import __version__
-from experiments.release.card import with_quality, write_graph
 
 PACKAGE = PRETRAINED
 LICENCE = "MIT (the weights; the training audio keeps its own licences, see trained_on)"
+LIMITS = (
+    "Speech with additive noise. Not made for music, for other voices to be taken out, or for reverberation.",
+    "Works at 16 kHz; what lies above 8 kHz in other recordings follows the gain of the band below it.",
+    "Voices, languages and noises unlike those listed as trained on may fare worse than the scores say.",
+)
 
 
 def _trained_on(corpus: Path) -> dict[str, Any]:
@@ -42,6 +53,71 @@ def _run(record: Path) -> dict[str, Any] | None:
         return None
     facts = json.loads(record.read_text(encoding="utf-8"))
     return {key: facts.get(key) for key in ("versions", "git_revision", "precision", "devices")}
+
+
+def scores(results: Results, name: str | None = None) -> dict[str, Any]:
+    """Means over the main pairs, noisy and denoised, of the model that a benchmark has.
+
+    Args:
+        results: of ``diffgmm benchmark`` or ``evaluate``.
+        name: of the system; by default the only model (or files) in it.
+
+    Raises:
+        ResultsError: no such system, or more than one model and no name.
+    """
+    models = [system.name for system in results.systems if system.kind in ("model", "files")]
+    if name is None and len(models) != 1:
+        raise ResultsError(f"{len(models)} models in these results; choose one: {models}")
+    system, ids = results.system(name or models[0]), results.set.ids()
+    noisy = [("noisy", other) for other in results.systems if other.kind == "noisy"]
+    sides = dict([*noisy, ("denoised", system)])
+    table = {}
+    for metric in results.metrics:
+        row = {side: _mean(of, metric.name, ids) for side, of in sides.items()}
+        if row["denoised"] is not None:
+            table[metric.name] = row
+    return {
+        "set": results.set.name,
+        "pairs": len(ids),
+        "checksum": results.set.checksum,
+        "settings": {key: value for key, value in system.settings.items() if key in ("nfe", "estimate")},
+        "means": table,
+    }
+
+
+def _mean(system: System, metric: str, ids: tuple[str, ...]) -> float | None:
+    value = mean(system.values(metric, ids))
+    return round(value, 3) if math.isfinite(value) else None
+
+
+def with_quality(card: dict[str, Any], results: Path | None, system: str | None = None) -> dict[str, Any]:
+    """``card`` with ``scores`` (where results are given) and ``limits``."""
+    quality = {} if results is None else {"scores": scores(read_results(results), system)}
+    return {**card, **quality, "limits": list(LIMITS)}
+
+
+def write_graph(stem: Path) -> None:
+    """Write the light graph beside ``STEM.safetensors``, unless the model can have none."""
+    weights = stem.with_name(stem.name + ".safetensors")
+    with suppress(UnsupportedModel):
+        write_light(load_model(weights)[0], weights, weights.with_suffix(".onnx"))
+
+
+def update(name: str, results: Path | None, system: str | None) -> Path:
+    """Bring the card of a model that is shipped already, and its graph, up to date; returns the .json's path.
+
+    Raises:
+        UsageError: there is no such model.
+        ResultsError: the results can't be used.
+    """
+    path = (stem := PACKAGE / name).with_name(f"{name}.json")
+    if not path.is_file():
+        raise UsageError(f"no shipped model {name!r}")
+    description = json.loads(path.read_text(encoding="utf-8"))
+    description["card"] = with_quality(description["card"], results, system)
+    write_text(path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    write_graph(stem)
+    return path
 
 
 def ship(
@@ -87,15 +163,23 @@ def main() -> int:
     """Command line; 0 done, 1 not a model, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     add = parser.add_argument
-    add("checkpoint", type=Path)
+    add(
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        help="without one, a shipped model's card and graph are brought up to date",
+    )
     add("--name", required=True, help="name for `diffgmm denoise --model`")
-    add("--corpus", type=Path, required=True, help="folder of the corpus it was trained on")
+    add("--corpus", type=Path, help="folder of the corpus that the checkpoint was trained on")
     add("--notes", default="", help="a sentence for the card")
     add("--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model")
     add("--system", help="its name in the results (default: the only model)")
     add("--overwrite", action="store_true")
+    args = parser.parse_args()
+    if args.checkpoint and not args.corpus:
+        parser.error("a checkpoint needs --corpus")
     try:
-        print(ship(**vars(parser.parse_args())))
+        print(ship(**vars(args)) if args.checkpoint else update(args.name, args.results, args.system))
     except UserError as error:
         return exit_code(error)
     return 0
