@@ -53,12 +53,8 @@ def write_table(path: str | os.PathLike[str], rows: Sequence[Row], names: Sequen
     is missing). Values are written in full; ``nan`` means that there is no score.
     """
     kinds = ("enhanced", "noisy", "improvement") if any(row.noisy for row in rows) else ("enhanced",)
-    by_name = {name: columns(rows, name) for name in names}
-    values = {
-        name if kind == "enhanced" else f"{kind}_{name}": by_name[name][kind]
-        for kind in kinds
-        for name in names
-    }
+    heads = {"enhanced": "", "noisy": "noisy_", "improvement": "improvement_"}
+    values = {heads[kind] + name: columns(rows, name)[kind] for kind in kinds for name in names}
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         basics = ("name", "sample_rate", "seconds", "length_difference", "delay")
