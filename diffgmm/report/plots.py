@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.audio import figures
 from diffgmm.evaluation.results import MetricInfo, Results, System
 from diffgmm.metrics import statistics
 from diffgmm.metrics.statistics import Estimate
@@ -77,18 +77,7 @@ def plot_with_legend(figure: Figure, title: str) -> Plot:
 
 def plot_of(figure: Figure, title: str) -> Plot:
     """The finished figure as it is."""
-    return Plot(title, data_uri(svg_of(figure, title, bbox_inches="tight"), "image/svg+xml"))
-
-
-def svg_of(figure: Figure, salt: str, **options: Any) -> bytes:
-    """A figure as SVG, the same bytes each time."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing, **options)
-    return buffer.getvalue()
+    return Plot(title, data_uri(figures.svg(figure, title, bbox_inches="tight"), "image/svg+xml"))
 
 
 def name_of(metric: MetricInfo) -> str:

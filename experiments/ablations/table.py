@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_modules.errors import DataError
+from diffgmm.audio import figures
 from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
 from experiments.ablations.plan import Variant
@@ -188,8 +189,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """Write an SVG: NLL left, PESQ by sampler setting right, one line a variant."""
     from matplotlib.figure import Figure
 
-    from diffgmm.report.plots import svg_of
-
     figure = Figure(figsize=(9.0, 0.9 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     style: dict[str, Any] = {"markersize": 5, "alpha": 0.7, "linestyle": "none"}
@@ -213,4 +212,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    write_text(path, svg_of(figure, "ablations").decode())
+    write_text(path, figures.svg(figure, "ablations").decode())

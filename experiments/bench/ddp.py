@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from diffgmm.training.files import arguments, in_folder
 from diffgmm.training.run_folders import CURVES, read_curves
 from diffgmm.utils.text_table import aligned
-from diffgmm.workflows.sweep.space import arguments, in_folder
 
 CONFIG = Path(__file__).parents[1] / "base_16k.yaml"
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from diffgmm.evaluation.results import FILE
+from diffgmm.training.files import arguments, in_folder
 from diffgmm.utils.code_version import OURS, code_version, key_of
 from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 from diffgmm.workflows.reproduce.plan import Plan, ReproduceError
 from diffgmm.workflows.reproduce.steps import Steps
-from diffgmm.workflows.sweep.space import arguments, in_folder
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet

@@ -116,7 +116,7 @@ def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
 
     keys = [parameter.key for parameter in space.parameters]
     names = {key: short(key, keys) for key in keys}
-    values = {"counts": {state: number for state, number in counts(study).items() if number}}
+    values: dict[str, Any] = {"counts": {state: n for state, n in counts(study).items() if n}}
     values |= {"rows": rows(study, space), "plots": plots(study, space, names)}
     title = f"Sweep {study.study_name}"
     write_text(folder / REPORT, fill("sweep.html", title=title, space=space, names=names, **values))

@@ -205,32 +205,3 @@ def settings(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
     by_key = {parameter.key: parameter for parameter in space.parameters}
     chosen = {key: by_key[key].choices.get(value, value) for key, value in drawn.items()}
     return {**space.fixed, **chosen}
-
-
-def layers(configs: Sequence[str | Path]) -> list[str]:
-    """An experiment's YAMLs as words of a command line.
-
-    >>> layers(["a.yaml", "b.yaml"])
-    ['--config', 'a.yaml', '--config', 'b.yaml']
-    """
-    return [word for config in configs for word in ("--config", str(config))]
-
-
-def in_folder(folder: Path, **logger: str) -> dict[str, Any]:
-    """Settings of a training that writes everything into a folder, its curves by a CSVLogger with these options."""
-    logger = {"save_dir": str(folder), "name": "", **logger}
-    return {
-        "trainer.default_root_dir": str(folder),
-        "trainer.logger": [{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger}],
-    }
-
-
-def arguments(values: Mapping[str, Any]) -> list[str]:
-    """Settings as words of a command line.
-
-    >>> arguments({"trainer.max_epochs": 2, "data.corpus": "mini"})
-    ['--trainer.max_epochs=2', '--data.corpus=mini']
-    """
-    return [
-        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()
-    ]

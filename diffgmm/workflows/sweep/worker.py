@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
-from diffgmm.workflows.sweep.space import Space, arguments, draw, in_folder, layers, settings
+from diffgmm.training.files import arguments, in_folder
+from diffgmm.workflows.sweep.space import Space, draw, settings
 from diffgmm.workflows.sweep.study import counts, make_sampler, suggester
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def fit_arguments(space: Space, configs: Sequence[Path], drawn: Mapping[str, Any
     values = settings(space, drawn)
     quiet = {"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False}
     own = {**quiet, **in_folder(folder, version=""), **values, "trainer.default_root_dir": str(folder)}
-    return ["fit", *layers(configs), *arguments(own)]
+    layers = [word for config in configs for word in ("--config", str(config))]
+    return ["fit", *layers, *arguments(own)]
 
 
 def work(sweep: Sweep, seconds: float | None = None) -> None:
