@@ -47,13 +47,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     shown = columns(runs, list(args.metric) or ([wanted, *columns(runs)] if wanted else []))
     if args.json:
-        facts = [
-            {
-                "folder": str(entry.folder), "values": {name: entry.value(name, by) for name in entry.curves},
-                "settings": entry.settings, "record": entry.record,
-            }
-            for entry in runs
-        ]  # fmt: skip
+        facts = []
+        for entry in runs:
+            values = {name: entry.value(name, by) for name in entry.curves}
+            about = {"settings": entry.settings, "record": entry.record}
+            facts.append({"folder": str(entry.folder), "values": values, **about})
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         print(_table(runs, list(dict.fromkeys(shown)), by))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,17 +88,14 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
     for kind, x in signals.items():
         shifted = x[:, start + shifts[kind] : stop + shifts[kind]]
         scores[kind] = score_channels(shifted, clean[:, start:stop], rate, names, resample, errors)
-    return Row(
-        name=pair.name,
-        sample_rate=rate,
-        seconds=(stop - start) / rate,
-        length_difference=enhanced.shape[1] - clean.shape[1],
-        delay=delays["enhanced"],
-        noisy_delay=delays.get("noisy", 0),
-        scores=scores["enhanced"],
-        noisy=scores.get("noisy", {}),
-        errors=tuple(dict.fromkeys(errors)),
+    longer, delay, noisy_delay = (
+        enhanced.shape[1] - clean.shape[1],
+        delays["enhanced"],
+        delays.get("noisy", 0),
     )
+    row = Row(pair.name, rate, (stop - start) / rate, longer, delay, noisy_delay)
+    unique = tuple(dict.fromkeys(errors))
+    return replace(row, scores=scores["enhanced"], noisy=scores.get("noisy", {}), errors=unique)
 
 
 @one_thread()

@@ -133,15 +133,9 @@ def measure(
             write_text(file, json.dumps(pair_scores))
             say(f"{id}: scored after {time.monotonic() - began:.0f} s")
         scores.append(json.loads(file.read_text(encoding="utf-8")))
-    facts = {
-        "model": path.stem,
-        "weights": weights,
-        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
-        "set": info.name,
-        "pairs": len(scores),
-        "wanted": len(chosen),
-    }
-    return facts, scores
+    size = sum(parameter.numel() for parameter in loaded.parameters())
+    facts = {"model": path.stem, "weights": weights, "parameters": size}
+    return {**facts, "set": info.name, "pairs": len(scores), "wanted": len(chosen)}, scores
 
 
 def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

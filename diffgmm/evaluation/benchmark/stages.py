@@ -144,15 +144,10 @@ def score_set(
     """
     versions = {name: metric_version(name) for name in names}
     sums = {id: (sha256_of(path), pairs.clean_sha256[id]) for id, path in files.items()}
-    scores: dict[str, dict[str, Score | None]] = {
-        pair.id: {
-            name: cache.score(*sums[pair.id], versions[name])
-            for name in names
-            if applies(name, pair.sample_rate, asked)
-        }
-        for pair in pairs.info.pairs
-        if pair.id in files
-    }
+    scores: dict[str, dict[str, Score | None]] = {}
+    for pair in (pair for pair in pairs.info.pairs if pair.id in files):
+        wanted = [name for name in names if applies(name, pair.sample_rate, asked)]
+        scores[pair.id] = {name: cache.score(*sums[pair.id], versions[name]) for name in wanted}
     lacking = {id: [name for name, score in known.items() if score is None] for id, known in scores.items()}
     waiting = [pair for pair in pairs.info.pairs if lacking.get(pair.id)]
     for _ in range(len(pairs.info.pairs) - len(waiting)):

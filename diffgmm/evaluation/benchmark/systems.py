@@ -160,15 +160,9 @@ def baseline_systems(asked: Sequence[str], python: str | None = None) -> list[Ca
     for name, about in known.items():
         if name in missing or not {name, "all", "installed"} & set(asked):
             continue
-        wrapper = WORKER.with_name(f"{about['module']}.py")
-        identity = {
-            "baseline": name,
-            "versions": about["versions"],
-            "files": about["fingerprint"],
-            "wrapper": [sha256_of(Path(file)) for file in (wrapper, _WRAPPERS_BASE)],
-            "lag": about["lag"],
-            "resampler": installed(("soxr",)),
-        }
+        ours = (WORKER.with_name(f"{about['module']}.py"), Path(_WRAPPERS_BASE))
+        identity = {"baseline": name, "files": about["fingerprint"], "wrapper": list(map(sha256_of, ours))}
+        identity |= {"resampler": installed(("soxr",)), "versions": about["versions"], "lag": about["lag"]}
         settings = {key: about[key] for key in ("versions", "sample_rate", "lag", "about")}
         argv = (python or sys.executable, str(WORKER), name)
         candidates.append(Candidate(name, "baseline", settings, identity, argv, about["sample_rate"]))
