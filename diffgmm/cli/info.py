@@ -72,16 +72,9 @@ def gather() -> dict[str, Any]:
     """All facts as plain data."""
     from data_modules import home
 
-    return {
-        "diffgmm": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": installed(PACKAGES),
-        "torchaudio_problem": _torchaudio_problem(),
-        "devices": _devices(),
-        "models": _models(),
-        "home": str(home()),
-    }
+    system = {"python": platform.python_version(), "platform": platform.platform(), "home": str(home())}
+    usable = {"packages": installed(PACKAGES), "torchaudio_problem": _torchaudio_problem()}
+    return {"diffgmm": __version__, **system, **usable, "devices": _devices(), "models": _models()}
 
 
 def _torchaudio_problem() -> str | None:

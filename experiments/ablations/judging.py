@@ -61,18 +61,15 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
             denoised = model.enhance(batch["noisy"], generator=generator, **setting).waveform[0, 0].numpy()
             scores[name].append(score(denoised, clean, model.sample_rate, METRICS))
     assert sums is not None
-    return {
-        "steps": description["steps"],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "losses": description["losses"],
-        "pairs": len(scores["noisy"]),
-        "mixture": {name: _plain(value) for name, value in summary(sums).items()},
-        "quality": {
-            setting: {name: _plain(mean([row[name] for row in rows])) for name in METRICS}
-            for setting, rows in scores.items()
-        },
-        "judged_in_s": round(time.monotonic() - began, 1),
+    size = sum(parameter.numel() for parameter in model.parameters())
+    result = {"steps": description["steps"], "parameters": size, "losses": description["losses"]}
+    result |= {"pairs": len(scores["noisy"]), "judged_in_s": round(time.monotonic() - began, 1)}
+    result["mixture"] = {name: _plain(value) for name, value in summary(sums).items()}
+    result["quality"] = {
+        setting: {name: _plain(mean([row[name] for row in rows])) for name in METRICS}
+        for setting, rows in scores.items()
     }
+    return result
 
 
 def _plain(value: float) -> float | None:

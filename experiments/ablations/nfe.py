@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 
 from data_modules.errors import DataError
 from diffgmm import audio
@@ -39,20 +40,8 @@ class Setting(NamedTuple):
     most: int = 16
 
 
-_SAMPLE = {"estimate": "sample", "step_noise": True}
-SETTINGS = {
-    "mean": Setting("mean, no noise between steps", {"step_noise": False}),
-    "mean_noise": Setting("mean, with the bridge's noise", {"step_noise": True}),
-    "sample": Setting("sample", _SAMPLE),
-    "mode": Setting("mode", {"estimate": "mode", "step_noise": False}),
-    "sample_x4": Setting("mean of 4 samples", {**_SAMPLE, "samples": 4}, 8),
-    "sample_x8": Setting("mean of 8 samples", {**_SAMPLE, "samples": 8}, 4),
-    "flow": Setting("flow", {"solver": "flow", "step_noise": False}),
-    "transport": Setting(
-        "flow, mixture carried over 8 sub-steps", {"solver": "flow", "substeps": 8, "step_noise": False}
-    ),
-    "heun": Setting("flow, second order (Heun)", {"solver": "heun", "step_noise": False}),
-}
+_TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+SETTINGS = {name: Setting(**entry) for name, entry in _TABLE.items()}
 
 
 @torch.no_grad()

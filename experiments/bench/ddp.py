@@ -20,7 +20,7 @@ from diffgmm.training.files import arguments, in_folder
 from diffgmm.training.run_folders import CURVES, read_curves
 from diffgmm.utils.text_table import aligned
 
-CONFIG = Path(__file__).parents[1] / "base_16k.yaml"
+CONFIG, SHORT = Path(__file__).parents[1] / "base_16k.yaml", Path(__file__).with_suffix(".yaml")
 
 
 def measure(processes: int, args: argparse.Namespace) -> float:
@@ -31,20 +31,24 @@ def measure(processes: int, args: argparse.Namespace) -> float:
             "data.corpus": args.corpus,
             "data.batch_size": args.batch,
             "data.epoch_size": processes * args.batch * (args.warmup + args.steps),
-            "data.valid_pairs": 0,
-            "data.num_workers": 0,
             "trainer.devices": processes,
             "trainer.strategy": "ddp" if processes > 1 else "auto",
-            "trainer.max_epochs": 1,
-            "trainer.log_every_n_steps": 1,
-            "trainer.enable_progress_bar": False,
             **in_folder(Path(folder), version=""),
             "trainer.callbacks": [
                 {"class_path": "diffgmm.training.callbacks.throughput.Throughput", "init_args": throughput}
             ],
         }
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        fit = [sys.executable, "-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG)]
+        fit = [
+            sys.executable,
+            "-m",
+            "diffgmm.cli.main",
+            "fit",
+            "--config",
+            str(CONFIG),
+            "--config",
+            str(SHORT),
+        ]
         words = [*fit, *arguments(settings), *args.options]
         subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=args.timeout)
         return read_curves(Path(folder, CURVES))["train/windows_per_s"].values[-1]

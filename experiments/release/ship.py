@@ -76,13 +76,9 @@ def scores(results: Results, name: str | None = None) -> dict[str, Any]:
         row = {side: _mean(of, metric.name, ids) for side, of in sides.items()}
         if row["denoised"] is not None:
             table[metric.name] = row
-    return {
-        "set": results.set.name,
-        "pairs": len(ids),
-        "checksum": results.set.checksum,
-        "settings": {key: value for key, value in system.settings.items() if key in ("nfe", "estimate")},
-        "means": table,
-    }
+    settings = {key: value for key, value in system.settings.items() if key in ("nfe", "estimate")}
+    about = {"set": results.set.name, "pairs": len(ids), "checksum": results.set.checksum}
+    return {**about, "settings": settings, "means": table}
 
 
 def _mean(system: System, metric: str, ids: tuple[str, ...]) -> float | None:
@@ -143,17 +139,10 @@ def ship(
         raise UsageError(f"{stem}.json exists; --overwrite replaces it")
     model, description = load_model(checkpoint)
     record = checkpoint.parent.parent / "record.json"
-    card = {
-        "name": name,
-        "version": __version__,
-        "licence": LICENCE,
-        "steps": description["steps"],
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "trained_on": _trained_on(corpus),
-        "losses": description.get("losses"),
-        "run": _run(record),
-        "notes": notes,
-    }
+    size = sum(parameter.numel() for parameter in model.parameters())
+    card = {"name": name, "version": __version__, "licence": LICENCE, "steps": description["steps"]}
+    card |= {"parameters": size, "trained_on": _trained_on(corpus), "losses": description.get("losses")}
+    card |= {"run": _run(record), "notes": notes}
     save_model(stem, model, with_quality(card, results, system), description["sampler"])
     write_graph(stem)
     return stem.with_suffix(".json")

@@ -157,12 +157,11 @@ def states(study: optuna.Study) -> list[tuple[optuna.trial.FrozenTrial, str]]:
     histories = (trial.system_attrs.get("retry_history") for trial in trials)
     repeated = {history[-1] for history in histories if history}
     names = {"COMPLETE": "finished", "FAIL": "failed"}
-    return [
-        (trial, "retried")
-        if trial.state.name == "FAIL" and trial.number in repeated
-        else (trial, names.get(trial.state.name, trial.state.name.lower()))
-        for trial in trials
-    ]
+    outcomes = []
+    for trial in trials:
+        state = names.get(trial.state.name, trial.state.name.lower())
+        outcomes.append((trial, "retried" if state == "failed" and trial.number in repeated else state))
+    return outcomes
 
 
 def counts(study: optuna.Study) -> dict[str, int]:
