@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,8 +68,3 @@ def flat(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(flat, value))
     return str(value)
-
-
-def plain(config: Any) -> str:
-    """A configuration as JSON for reading; empty if there is none."""
-    return json.dumps(config, indent=2, ensure_ascii=False) if config else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -113,7 +114,7 @@ def _section(run: ResultsRun) -> dict[str, Any]:
         "command": facts.words(results.command),
         "facts": facts.of_results(run),
         "settings": [(system.name, facts.settings(system)) for system in results.systems],
-        "config": facts.plain(results.config),
+        "config": json.dumps(results.config, indent=2, ensure_ascii=False) if results.config else "",
     }
 
 
