@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from diffgmm.evaluation.results import FILE, Results, ResultsError, read_results
-from diffgmm.training.run_folders import CONFIG, CURVES, Curve, read_run
+from diffgmm.training.run_folders import CONFIG, CURVES, Run, read_run
 from diffgmm.utils.files import sha256_of
 
 
@@ -39,24 +38,18 @@ class ResultsRun:
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingRun(Run):
     """A folder of a training run.
 
     Attributes:
         key: as in :class:`ResultsRun`.
         name: for readers.
-        folder: of the run.
-        curves: by the name that was logged.
         config: text of the configuration, empty if there is none.
-        record: what :class:`diffgmm.training.callbacks.record.RunRecord` wrote, empty if it did not.
     """
 
-    key: str
-    name: str
-    folder: Path
-    curves: Mapping[str, Curve] = field(default_factory=dict)
+    key: str = ""
+    name: str = ""
     config: str = ""
-    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def collect(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultsRun], list[TrainingRun]]:
@@ -96,4 +89,4 @@ def _hint(folder: Path) -> str:
 def _training(folder: Path, key: str) -> TrainingRun:
     run, config = read_run(folder), folder / CONFIG
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
-    return TrainingRun(key, "/".join(folder.resolve().parts[-2:]), folder, run.curves, text, run.record)
+    return TrainingRun(**vars(run), key=key, name="/".join(folder.resolve().parts[-2:]), config=text)

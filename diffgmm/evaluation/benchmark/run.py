@@ -12,11 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from diffgmm import metrics
 from diffgmm.evaluation.benchmark import BenchmarkError
 from diffgmm.evaluation.benchmark.cache import SystemCache, slug
 from diffgmm.evaluation.benchmark.pairset import PairSet
 from diffgmm.evaluation.benchmark.running import SystemFailed
-from diffgmm.evaluation.benchmark.stages import default_metrics, enhance_set, excerpt, measure, score_set
+from diffgmm.evaluation.benchmark.stages import enhance_set, excerpt, measure, score_set
 from diffgmm.evaluation.benchmark.systems import Candidate
 from diffgmm.evaluation.results import FILE, Results, System, made, write_results
 from diffgmm.utils.cores import usable_cores
@@ -57,7 +58,8 @@ def run(
         BenchmarkError: two systems of one name.
         ValueError: unknown metric.
     """
-    shown = tuple(names) or default_metrics([pair.sample_rate for pair in pairs.info.pairs])
+    usual = {name for pair in pairs.info.pairs for name in metrics.default_names(pair.sample_rate)}
+    shown = tuple(names) or tuple(name for name in metrics.NAMES if name in usual)
     labels = [NOISY, *(candidate.name for candidate in candidates)]
     if double := [label for label in labels if labels.count(label) > 1]:
         raise BenchmarkError(f"two systems are called {double[0]}; name them NAME=...")

@@ -99,17 +99,6 @@ def enhance_set(
     return failures
 
 
-def default_metrics(rates: Sequence[int]) -> tuple[str, ...]:
-    """The metrics for pairs of these rates, in the order of tables."""
-    wanted = {name for rate in rates for name in metrics.default_names(rate)}
-    return tuple(name for name in metrics.NAMES if name in wanted)
-
-
-def applies(name: str, sample_rate: int, asked: bool) -> bool:
-    """Whether a metric is asked of a pair: by default wide-band PESQ from 16 kHz and narrow-band PESQ below."""
-    return asked or not name.startswith("pesq_") or name in metrics.default_names(sample_rate)
-
-
 def score_file(enhanced: str, clean: str, names: Sequence[str]) -> dict[str, Score]:
     """Scores of one pair of mono files; what cannot be had is NaN with its reason."""
     a, info = audio.read(Path(enhanced), mono=True)
@@ -146,7 +135,8 @@ def score_set(
     sums = {id: (sha256_of(path), pairs.clean_sha256[id]) for id, path in files.items()}
     scores: dict[str, dict[str, Score | None]] = {}
     for pair in (pair for pair in pairs.info.pairs if pair.id in files):
-        wanted = [name for name in names if applies(name, pair.sample_rate, asked)]
+        usual = names if asked else metrics.default_names(pair.sample_rate)  # PESQ goes with the rate
+        wanted = [name for name in names if name in usual]
         scores[pair.id] = {name: cache.score(*sums[pair.id], versions[name]) for name in wanted}
     lacking = {id: [name for name, score in known.items() if score is None] for id, known in scores.items()}
     waiting = [pair for pair in pairs.info.pairs if lacking.get(pair.id)]
