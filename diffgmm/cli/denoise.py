@@ -88,7 +88,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
     from tqdm import tqdm
 
     from diffgmm.diffusion.pretrained import check_likelihood
-    from diffgmm.inference.files import denoise_jobs
+    from diffgmm.inference.files import Denoised, denoise_jobs
     from diffgmm.utils.interrupts import Interrupts
 
     if skipped:
@@ -105,7 +105,7 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
         check_likelihood(denoiser.description)
     options = ("nfe", "estimate", "samples", "solver", "substeps", "step_noise")
     sampling: Any = {name: getattr(args, name) for name in options}
-    done, seconds, start, lowest, lowered = 0, 0.0, time.perf_counter(), 1.0, 0
+    denoised, start = list[Denoised](), time.perf_counter()
     bar = tqdm(
         total=sum(info.seconds for _, info in sound), disable=None, leave=False,
         bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]",
@@ -133,21 +133,23 @@ def _denoise(jobs: list[Job], skipped: list[Path], args: argparse.Namespace) -> 
             if result.error is not None:
                 complain(_named(result.error, result.job))
                 continue
-            done, seconds = done + 1, seconds + result.seconds
-            lowered, lowest = lowered + (result.gain < 1.0), min(lowest, result.gain)
+            denoised.append(result)
             figures = f"{result.seconds:.1f} s in {result.spent:.2f} s (rtf {result.rtf:.3f})"
             out = result.job.stream or result.job.target
             print(f"{result.job.source} -> {out}: {', '.join([figures, *result.notes])}", flush=True)
     if len(jobs) > 1:
+        seconds, gains = sum(result.seconds for result in denoised), [result.gain for result in denoised]
         spent = time.perf_counter() - start
         rtf = f" (rtf {spent / seconds:.3f})" if seconds else ""
-        print(f"{done} of {len(jobs)} files denoised, {seconds:.1f} s of audio in {spent:.1f} s{rtf}")
-        if lowered:
+        print(
+            f"{len(denoised)} of {len(jobs)} files denoised, {seconds:.1f} s of audio in {spent:.1f} s{rtf}"
+        )
+        if lowered := [gain for gain in gains if gain < 1.0]:
             print(
-                f"{lowered} of them lowered by up to {-20 * math.log10(lowest):.1f} dB so as not to clip; "
+                f"{len(lowered)} of them lowered by up to {-20 * math.log10(min(lowered)):.1f} dB so as not to clip; "
                 "if they are parts of one recording, --clip keep leaves them at one level"
             )
-    return 0 if done == len(jobs) else FAILED
+    return 0 if len(denoised) == len(jobs) else FAILED
 
 
 def _named(error: BaseException, job: Job) -> BaseException | str:

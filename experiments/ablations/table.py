@@ -34,19 +34,13 @@ _MIXTURE = [
     Figure(("mixture", "components"), "in use", 2),
 ]
 _QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
+_HEADINGS = {"si_sdr": "si_sdr in dB"}
 #: Heading, mark and colour by setting of the sampler.
 _SETTINGS = {
     "nfe1": ("NFE 1, mean", "o", "#1f6feb"),
     "nfe4": ("NFE 4, mean", "s", "#d9822b"),
     "nfe4_sample": ("NFE 4, sampled", "^", "#4a9a5b"),
 }
-
-
-def _quality(setting: str) -> list[Figure]:
-    return [
-        Figure(("quality", setting, name), f"{name} in dB" if name == "si_sdr" else name, digits)
-        for name, digits in _QUALITY.items()
-    ]
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,10 @@ def render(rows: Sequence[Row], plot: str | None = None) -> str:
     ]
     noisy = [number(result["quality"]["noisy"][name], digits) for name, digits in _QUALITY.items()]
     for setting, (heading, _, _) in _SETTINGS.items():
-        parts += [f"## Quality, {heading}", _table(rows, _quality(setting), noisy)]
+        quality = [
+            Figure(("quality", setting, name), _HEADINGS.get(name, name), n) for name, n in _QUALITY.items()
+        ]
+        parts += [f"## Quality, {heading}", _table(rows, quality, noisy)]
     return "\n\n".join(parts) + "\n"
 
 
