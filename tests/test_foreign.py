@@ -481,7 +481,7 @@ def test_a_configuration_without_class_paths_means_the_usual_network_and_head(
 def test_help_shows_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
     for option, expected in (
         ("--help", "known subclasses: diffgmm.networks.BelzUNet, diffgmm.networks.UNet"),
-        ("--model.network.help=UNet", "{none,gru,bigru,attention}"),
+        ("--model.network.help=UNet", "{none,gru,bigru}"),
         ("--model.head.help=diffgmm.diffusion.head.MixtureHead", "{mask,free,offset,tanh}"),
         (
             "--model.representation.help=diffgmm.diffusion.representation.Magnitude",

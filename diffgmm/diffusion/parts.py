@@ -241,8 +241,6 @@ def check_sizes(representation: Representation, network: Plan, head: Plan, secon
         sizes.append(width * (positions if early else 1))
         positions /= math.prod(stride)
         sizes.append(width * positions)
-    if args.get("bottleneck") == "attention":
-        sizes.append(4 * (axes[-1] / totals[-1]) ** 2)
     if max(sizes) > LARGEST:
         size, limit = (f"{4 * values / 2**30:.1f} GiB" for values in (max(sizes), LARGEST))
         raise ModelError(f"a window of {seconds:g} s would take tensors of {size}; at most {limit} is made")

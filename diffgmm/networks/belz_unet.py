@@ -7,19 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from diffgmm.networks import blocks as layers
 from diffgmm.networks.base import Network
-from diffgmm.networks.blocks import (
-    ConvBlock,
-    Level,
-    NormKind,
-    check_levels,
-    conv,
-    cut,
-    norm,
-    padded,
-    pool,
-    unpool,
-)  # fmt: skip
+from diffgmm.networks.blocks import ConvBlock, Level, NormKind
 
 
 class BelzUNet(Network):
@@ -62,7 +52,7 @@ class BelzUNet(Network):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.dims = dims = check_levels(channels, strides, kernel)
+        self.dims = dims = layers.check_levels(channels, strides, kernel)
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout {dropout} out of range")
         self.features = features
@@ -73,33 +63,35 @@ class BelzUNet(Network):
         ) -> Level:
             size = (dims, width, kernel, [1] * dims)
             inner = [ConvBlock(*size, norm_kind, 0, slope, residual=False) for _ in range(blocks)]
-            return Level(resample, norm(norm_kind, dims, width), slope, inner, merge, drop)
+            return Level(resample, layers.norm(norm_kind, dims, width), slope, inner, merge, drop)
 
         self._first = (channels[0], strides[0], kernel)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for i, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = pool(dims, channels[i - 1], width, stride, kernel) if i else nn.Identity()
+            resample = layers.pool(dims, channels[i - 1], width, stride, kernel) if i else nn.Identity()
             drop = dropout if i >= len(channels) - 2 else 0.0
             self.down.append(level(resample, width, blocks, drop=drop))
         for i in range(len(channels) - 1, 0, -1):
             width = channels[i - 1]
-            merge = conv(dims, 2 * width, width, kernel, [1] * dims)
-            self.up.append(level(unpool(dims, channels[i], width, strides[i], kernel), width, blocks, merge))
-        self.up.append(level(unpool(dims, channels[0], features, strides[0], kernel), features, 0))
+            merge = layers.conv(dims, 2 * width, width, kernel, [1] * dims)
+            self.up.append(
+                level(layers.unpool(dims, channels[i], width, strides[i], kernel), width, blocks, merge)
+            )
+        self.up.append(level(layers.unpool(dims, channels[0], features, strides[0], kernel), features, 0))
 
     def build(self, inputs: int) -> None:
         """Make the first convolution, which depends on the number of input channels, and initialise all."""
         first = self.down[0]
         assert isinstance(first, Level)
         width, stride, kernel = self._first
-        first.resample = pool(self.dims, inputs, width, stride, kernel)
+        first.resample = layers.pool(self.dims, inputs, width, stride, kernel)
         self.apply(_he)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, C, *S]`` to features ``[B, features, *S]``; the process time is left unread."""
         shape = x.shape[2:]
-        x = padded(x, self.totals)
+        x = layers.padded(x, self.totals)
         skips = []
         for level in self.down:
             x = level(x, None)
@@ -107,7 +99,7 @@ class BelzUNet(Network):
         skips.pop()
         for level in self.up:
             x = level(x, None, skips.pop() if skips else None)
-        return cut(x, shape)
+        return layers.cut(x, shape)
 
 
 def _he(module: nn.Module) -> None:

@@ -9,73 +9,43 @@ from torch import Tensor, nn
 
 from diffgmm.networks.base import at_least_float32
 
-BottleneckKind = Literal["none", "gru", "bigru", "attention"]
+BottleneckKind = Literal["none", "gru", "bigru"]
 
 
-class _OverTime(nn.Module):
-    """Flattens channels and frequency of ``[B, C, (F,) N]``, works along N, and adds the result to its input."""
+class Recurrence(nn.Module):
+    """Gated recurrent unit along time (causal unless ``bidirectional``): context without a fixed reach.
 
-    def __init__(self, features: int, hidden: int) -> None:
+    It takes channels and frequency of ``[B, C, (F,) N]`` together, and adds its result to its input.
+    """
+
+    def __init__(self, features: int, hidden: int, bidirectional: bool = False) -> None:
         super().__init__()
         self.into = nn.Linear(features, hidden)
         self.out = nn.Linear(hidden, features)
         nn.init.zeros_(self.out.bias)
-
-    def over_time(self, sequence: Tensor) -> Tensor:
-        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
-        raise NotImplementedError
+        width = hidden // 2 if bidirectional else hidden
+        self.gru = nn.GRU(hidden, width, batch_first=True, bidirectional=bidirectional)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *S]`` to ``[B, C, *S]``."""
         last = x.dim() - 1  # ONNX supports no negative axes here
         sequence = x.movedim(last, 1)
-        flat = sequence.flatten(2)
-        change = self.out(self.over_time(self.into(flat)))
-        return x + change.reshape(sequence.shape).movedim(1, last)
-
-
-class Recurrence(_OverTime):
-    """Gated recurrent unit along time (causal unless ``bidirectional``): context without a fixed reach."""
-
-    def __init__(self, features: int, hidden: int, bidirectional: bool = False) -> None:
-        super().__init__(features, hidden)
-        width = hidden // 2 if bidirectional else hidden
-        self.gru = nn.GRU(hidden, width, batch_first=True, bidirectional=bidirectional)
-
-    def over_time(self, sequence: Tensor) -> Tensor:
-        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
+        narrow = self.into(sequence.flatten(2))
         # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
-        with torch.autocast(sequence.device.type, enabled=False):
-            return self.gru(at_least_float32(sequence))[0]
-
-
-class Attention(_OverTime):
-    """Self-attention along time; ``hidden`` is divisible by ``heads``."""
-
-    def __init__(self, features: int, hidden: int, heads: int = 4) -> None:
-        super().__init__(features, hidden)
-        self.norm = nn.LayerNorm(hidden)
-        self.attention = nn.MultiheadAttention(hidden, heads, batch_first=True)
-
-    def over_time(self, sequence: Tensor) -> Tensor:
-        """``[B, N, hidden]`` to ``[B, N, hidden]``."""
-        normed = self.norm(sequence)
-        return sequence + self.attention(normed, normed, normed, need_weights=False)[0]
+        with torch.autocast(x.device.type, enabled=False):
+            states = self.gru(at_least_float32(narrow))[0]
+        return x + self.out(states).reshape(sequence.shape).movedim(1, last)
 
 
 def make_bottleneck(kind: BottleneckKind, features: int, hidden: int) -> nn.Module:
-    """``none``, ``gru``, ``bigru`` or ``attention``.
+    """``none``, ``gru`` or ``bigru``.
 
     Raises:
         ValueError: for another name.
     """
-    if kind == "none":
-        return nn.Identity()
-    if kind in ("gru", "bigru"):
-        return Recurrence(features, hidden, bidirectional=kind == "bigru")
-    if kind == "attention":
-        return Attention(features, hidden)
-    raise ValueError(f"bottleneck must be one of {', '.join(get_args(BottleneckKind))}, got {kind!r}")
+    if kind not in get_args(BottleneckKind):
+        raise ValueError(f"bottleneck must be one of {', '.join(get_args(BottleneckKind))}, got {kind!r}")
+    return nn.Identity() if kind == "none" else Recurrence(features, hidden, bidirectional=kind == "bigru")
 
 
 class _Along(nn.Module):

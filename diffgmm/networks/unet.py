@@ -9,20 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from diffgmm.networks import blocks as layers
 from diffgmm.networks.base import Network
-from diffgmm.networks.blocks import (
-    ConvBlock,
-    Level,
-    NormKind,
-    TimeEmbedding,
-    check_levels,
-    conv,
-    cut,
-    downsample,
-    norm,
-    padded,
-    upsample,
-)  # fmt: skip
+from diffgmm.networks.blocks import ConvBlock, Level, NormKind
 from diffgmm.networks.bottleneck import BottleneckKind, DualPath, make_bottleneck
 
 
@@ -55,7 +44,7 @@ class FineBand(nn.Module):
     ) -> None:
         super().__init__()
         self.bins = bins
-        self.enter = conv(2, inputs + features, channels, (3, 3), (1, 1))
+        self.enter = layers.conv(2, inputs + features, channels, (3, 3), (1, 1))
         self.act = nn.LeakyReLU(slope)
         self.blocks = nn.ModuleList(
             ConvBlock(2, channels, (5, 3), (1, 1), norm_kind, embedding, slope) for _ in range(blocks)
@@ -75,7 +64,7 @@ class FineBand(nn.Module):
 
 
 class UNet(Network):
-    """U-Net with skip connections, time conditioning and an optional recurrent or attentive bottleneck.
+    """U-Net with skip connections, time conditioning and an optional recurrent bottleneck.
 
     Args:
         channels: channels of each level, top to bottom.
@@ -84,7 +73,7 @@ class UNet(Network):
         blocks: residual convolution blocks per level, on the way down and again on the way up.
         kernel: taps per axis of those blocks, odd.
         dilations: dilation in time of further blocks at the bottom, one block each.
-        bottleneck: ``none``, ``gru``, ``bigru`` or ``attention``, over time, after the dilated blocks.
+        bottleneck: ``none``, ``gru`` or ``bigru``, over time, after the dilated blocks.
         hidden: width of that bottleneck.
         bins: frequency bins of the input; needed by a bottleneck on spectrograms, which flattens frequency.
         embedding: width of the time embedding; 0 leaves process time out.
@@ -140,7 +129,7 @@ class UNet(Network):
         dual_hidden: int = 32,
     ) -> None:
         super().__init__()
-        self.dims = check_levels(channels, strides, kernel)
+        self.dims = layers.check_levels(channels, strides, kernel)
         if input_layers < 0 or not 0.0 <= dropout < 1.0:
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         if fine < 0 or (fine and self.dims != 2):
@@ -151,7 +140,7 @@ class UNet(Network):
         self.strides = [tuple(s) for s in strides]
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
         self.position = position and self.dims == 2
-        self.embed = TimeEmbedding(embedding) if embedding else None
+        self.embed = layers.TimeEmbedding(embedding) if embedding else None
 
         def block(width: int, dilation: int = 1) -> ConvBlock:
             spread = [1] * (self.dims - 1) + [dilation]
@@ -164,9 +153,13 @@ class UNet(Network):
         for level, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = downsample(self.dims, channels[level - 1], width, stride) if level else nn.Identity()
+            resample = (
+                layers.downsample(self.dims, channels[level - 1], width, stride) if level else nn.Identity()
+            )
             drop = dropout if level >= len(channels) - 2 else 0.0
-            self.down.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack, dropout=drop))
+            self.down.append(
+                Level(resample, layers.norm(norm_kind, self.dims, width), slope, stack, dropout=drop)
+            )
         self.dual_level = dual_level
         self.dual = nn.Sequential(*(DualPath(channels[dual_level], dual_hidden) for _ in range(dual)))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
@@ -178,11 +171,11 @@ class UNet(Network):
         self.bottleneck = make_bottleneck(bottleneck, flat, hidden)
         for level in range(len(channels) - 1, 0, -1):
             width = channels[level - 1]
-            resample = upsample(self.dims, channels[level], width, strides[level])
+            resample = layers.upsample(self.dims, channels[level], width, strides[level])
             stack = [block(width) for _ in range(blocks)]
-            self.up.append(Level(resample, norm(norm_kind, self.dims, width), slope, stack))
-        final = upsample(self.dims, channels[0], features, strides[0])
-        self.up.append(Level(final, norm(norm_kind, self.dims, features), slope, []))
+            self.up.append(Level(resample, layers.norm(norm_kind, self.dims, width), slope, stack))
+        final = layers.upsample(self.dims, channels[0], features, strides[0])
+        self.up.append(Level(final, layers.norm(norm_kind, self.dims, features), slope, []))
         self.fine: FineBand | None = None
         self._make_fine = partial(
             FineBand, fine, features=features, channels=fine_channels, blocks=fine_blocks, norm_kind=norm_kind,
@@ -193,16 +186,16 @@ class UNet(Network):
         """Make the first layers, which depend on the number of input channels."""
         first = self.down[0]
         assert isinstance(first, Level)
-        width, layers = inputs + self.position, []
+        width, entry = inputs + self.position, []
         if self._make_fine is not None:
             self.fine = self._make_fine(inputs=width)
         for _ in range(self._input_layers):
-            layer = conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims)
-            layers += [layer, nn.LeakyReLU(self._slope)]
+            layer = layers.conv(self.dims, width, self._first, [1] * self.dims, [1] * self.dims)
+            entry += [layer, nn.LeakyReLU(self._slope)]
             width = self._first
-        if layers:
-            self.inputs = nn.Sequential(*layers)
-        first.resample = downsample(self.dims, width, self._first, self.strides[0])
+        if entry:
+            self.inputs = nn.Sequential(*entry)
+        first.resample = layers.downsample(self.dims, width, self._first, self.strides[0])
 
     def entries(self) -> list[nn.Module]:
         """The convolutions that see the input as it comes, with the position as its last channel."""
@@ -217,7 +210,7 @@ class UNet(Network):
         if self.position:
             ramp = torch.linspace(-1.0, 1.0, shape[0], dtype=x.dtype, device=x.device)
             x = torch.cat([x, ramp[None, None, :, None].expand(x.shape[0], 1, *shape)], dim=1)
-        x = padded(x, self.totals)
+        x = layers.padded(x, self.totals)
         embedded = self.embed(time) if self.embed is not None else None
         spectrum = x
         x = self.inputs(x)
@@ -235,4 +228,4 @@ class UNet(Network):
             x = level(x, embedded, skips.pop() if skips else None)
         if self.fine is not None:
             x = self.fine(spectrum, x, embedded)
-        return cut(x, shape)
+        return layers.cut(x, shape)

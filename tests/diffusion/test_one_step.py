@@ -27,7 +27,7 @@ def db(found: torch.Tensor, wanted: torch.Tensor) -> float:
         tiny("gru"),
         tiny("bigru", fine=9),
         tiny("gru", dual=2),
-        tiny("attention", norm="group"),
+        tiny("bigru", norm="group"),
         tiny("none", norm="none", means="free"),
         tiny("none", means="offset", hop=20, window="hann", alpha=0.7, beta=0.3),
         tiny("gru", process=Blend(), alpha=1.0, n_fft=61),
