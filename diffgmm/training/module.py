@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,6 @@ class DiffGMM(L.LightningModule):
             C compiler), then faster steps. Validation stays eager, since its windows have other lengths.
         weights: a saved model or checkpoint of the same description whose weights training starts from, e.g.
             ``diffgmm/pretrained/base``; optimizer and schedule start anew (to continue a run, use ``--ckpt_path``).
-        nfe, estimate, solver, substeps, grid_power: of ``sampler``, as earlier versions had them.
 
     Raises:
         ValueError: if a part of the description contradicts another.
@@ -100,20 +98,9 @@ class DiffGMM(L.LightningModule):
         time_shape: float = 1.0,
         time_weight: float = 0.0,
         self_conditioning: float = 0.0,
-        nfe: int | None = None,
-        estimate: str | None = None,
-        solver: str | None = None,
-        substeps: int | None = None,
-        grid_power: float | None = None,
     ) -> None:
         super().__init__()
-        old: Any = {
-            "nfe": nfe, "estimate": estimate, "solver": solver, "substeps": substeps, "grid_power": grid_power,
-        }  # fmt: skip
-        if names := [name for name, value in old.items() if value is not None]:
-            moved = ", ".join(f"model.{name} is now model.sampler.{name}" for name in names)
-            warnings.warn(f"options of an earlier version: {moved}", FutureWarning, stacklevel=2)
-        self.sampler = sampler.changed(**old).resolved(None)
+        self.sampler = sampler.resolved(None)
         check_solver(process, self.sampler)
         self.noising = Noising(
             p_t1, grid_steps, time_law, time_shape, time_weight, self_conditioning, self.sampler.grid_power

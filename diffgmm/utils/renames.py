@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ def in_text(text: str) -> str:
 
     text = _OLD.sub(replace, text)
     if option := _OPTION.match(text):
-        (name,) = module_arguments({option[1]: None})
-        text = f"--model.{name}{text[option.end() :]}"
+        _warn_of([option[1]])
+        text = f"--model.{ARGUMENTS[option[1]]}{text[option.end() :]}"
     if renamed:
         moves = ", ".join(f"{old} is now {new}" for old, new in sorted(renamed.items()))
         warnings.warn(f"class paths of an earlier version: {moves}", FutureWarning, stacklevel=2)
@@ -58,16 +58,29 @@ _OPTION = re.compile(rf"^--model\.({'|'.join(ARGUMENTS)})(?![\w.])")
 def module_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """The module's arguments by their names of now; warns of those that were renamed.
 
+    Renamed arguments without a value (``null``), as saved configurations have them, are left out.
+
     Raises:
         ValueError: one argument by both of its names.
     """
-    old = [name for name in given if name in ARGUMENTS]
-    if twice := [name for name in old if ARGUMENTS[name] in given]:
-        raise ValueError(f"{twice[0]} is now {ARGUMENTS[twice[0]]}: give it once")
+    arguments = {name: value for name, value in given.items() if name not in ARGUMENTS}
+    old = [name for name in given if name in ARGUMENTS and given[name] is not None]
+    for name in old:
+        part, _, leaf = ARGUMENTS[name].rpartition(".")
+        values = arguments
+        if part:
+            values = arguments[part] = dict(arguments.get(part) or {})
+        if leaf in values:
+            raise ValueError(f"{name} is now {ARGUMENTS[name]}: give it once")
+        values[leaf] = given[name]
     if old:
-        moves = ", ".join(f"model.{name} is now model.{ARGUMENTS[name]}" for name in old)
-        warnings.warn(f"options of an earlier version: {moves}", FutureWarning, stacklevel=3)
-    return {ARGUMENTS.get(name, name): value for name, value in given.items()}
+        _warn_of(old)
+    return arguments
+
+
+def _warn_of(old: Sequence[str]) -> None:
+    moves = ", ".join(f"model.{name} is now model.{ARGUMENTS[name]}" for name in old)
+    warnings.warn(f"options of an earlier version: {moves}", FutureWarning, stacklevel=4)
 
 
 def network(class_path: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

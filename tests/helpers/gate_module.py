@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import Complex
-from diffgmm.diffusion.sampler_options import Estimate
+from diffgmm.diffusion.sampler_options import Estimate, SamplerConfig
 from diffgmm.networks import UNet
 from diffgmm.training.module import DiffGMM
 
@@ -87,8 +87,7 @@ def tiny_denoiser(estimate: Estimate = "mean") -> DiffGMM:
         MixtureHead(3),
         Bridge(),
         {"nll": 1.0, "noise_l1": 1.0},
-        estimate=estimate,
-        nfe=2,
+        sampler=SamplerConfig(nfe=2, estimate=estimate),
     )
 
 
