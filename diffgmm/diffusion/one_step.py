@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -101,16 +102,10 @@ class OneStep(nn.Module):
         k = self.components
         values = (raw[:, k:].tanh() if self.means == "tanh" else raw[:, k:]).split(1, dim=1)
         logits = raw[:, :k].split(1, dim=1)
-        top = logits[0]
-        for logit in logits[1:]:
-            top = torch.maximum(top, logit)
+        top = reduce(torch.maximum, logits)
         weights = [(logit - top).exp() for logit in logits]
-        total = weights[0]
-        for weight in weights[1:]:
-            total = total + weight
-        real, imaginary = weights[0] * values[0], weights[0] * values[1]
-        for i, weight in enumerate(weights[1:], start=1):
-            real, imaginary = real + weight * values[2 * i], imaginary + weight * values[2 * i + 1]
+        total = reduce(torch.add, weights)
+        real, imaginary = (reduce(torch.add, map(torch.mul, weights, values[part::2])) for part in (0, 1))
         return real / total, imaginary / total
 
 
