@@ -32,11 +32,9 @@ def describe(part: Any) -> dict[str, Any]:
     """
     path = parts.class_path(type(part))
     if isinstance(part, MixtureDenoiser):
-        return {
-            "class_path": path,
-            "init_args": {slot: describe(getattr(part, slot)) for slot in parts.PARTS},
-        }
-    given = asdict(part) if is_dataclass(part) and not isinstance(part, type) else dict(part.init_args)
+        given = {slot: describe(getattr(part, slot)) for slot in parts.PARTS}
+    else:
+        given = asdict(part) if is_dataclass(part) and not isinstance(part, type) else dict(part.init_args)
     if (problem := not_plain(given)) is not None:
         raise ModelError(f"{path} can't be described in a model's file: among its arguments, {problem}")
     return {"class_path": path, "init_args": given}

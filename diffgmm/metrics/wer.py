@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffgmm.metrics.base import NoScore, metric
+from diffgmm.metrics.base import NoScore, installed, metric
 
 
 @metric(higher_is_better=False, rates=(16000,), seconds=0.5)
@@ -45,7 +44,7 @@ def wer_moonshine_tiny(estimate: np.ndarray, reference: np.ndarray, sample_rate:
 
 def available() -> bool:
     """Whether what the recogniser needs is installed (``pip install diffgmm[wer]``)."""
-    return all(importlib.util.find_spec(name) is not None for name in ("moonshine_voice", "jiwer"))
+    return installed("moonshine_voice", "jiwer")
 
 
 def transcript(waveform: np.ndarray, sample_rate: int) -> str:
@@ -58,9 +57,8 @@ def transcript(waveform: np.ndarray, sample_rate: int) -> str:
     Raises:
         NoScore: ``diffgmm[wer]`` is not installed.
     """
-    lines = (
-        _recogniser().transcribe_without_streaming(waveform.astype(np.float32).tolist(), sample_rate).lines
-    )
+    samples = waveform.astype(np.float32).tolist()
+    lines = _recogniser().transcribe_without_streaming(samples, sample_rate).lines
     return " ".join(re.findall(r"[\w']+", " ".join(line.text for line in lines).lower()))
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from diffgmm.training.callbacks.run_files import ConfigFile, MetricsFile
 from diffgmm.training.errors import TrainingError
 from diffgmm.training.files import experiment_file
 from diffgmm.training.module import DiffGMM, check_rates
+from diffgmm.training.run_folders import flat
 from diffgmm.utils import renames
 from diffgmm.utils.errors import DEBUG, FOR_USERS, UsageError
 
@@ -178,8 +179,9 @@ class _Cli(LightningCLI):
         foreign = sorted(_foreign_classes(config))
         if foreign:
             resume.say(f"this configuration runs code of other packages: {', '.join(foreign)}")
-        if (place := _too_large(config)) is not None:
-            raise UsageError(f"configuration: {place} is too large a number")
+        for key, value in _values(config):
+            if isinstance(value, int) and abs(value) >= 2**63:  # libraries fail on it, each in its own words
+                raise UsageError(f"configuration: {key} is too large a number")
         for name in ("devices", "num_nodes"):
             number = str(config["trainer"].get(name))
             if number.isdigit() and int(number) > _MOST_DEVICES:
@@ -224,27 +226,20 @@ def _check_window(module: DiffGMM, data: Any) -> None:
         module.train()
 
 
-def _foreign_classes(config: Any) -> set[str]:
+def _foreign_classes(config: dict[str, Any]) -> set[str]:
     """Classes, solvers and metrics in a configuration from outside this project and what it is built on."""
-    if isinstance(config, list):
-        return set().union(*map(_foreign_classes, config))
-    if not isinstance(config, dict):
-        return set()
-    metrics = config.get("metrics")
-    functions = [config.get("solver"), *(metrics if isinstance(metrics, list) else [])]
-    named = [config.get("class_path"), *(path for path in functions if ":" in str(path))]
-    packages = {path: re.split("[.:]", path)[0] for path in named if isinstance(path, str)}
-    foreign = {path for path, package in packages.items() if package not in _KNOWN_PACKAGES}
-    return foreign.union(*map(_foreign_classes, config.values()))
+    named = [
+        value
+        for key, value in _values(config)
+        if key.endswith("class_path") or (key.endswith(("solver", "metrics")) and ":" in str(value))
+    ]
+    return {p for p in named if isinstance(p, str) and re.split("[.:]", p)[0] not in _KNOWN_PACKAGES}
 
 
-def _too_large(node: Any, place: str = "") -> str | None:
-    """Where a tree holds a whole number beyond 64 bits, which libraries fail on, each in its own words."""
-    if isinstance(node, int) and abs(node) >= 2**63:
-        return place
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    places = (_too_large(value, f"{place}.{name}" if place else str(name)) for name, value in inner)
-    return next((place for place in places if place is not None), None)
+def _values(config: Any) -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration with its key; those of a list share one."""
+    for key, value in flat(config):
+        yield from ((key, item) for item in (value if isinstance(value, list) else [value]))
 
 
 _CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")

@@ -88,12 +88,6 @@ def _mean(values: Tensor, x: LossInputs) -> Tensor:
     return (values.flatten(1).mean(1) * x.weight.to(values.dtype)).mean()
 
 
-def _over_speech(values: Tensor, audible: Tensor) -> Tensor:
-    """Mean of ``values`` ``[B]`` over the windows with speech; zero (with gradient) if there is none."""
-    weight = audible.to(values.dtype)
-    return (torch.where(audible, values, torch.zeros_like(values))).sum() / weight.sum().clamp_min(1.0)
-
-
 @dataclass(frozen=True)
 class Loss(ABC):
     """A scalar to make small; a loss of your own derives from this class.
@@ -235,10 +229,15 @@ class SNR(Loss):
 
 
 def _negative_ratio(signal: Tensor, residual: Tensor, limit: float, x: LossInputs) -> Tensor:
-    """Minus the ratio of the energies of two ``[B, T]`` in dB, no better than ``limit``, over windows with speech."""
+    """Minus the ratio of the energies of two ``[B, T]`` in dB, no better than ``limit``.
+
+    A mean over the windows with speech; zero (with gradient) if there is none.
+    """
     energy = signal.square().sum(1)
     noise = residual.square().sum(1) + 10.0 ** (-limit / 10.0) * energy
-    return _over_speech(-10.0 * torch.log10((energy + 1e-9) / (noise + 1e-9)), x.audible)
+    ratio = -10.0 * torch.log10((energy + 1e-9) / (noise + 1e-9))
+    weight = x.audible.to(ratio.dtype)
+    return torch.where(x.audible, ratio, torch.zeros_like(ratio)).sum() / weight.sum().clamp_min(1.0)
 
 
 @dataclass(frozen=True)
@@ -373,11 +372,6 @@ class _Perceptual(Loss):
         """The loss of windows ``[n, T]``."""
 
 
-@lru_cache(maxsize=4)
-def _pesq_model(sample_rate: int, device: str) -> nn.Module:
-    return perceptual.perceptual_pesq(sample_rate).to(device)
-
-
 @dataclass(frozen=True)
 class Pesq(_Perceptual):
     """Differentiable PESQ of windows with speech (package ``torch-pesq``); advised beside ``snr``, not alone.
@@ -390,14 +384,8 @@ class Pesq(_Perceptual):
         # The package's own level alignment divides by the signal's power: windows hold speech at an ordinary level.
         if estimate.requires_grad:
             estimate.register_hook(_finite_windows)
-        disturbance = _pesq_model(sample_rate, str(clean.device))(clean, estimate)
+        disturbance = perceptual.pesq(sample_rate, str(clean.device))(clean, estimate)
         return torch.nan_to_num(disturbance, nan=0.0, posinf=0.0, neginf=0.0).mean()
-
-
-@lru_cache(maxsize=4)
-def _dnsmos_model(device: str) -> nn.Module:
-    # The floor is what rounding to 16 bits leaves.
-    return perceptual.Dnsmos(floor=1e-8, reduced=True).to(device)
 
 
 @dataclass(frozen=True)
@@ -425,7 +413,7 @@ class Dnsmos(_Perceptual):
         return super().__call__(x)
 
     def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
-        model = _dnsmos_model(str(clean.device))
+        model = perceptual.dnsmos(str(clean.device))
         with torch.no_grad():
             bound = model(clean) + self.margin
         return torch.relu(bound - model(estimate)).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 NEEDED = {"pesq": ("torch_pesq",), "dnsmos": ("speechmos", "onnx")}
 
 
-def perceptual_pesq(sample_rate: int) -> nn.Module:
+@lru_cache(maxsize=4)
+def pesq(sample_rate: int, device: str) -> nn.Module:
     """Differentiable PESQ of the package ``torch-pesq`` (ITU-T P.862's perceptual model).
 
     Returns:
@@ -25,7 +27,7 @@ def perceptual_pesq(sample_rate: int) -> nn.Module:
     except (ImportError, OSError) as error:
         needed = "torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
         raise RuntimeError(f"the pesq loss needs {needed}") from error
-    return PesqLoss(1.0, sample_rate=sample_rate)
+    return PesqLoss(1.0, sample_rate=sample_rate).to(device)
 
 
 class Dnsmos(nn.Module):
@@ -99,6 +101,12 @@ class Dnsmos(nn.Module):
 
     def extra_repr(self) -> str:
         return f"floor={self.floor}, reduced={self.reduced}"
+
+
+@lru_cache(maxsize=4)
+def dnsmos(device: str) -> nn.Module:
+    """The network as the loss has it: its floor is what rounding to 16 bits leaves."""
+    return Dnsmos(floor=1e-8, reduced=True).to(device)
 
 
 def _packaged_weights() -> dict[str, Tensor]:

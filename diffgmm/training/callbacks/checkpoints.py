@@ -17,6 +17,7 @@ from lightning.fabric.utilities.cloud_io import _is_local_file_protocol
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.errors import TrainingError
 from diffgmm.training.ranks import gathered
@@ -142,9 +143,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 1000) -> None:
-        if every_n_steps < 0:
-            raise ValueError(f"last.every_n_steps must be 0 or more, got {every_n_steps}")
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = whole_number("last.every_n_steps", every_n_steps, 0)
         self.path = Path(LAST)
         self._saved = -1  # training step of the newest save
         self._step_complete = True

@@ -12,6 +12,7 @@ import torch
 from diffgmm.audio import figures
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.metrics.coverage import pit
 from diffgmm.metrics.crps import crps
 from diffgmm.training.callbacks.loggers import log_image, run_folder
@@ -20,11 +21,6 @@ from diffgmm.training.ranks import gathered
 
 _BINS = 20  # of the histogram; even, so that central intervals are made of whole bins
 _FIRST = 7  # sums before the histogram
-NAMES = (
-    "nll", "crps", "coverage_50", "coverage_90", "calibration_error", "components", "components_per_bin",
-    "smallest_share", "gaussian_gap",
-)  # fmt: skip
-"""What :func:`summary` gives."""
 
 
 class MixtureDiagnostics(PairCallback):
@@ -50,9 +46,7 @@ class MixtureDiagnostics(PairCallback):
     """
 
     def __init__(self, limit: int = 16, picture: bool = True) -> None:
-        if limit < 1:
-            raise ValueError(f"MixtureDiagnostics: limit must be at least 1, got {limit}")
-        self.limit, self.picture = limit, picture
+        self.limit, self.picture = whole_number("limit", limit, 1), picture
         self._sums = torch.zeros(0)
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -125,25 +119,23 @@ def tally(mixture: GaussianMixture, noise: torch.Tensor) -> torch.Tensor:
 
 def summary(sums: torch.Tensor) -> dict[str, float]:
     """Figures out of what :func:`tally` gave; NaN if it saw nothing."""
-    positions, nll, dimensions, score, within, entropy, gaussian = sums[:_FIRST].tolist()
+    positions, nll, dimensions, score, within, entropy, gaussian = sums[:_FIRST]
     histogram, shares = sums[_FIRST : _FIRST + _BINS], sums[_FIRST + _BINS :]
-    if not positions:
-        return dict.fromkeys(NAMES, math.nan)
     central = central_shares(histogram)
     levels = torch.arange(1, _BINS // 2 + 1, dtype=torch.float64) / (_BINS // 2)
     p = shares / shares.sum()
-    values = (
-        nll / positions,
-        score / dimensions,
-        float(central[_BINS // 4 - 1]),
-        within / dimensions,
-        float((central - levels).abs().mean()),
-        float(torch.exp(-torch.special.xlogy(p, p).sum())),
-        math.exp(entropy / positions),
-        float(p.min()),
-        (gaussian - nll) / positions,
-    )
-    return dict(zip(NAMES, values, strict=True))
+    values = {
+        "nll": nll / positions,
+        "crps": score / dimensions,
+        "coverage_50": central[_BINS // 4 - 1],
+        "coverage_90": within / dimensions,
+        "calibration_error": (central - levels).abs().mean(),
+        "components": torch.exp(-torch.special.xlogy(p, p).sum()),
+        "components_per_bin": torch.exp(entropy / positions),
+        "smallest_share": p.min(),
+        "gaussian_gap": (gaussian - nll) / positions,
+    }
+    return {name: float(value) for name, value in values.items()}
 
 
 def central_shares(histogram: torch.Tensor) -> torch.Tensor:

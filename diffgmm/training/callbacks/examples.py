@@ -6,7 +6,7 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -18,15 +18,6 @@ from diffgmm.audio import figures
 from diffgmm.training.callbacks.loggers import log_audio, log_image, run_folder
 from diffgmm.training.callbacks.pair_callback import PairCallback, Places, when
 from diffgmm.training.ranks import sample_rate_of, signal
-
-
-class _Example(NamedTuple):
-    name: str
-    snr: float
-    noisy: np.ndarray
-    denoised: np.ndarray
-    clean: np.ndarray
-    uncertainty: np.ndarray | None
 
 
 def _file_name(name: str) -> str:
@@ -67,66 +58,68 @@ class LogExamples(PairCallback):
             raise ValueError("LogExamples: n and every_n_epochs must be at least 1")
         self.n, self.every_n_epochs, self.sample_rate = n, every_n_epochs, sample_rate
         self.images, self.audio = images, audio
-        self._examples: list[_Example] = []
+        self._shown = 0  # in this epoch
+        self._folder = Path()
         self._heard: set[str] = set()  # references that loggers and folder have
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        due = trainer.current_epoch % self.every_n_epochs == 0 or trainer.state.fn != TrainerFn.FITTING
-        self._active &= due and trainer.is_global_zero
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        self._active &= trainer.is_global_zero and (
+            not fitting or trainer.current_epoch % self.every_n_epochs == 0
+        )
         self._active &= not getattr(trainer, "fast_dev_run", False)  # which promises to leave nothing behind
-        self._examples = []
+        self._shown = 0
+        self._folder = run_folder(trainer) / "examples" / when(trainer, "test" if trainer.testing else "val")
+        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
+        if fitting and self._folder.exists():
+            self._folder = self._folder.with_name(f"{self._folder.name}_step_{trainer.global_step}")
 
     def add(self, trainer: L.Trainer, outputs: Any, batch: Any, loader: int, places: Places) -> None:
-        if loader:
-            return
         ratios = batch.get("snr", torch.full((len(places),), math.nan))
         names, uncertainty = batch.get("name") or [""] * len(places), outputs.get("uncertainty")
-        for i in range(min(len(places), self.n - len(self._examples))):
-            noisy, denoised, clean = (
-                signal(x[i]) for x in (batch["noisy"], outputs["denoised"], batch["clean"])
-            )
+        for i in range(0 if loader else min(len(places), self.n - self._shown)):
+            name = f"{self._shown:02d}_{_file_name(str(names[i]))}".rstrip("_")
+            signals = {"noisy": batch["noisy"], "denoised": outputs["denoised"], "clean": batch["clean"]}
             uncertain = None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy()
-            name = f"{len(self._examples):02d}_{_file_name(str(names[i]))}".rstrip("_")
-            self._examples.append(_Example(name, float(ratios[i]), noisy, denoised, clean, uncertain))
+            self._shown += 1
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._show(
+                    trainer, name, float(ratios[i]), {k: signal(x[i]) for k, x in signals.items()}, uncertain
+                )
+            except (OSError, audio.AudioError) as error:
+                self._shown = self.n
+                warnings.warn(f"examples are missing: {error}", stacklevel=2)
+                return
 
-    def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        examples, self._examples = self._examples, []
-        if not examples:
-            return
-        rate = self.sample_rate or sample_rate_of(trainer, module)
-        folder = run_folder(trainer) / "examples" / when(trainer, stage)
-        # Validation may run several times in an epoch, and a run may go on in the folder of an earlier one.
-        if folder.exists() and trainer.state.fn == TrainerFn.FITTING:
-            folder = folder.with_name(f"{folder.name}_step_{trainer.global_step}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for example in examples:
-                self._show(trainer, example, rate, folder, stage)
-        except (OSError, audio.AudioError) as error:
-            warnings.warn(f"examples are missing: {error}", stacklevel=2)
-
-    def _show(self, trainer: L.Trainer, example: _Example, rate: int, folder: Path, stage: str) -> None:
-        name, noisy, denoised, clean = example.name, example.noisy, example.denoised, example.clean
-        tag = f"{stage}_examples/{name}"
+    def _show(
+        self,
+        trainer: L.Trainer,
+        name: str,
+        snr: float,
+        signals: dict[str, np.ndarray],
+        uncertainty: np.ndarray | None,
+    ) -> None:
+        rate = self.sample_rate or sample_rate_of(trainer, trainer.lightning_module)
+        denoised = signals["denoised"]
+        tag = f"{'test' if trainer.testing else 'val'}_examples/{name}"
         if not np.isfinite(denoised).all():
             warnings.warn(f"example {name}: the model's output holds NaN or Inf", stacklevel=2)
             return
         if self.audio:
-            audio.write(folder / f"{name}.wav", denoised, rate, overwrite=True)
+            audio.write(self._folder / f"{name}.wav", denoised, rate, overwrite=True)
             log_audio(trainer, f"{tag}/denoised", denoised, rate)
             if name not in self._heard:
                 self._heard.add(name)
-                reference = folder.parent / "reference"
+                reference = self._folder.parent / "reference"
                 reference.mkdir(exist_ok=True)
-                for kind, x in (("noisy", noisy), ("clean", clean)):
-                    audio.write(reference / f"{name}.{kind}.wav", x, rate, overwrite=True)
-                    log_audio(trainer, f"{tag}/{kind}", x, rate)
+                for kind in ("noisy", "clean"):
+                    audio.write(reference / f"{name}.{kind}.wav", signals[kind], rate, overwrite=True)
+                    log_audio(trainer, f"{tag}/{kind}", signals[kind], rate)
         if self.images:
-            panels = {"noisy": noisy, "denoised": denoised, "clean": clean}
-            panels["estimated noise"] = noisy - denoised
-            snr = f", {example.snr:.1f} dB" if math.isfinite(example.snr) else ""
-            title = f"{name}{snr}, epoch {trainer.current_epoch}, step {trainer.global_step}"
-            path = folder / f"{name}.png"
-            figure = figures.spectrogram_panel(panels, rate, path, example.uncertainty, title)
+            panels = {**signals, "estimated noise": signals["noisy"] - denoised}
+            ratio = f", {snr:.1f} dB" if math.isfinite(snr) else ""
+            title = f"{name}{ratio}, epoch {trainer.current_epoch}, step {trainer.global_step}"
+            figure = figures.spectrogram_panel(panels, rate, self._folder / f"{name}.png", uncertainty, title)
             if trainer.loggers:
                 log_image(trainer, tag, figures.rgb(figure))

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.training.module import DiffGMM
 
 
@@ -32,9 +33,7 @@ class LossGradients(L.Callback):
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"LossGradients: every_n_steps must be at least 1, got {every_n_steps}")
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = whole_number("every_n_steps", every_n_steps, 1)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

@@ -33,7 +33,6 @@ class PairCallback(L.Callback):
 
     def finish(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         """The epoch ends; ``stage`` is ``val`` or ``test``."""
-        raise NotImplementedError
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._active, self._seen = not trainer.sanity_checking, Counter()

@@ -82,12 +82,6 @@ def summary(items: Sequence[Item], names: Sequence[str], snr_edges: Sequence[flo
     return means
 
 
-def reasons(items: Sequence[Item], name: str) -> str:
-    """Why pairs have no score, counted; empty if all have one."""
-    why = Counter(item.denoised[name].reason for item in items if not item.denoised[name].valid)
-    return ", ".join(f"{count}: {reason}" for reason, count in sorted(why.items()))
-
-
 _LAST_WAIT = 300.0  # seconds, for the scores of the last validation once training is over
 _NICE = 10  # scoring stands back where it shares processors with training
 
@@ -233,7 +227,9 @@ class QualityMetrics(PairCallback):
                 "set limit, or more workers"
             )
         for name in self._names:
-            if why := reasons(items, name):
+            scores = [item.denoised[name] for item in items]
+            counts = sorted(Counter(score.reason for score in scores if not score.valid).items())
+            if why := ", ".join(f"{count}: {reason}" for reason, count in counts):
                 rank_zero_warn(f"{stage}/{name}: not every one of {len(items)} pairs has a score ({why})")
         return {f"{stage}/{name}": v for name, v in summary(items, self._names, self.snr_edges).items()}
 

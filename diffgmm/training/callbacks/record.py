@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 
 from diffgmm.training.callbacks.loggers import run_folder
+from diffgmm.training.run_folders import CONFIG, RECORD
 from diffgmm.utils.files import write_text
 from diffgmm.utils.provenance import changes, facts, hardware
 
@@ -20,20 +21,16 @@ class RunRecord(L.Callback):
 
     A tree that differs from its revision is kept as ``changes.diff`` beside it. A run that is continued in its folder
     keeps what its earlier parts took as ``earlier``; ``seconds_in_all`` adds them up.
-
-    Args:
-        file: name of the file.
     """
 
-    def __init__(self, file: str = "record.json") -> None:
-        self.file = file
+    def __init__(self) -> None:
         self._facts: dict[str, Any] = {}
         self._start = 0.0
 
     def _write(self, trainer: L.Trainer) -> None:
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / self.file, json.dumps(self._facts, indent=2) + "\n")
+        write_text(folder / RECORD, json.dumps(self._facts, indent=2) + "\n")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record versions, revision, seed, devices and the data's own fingerprint, if it has one."""
@@ -52,7 +49,7 @@ class RunRecord(L.Callback):
             "parameters": sum(p.numel() for p in pl_module.parameters()),
             "data": fingerprint() if callable(fingerprint) else None,
             "resumed_from": trainer.ckpt_path,
-            "earlier": _earlier(run_folder(trainer) / self.file) if trainer.ckpt_path else [],
+            "earlier": _earlier(run_folder(trainer) / RECORD) if trainer.ckpt_path else [],
         }
         self._facts |= self._keep_changes(run_folder(trainer))
         self._progress(trainer, finished=False)
@@ -93,7 +90,7 @@ class RunRecord(L.Callback):
         """Mark the folder that ``validate`` and ``test`` leave, so that it doesn't count as a training."""
         folder = run_folder(trainer)
         verb = str(trainer.state.fn.value if trainer.state.fn else "")
-        logged = folder.is_dir() and not any((folder / name).exists() for name in (self.file, "config.yaml"))
+        logged = folder.is_dir() and not any((folder / name).exists() for name in (RECORD, CONFIG))
         if trainer.is_global_zero and verb in ("validate", "test") and logged:
             self._facts = facts() | {"verb": verb, "checkpoint": trainer.ckpt_path}
             self._write(trainer)

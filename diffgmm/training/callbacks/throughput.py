@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 
+from diffgmm.diffusion.sampler_options import whole_number
 from diffgmm.training.ranks import sample_rate_of
 
 
@@ -27,8 +28,7 @@ class Throughput(L.Callback):
     """
 
     def __init__(self, steps: int = 50) -> None:
-        if steps < 1:
-            raise ValueError(f"Throughput: steps must be at least 1, got {steps}")
+        whole_number("steps", steps, 1)
         # Of each step: seconds since the one before, of these until the batch was there, windows, samples in all.
         self._steps: deque[tuple[float, float, int, int]] = deque(maxlen=steps)
         self._ended: float | None = None
