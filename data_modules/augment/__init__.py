@@ -9,8 +9,7 @@ the noisy signal to the sample. A new one is a frozen dataclass derived from `Au
 from data_modules.augment.base import Augmentation, Scene
 from data_modules.augment.codecs import Codec
 from data_modules.augment.distortions import Clip, Offset, Quantise
-from data_modules.augment.filters import BandLimit, NoiseSpeed, NoiseTilt, SpectralTilt, Speed
-from data_modules.augment.formants import Formants
+from data_modules.augment.filters import BandLimit, Formants, NoiseSpeed, NoiseTilt, SpectralTilt, Speed
 from data_modules.augment.reverb import Reverb
 
 __all__ = [

@@ -69,12 +69,8 @@ class Augmentation:
             )
         for name in ranges:
             low, high = getattr(self, name)
-            if not low <= high:
-                raise DataError(
-                    f"{type(self).__name__}: {name} is ({low}, {high}), the lower number comes first"
-                )
             if not between[0] <= low <= high <= between[1]:
                 raise DataError(
                     f"{type(self).__name__}: {name} is ({low}, {high}), "
-                    f"must lie between {between[0]:g} and {between[1]:g}"
+                    f"must lie between {between[0]:g} and {between[1]:g}, the lower number first"
                 )

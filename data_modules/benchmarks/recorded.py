@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,11 @@ def _describe(path: Path, name: str, description: str, pairs: Iterable[tuple[str
     rows: list[dict[str, Any]] = []
     files: dict[str, str] = {}
     digest = hashlib.sha256()
-    subsets: dict[str, list[str]] = {}
+    subsets: dict[str, list[str]] = defaultdict(list)
     for id, clean, noisy in pairs:
         info = audio.probe(clean)
         speaker = id.partition("_")[0]
-        subsets.setdefault(speaker, []).append(id)
+        subsets[speaker].append(id)
         places = {"clean": str(clean.resolve()), "noisy": str(noisy.resolve())}
         sums = [sha256_of(place) for place in places.values()]
         files |= dict(zip(places.values(), sums, strict=True))

@@ -9,9 +9,13 @@ from pathlib import Path
 from data_modules.corpora.recipe import Recipe, described
 from data_modules.errors import DataError
 
-_FOLDER = Path(__file__).with_name("recipes")
-RECIPES = tuple(sorted(path.stem.replace("_", "-") for path in _FOLDER.glob("*.yaml")))
-"""Names of corpora. A module of the same name as a YAML file has its `RECIPE`, where the file alone does not say it."""
+RECIPES = {
+    path.stem.replace("_", "-"): f"{__package__}.recipes.{path.stem}"
+    if path.with_suffix(".py").is_file()
+    else ""
+    for path in sorted(Path(__file__).with_name("recipes").glob("*.yaml"))
+}
+"""Name of a corpus -> module with its `RECIPE`, or nothing where its YAML file says it all."""
 
 
 def recipe(name: str) -> Recipe:
@@ -24,8 +28,4 @@ def recipe(name: str) -> Recipe:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), RECIPES, n=2, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(RECIPES)}"
         raise DataError(f"{name}: no such corpus; {hint}")
-    module = name.replace("-", "_")
-    if not (_FOLDER / f"{module}.py").is_file():
-        return described(name)
-    own: Recipe = import_module(f"data_modules.corpora.recipes.{module}").RECIPE
-    return own
+    return import_module(RECIPES[name]).RECIPE if RECIPES[name] else described(name)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from data_modules.errors import DataError
 from data_modules.pools.collection import resolve_corpus
 from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS, Item, corpus_items, read_manifest
 from diffgmm.audio import AudioError, probe
-
-_ORDER = (*KINDS, *PAIR_KINDS)
 
 
 @dataclass(frozen=True, order=True)
@@ -58,15 +56,12 @@ def of_corpus(name: str, strict: bool = False) -> Records:
 def of_items(items: Iterable[Item], rows: Mapping[Item, dict[str, str]] | None = None) -> Records:
     """Files with their rows of a manifest, as far as they have one."""
     records = Records([], [])
-    for item in sorted(
-        set(items), key=lambda item: (SPLITS.index(item.split), _ORDER.index(item.kind), item)
-    ):
+    order = {name: number for number, name in enumerate((*SPLITS, *KINDS, *PAIR_KINDS))}
+    for item in sorted(set(items), key=lambda item: (order[item.split], order[item.kind], item)):
         row = (rows or {}).get(item, {})
         about = {name: row.get(name) or "" for name in ("language", "licence", "source")}
         try:
-            records.clips.append(
-                Record(item.split, item.kind, item.group, item.path, _seconds(item, row), **about)
-            )
+            records.clips.append(Record(*astuple(item), _seconds(item, row), **about))
         except AudioError as error:
             records.unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
     if not records.clips:

@@ -70,9 +70,8 @@ def survey(
         clip for part in parts.values() for clip in (sample(part, clips) if clips and not check else part)
     ]
     measured: dict[Record, Measured] = {}
-    for clip, result in zip(
-        chosen, in_processes(measure, chosen, workers=workers, title="measure"), strict=True
-    ):
+    results = in_processes(measure, chosen, workers=workers, title="measure")
+    for clip, result in zip(chosen, results, strict=True):
         if isinstance(result, str):
             records.unreadable.append((clip.path, result))
         else:
@@ -143,7 +142,7 @@ def render(survey: Row, root: str = "") -> str:
     tables: list[list[Row]] = [
         [
             _only(row, "split", "kind", "clips")
-            | {"hours": f"{row['seconds'] / 3600:.2f}", "groups": _count(row["groups"], row["kind"])}
+            | {"hours": f"{row['seconds'] / 3600:.2f}", "groups": row["groups"]}
             | {"languages": " ".join(row["languages"])}
             for row in survey["parts"]
         ],
@@ -188,11 +187,6 @@ def _only(row: Row, *names: str) -> Row:
     return {name: f"{row['seconds'] / 60:.1f}" if name == "minutes" else row[name] for name in names}
 
 
-def _count(groups: int, kind: str) -> str:
-    singular, plural = ("category", "categories") if kind == "noise" else ("speaker", "speakers")
-    return f"{groups} {singular if groups == 1 else plural}"
-
-
 def _noises(rows: Sequence[Row]) -> list[Row]:
     """A line for each category with the minutes of each split."""
     lines: dict[str, Row] = {}
@@ -223,17 +217,14 @@ def _text(value: float | None, digits: int = 0, factor: float = 1.0) -> str:
 
 
 def _cut(lines: Sequence[str], most: int) -> list[str]:
-    return [*lines[:most], *filter(None, [_more(lines, most)])]
-
-
-def _more(lines: Sequence[object], most: int) -> str:
-    return f" and {len(lines) - most} more" if len(lines) > most else ""
+    """The first lines, and how many more there are."""
+    return [*lines[:most], *([f" and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def _table(rows: Sequence[Row]) -> str:
     """Cells under their heads, bounded in length; nothing without rows."""
     if not rows:
         return ""
-    cells = [[*rows[0]], *([str(cell) for cell in row.values()] for row in rows[:_ROWS])]
-    lines = aligned(cells, {number for number, head in enumerate(rows[0]) if head in _LEFT})
-    return "\n".join([*lines, *filter(None, [_more(rows, _ROWS)])])
+    cells = [[*rows[0]], *([str(cell) for cell in row.values()] for row in rows)]
+    head, *lines = aligned(cells, {number for number, head in enumerate(rows[0]) if head in _LEFT})
+    return "\n".join([head, *_cut(lines, _ROWS)])

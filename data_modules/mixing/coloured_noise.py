@@ -12,8 +12,6 @@ from scipy import fft
 
 from data_modules.augment.filters import octaves
 
-COLOURS = {"white": 0.0, "pink": -1.0, "brown": -2.0}
-
 _TABLE = 1 << 14  # points of a wave table: steps of nearest points stay 40 dB below a 60th harmonic
 
 
@@ -110,7 +108,8 @@ def draw_coloured(samples: int, sample_rate: int, rng: np.random.Generator) -> n
     """One of the kinds above at random; a fifth of them pulsing."""
     choice = int(rng.integers(8))
     if choice < 3:
-        out = coloured_noise(samples, sample_rate, tuple(COLOURS.values())[choice], rng)
+        # white, pink or brown
+        out = coloured_noise(samples, sample_rate, (0.0, -1.0, -2.0)[choice], rng)
     elif choice == 3:
         out = coloured_noise(samples, sample_rate, rng.uniform(-2.5, 1.0), rng)
     elif choice == 4:

@@ -13,6 +13,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 _PROBABILITIES = (
     "babble", "coloured", "tones", "events", "envelope", "noise_only", "clean_only", "silence", "join", "steady", "far",
+    "balance",
 )  # fmt: skip
 
 
@@ -76,19 +77,14 @@ class Mixing:
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
-            bounds = getattr(self, name)
-            if bounds is None:
-                continue
-            low, high = bounds
+            low, high = getattr(self, name) or (least, most)
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
                 raise DataError(
                     f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first"
                 )
-            require_between("mixing.", **{name: (low, least, most)})
-            require_between("mixing.", **{name: (high, least, most)})
-        for name in _PROBABILITIES:
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise DataError(f"mixing.{name} is {getattr(self, name)}: a probability lies between 0 and 1")
+            for bound in (low, high):
+                require_between("mixing.", **{name: (bound, least, most)})
+        require_between("mixing.", **{name: (getattr(self, name), 0, 1) for name in _PROBABILITIES})
         if self.babble + self.coloured + self.tones > 1.0:
             raise DataError("mixing: babble + coloured + tones must be at most 1")
         if self.noise_only + self.clean_only + self.silence > 1.0:
@@ -100,7 +96,6 @@ class Mixing:
             noises=(len(self.noises), 1, 16),
             spread=(self.spread, 0, 200),
             envelope_depth=(self.envelope_depth, 0, 200),
-            balance=(self.balance, 0, 1),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,6 @@ def _by_name(place: str, files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     return by_name
 
 
-def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in audio_files(folder):
-        yield path.relative_to(folder).with_suffix("").as_posix(), path
-
-
 def match_folders(
     clean: str | Path, noisy: str | Path, strict: bool = False, quiet: bool = False
 ) -> list[PairedFile]:
@@ -64,8 +59,11 @@ def match_folders(
         DataError: no folder, no pair, two files of one name, or anything amiss with `strict`.
     """
     folders = [Path(folder).expanduser() for folder in (clean, noisy)]
-    left, right = (_by_name(str(folder), _below(folder)) for folder in folders)
-    return _match(left, right, str(folders[0]), str(folders[1]), strict, quiet)
+    named = [
+        [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in audio_files(folder)]
+        for folder in folders
+    ]
+    return _match(named, [str(folder) for folder in folders], strict, quiet)
 
 
 def match_items(
@@ -86,26 +84,23 @@ def match_items(
         parts = path.with_suffix("").parts
         below = parts[len(parts) - parts[::-1].index(item.kind) :] if item.kind in parts[:-1] else ()
         named[item.kind].append(("/".join(below) or f"{item.group}/{path.stem}", path))
-    clean, noisy = (f"{kind} of {where}" for kind in PAIR_KINDS)
-    left, right = (
-        _by_name(place, named[kind]) for kind, place in zip(PAIR_KINDS, (clean, noisy), strict=True)
-    )
-    return _match(left, right, clean, noisy, strict, quiet)
+    return _match(list(named.values()), [f"{kind} of {where}" for kind in PAIR_KINDS], strict, quiet)
 
 
 def _match(
-    left: Mapping[str, Path], right: Mapping[str, Path], clean: str, noisy: str, strict: bool, quiet: bool
+    named: Sequence[Iterable[tuple[str, Path]]], places: Sequence[str], strict: bool, quiet: bool
 ) -> list[PairedFile]:
+    """Pairs the named files of two places, clean ones first."""
+    left, right = map(_by_name, places, named)
+    clean, noisy = places
     problems: list[str] = []
-    for side, opposite, folder in ((left, right, noisy), (right, left, clean)):
-        alone = sorted(side.keys() - opposite.keys())
-        if alone:
-            problems.append(f"{len(alone)} without a partner in {folder}: {some(alone)}")
+    for side, opposite, place in ((left, right, noisy), (right, left, clean)):
+        if alone := sorted(side.keys() - opposite.keys()):
+            problems.append(f"{len(alone)} without a partner in {place}: {some(alone)}")
     pairs: list[PairedFile] = []
     unlike: list[str] = []
     for name in sorted(left.keys() & right.keys()):
-        difference = _difference(left[name], right[name])
-        if difference:
+        if difference := _difference(left[name], right[name]):
             unlike.append(f"{name} ({difference})")
         else:
             pairs.append(PairedFile(name, str(left[name]), str(right[name])))

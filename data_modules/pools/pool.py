@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from diffgmm.utils.files import replacing
 
 VERSION = 2
 AUDIO, INDEX, INFO, NAMES, GRADES = "audio.i16", "index.npz", "info.json", "names.txt", "grades.npy"
+_ARRAYS = ("offset", "length", "group", "gain", "level")
 # Touched pages of the map count as this process's memory; they are given back after so many samples read.
 _RELEASE_AFTER = 8 * 2**20
 # A pool of more bytes won't stay in the page cache; read-ahead would then fetch megabytes for each window.
@@ -57,11 +59,8 @@ class Pool:
         try:
             info = json.loads((self.folder / INFO).read_text(encoding="utf-8"))
             with np.load(self.folder / INDEX) as index:
-                self.offset: np.ndarray = index["offset"]
-                self.length: np.ndarray = index["length"]
-                self.group: np.ndarray = index["group"]
-                self.gain: np.ndarray = index["gain"]
-                self.level: np.ndarray = index["level"]
+                arrays: Iterator[np.ndarray] = map(index.__getitem__, _ARRAYS)
+                self.offset, self.length, self.group, self.gain, self.level = arrays
             with (self.folder / AUDIO).open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, KeyError) as error:
@@ -78,19 +77,16 @@ class Pool:
         if len(self.offset) == 0 or len(self._samples) < int(self.offset[-1] + self.length[-1]):
             raise DataError(f"{self.folder}: the pool is cut short; delete the folder to build it anew")
         self.weights = np.ones(len(self.groups))
-        self._prepare_draws()
+        # Groups are drawn by a power of their duration, clips by their duration: sums up to each.
+        self._ends = np.concatenate(([0], np.cumsum(self.length)))
+        bounds = np.searchsorted(self.group, np.arange(len(self.groups) + 1))
+        self._first, self._last = bounds[:-1], bounds[1:]
+        self._group_ends: dict[float, np.ndarray] = {}  # by the power asked for
 
     def _advise(self, advice: str, *stretch: int) -> None:
         """Tells the kernel how the map is used, where it takes advice."""
         if hasattr(mmap, advice):
             self._map.madvise(getattr(mmap, advice), *stretch)
-
-    def _prepare_draws(self) -> None:
-        """Cumulative sums: groups are drawn by a power of their duration, clips by their duration."""
-        self._ends = np.concatenate(([0], np.cumsum(self.length)))
-        bounds = np.searchsorted(self.group, np.arange(len(self.groups) + 1))
-        self._first, self._last = bounds[:-1], bounds[1:]
-        self._group_ends: dict[float, np.ndarray] = {}  # by the power asked for
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "weights": self.weights}
@@ -168,8 +164,7 @@ class Pool:
 
         With a power of 0 all groups are alike, with 1 an hour of one is as likely as an hour of another.
         """
-        ends = self._group_ends.get(balance)
-        if ends is None:
+        if (ends := self._group_ends.get(balance)) is None:
             durations = self._ends[self._last] - self._ends[self._first]
             weights = (durations / self.sample_rate) ** balance * self.weights
             ends = self._group_ends[balance] = np.cumsum(weights / weights.sum())
@@ -177,9 +172,7 @@ class Pool:
             group = min(int(np.searchsorted(ends, rng.random(), side="right")), len(self.groups) - 1)
             if group != exclude:
                 return group
-        others = [
-            group for group in range(len(self.groups)) if group != exclude and self.weights[group] > 0.0
-        ]
+        others = [int(group) for group in np.flatnonzero(self.weights > 0.0) if group != exclude]
         return others[int(rng.integers(len(others)))] if others else group
 
     def draw_clip(self, rng: np.random.Generator, group: int) -> int:

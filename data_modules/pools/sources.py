@@ -10,6 +10,7 @@ import csv
 import hashlib
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,9 +173,7 @@ def shared_speakers(items: Iterable[Item]) -> dict[str, list[str]]:
     return {name: sorted(where, key=SPLITS.index) for name, where in sorted(splits.items()) if len(where) > 1}
 
 
-def split_off(
-    items: Sequence[Item], fraction: float, split: str, by: str = "group", seed: int = 0
-) -> list[Item]:
+def split_off(items: Sequence[Item], fraction: float, split: str, by: str = "group") -> list[Item]:
     """Moves a share of the items to another split, always the same ones.
 
     Whole groups move (``by="group"``) unless there is only one group or ``by="file"``. The order in which
@@ -185,7 +184,6 @@ def split_off(
         fraction: share of the files, in [0, 1); at least one group or file moves if it is above zero.
         split: where they move to.
         by: ``group`` or ``file``.
-        seed: another seed, another choice.
 
     Returns:
         All the items, those chosen with their new split.
@@ -201,12 +199,10 @@ def split_off(
     def unit(item: Item) -> str:
         return item.group if by == "group" and len(groups) > 1 else f"{item.group}/{Path(item.path).name}"
 
-    sizes: dict[str, int] = {}
-    for item in items:
-        sizes[unit(item)] = sizes.get(unit(item), 0) + 1
+    sizes = Counter(map(unit, items))
     if len(sizes) < 2:
         raise DataError(f"can't split {len(items)} file(s) in one {by} into two; give a folder for {split}")
-    order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    order = sorted(sizes, key=lambda name: hashlib.sha256(f"0:{name}".encode()).digest())
     chosen: set[str] = set()
     wanted, taken = math.ceil(fraction * len(items)), 0
     for name in order[:-1]:  # one unit always stays behind

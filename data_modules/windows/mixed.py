@@ -6,9 +6,8 @@ any number of ranks, and different in every epoch.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -113,43 +112,37 @@ class WindowSampler(DistributedSampler[int]):
 
 
 class ResumableLoader(DataLoader[Example]):
-    """A loader of training windows that counts what it has given out, and how long training waited for it.
+    """A loader of training windows that counts what it has given out.
 
     Lightning saves the state of a loader that has one in the checkpoint and gives it back on resuming, so
     that training goes on with the window after the last one seen, also with another batch size or number of ranks
     (as far as whole steps allow). What was seen is skipped without mixing anything.
-
-    Attributes:
-        waited: seconds that its user has waited for batches so far, workers' start included.
     """
 
-    waited = 0.0
     _given = 0
     _resume: dict[str, int] | None = None
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch(), "batches": self._given, "windows": self._given * self._step()}
+        return {"epoch": self._sampler.epoch, "batches": self._given, "windows": self._given * self._step()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._resume = dict(state)
 
-    def _epoch(self) -> int:
-        return int(getattr(self.sampler, "epoch", 0))
+    @property
+    def _sampler(self) -> WindowSampler:
+        return cast("WindowSampler", self.sampler)
 
     def _step(self) -> int:
         """Windows of one training step, all ranks together."""
-        return (self.batch_size or 1) * int(getattr(self.sampler, "num_replicas", 1))
+        return self._sampler.batch_size * self._sampler.num_replicas
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         resume, self._resume = self._resume, None
-        sampler, self._given = self.sampler, 0
-        if resume and isinstance(sampler, WindowSampler) and resume["epoch"] == sampler.epoch:
+        sampler, self._given = self._sampler, 0
+        if resume and resume["epoch"] == sampler.epoch:
             seen = -(-resume["windows"] // self._step()) if "windows" in resume else resume["batches"]
             self._given = seen if seen < len(self) else 0
-            sampler.skip = self._given * (self.batch_size or 1)
-        start = time.perf_counter()
+            sampler.skip = self._given * sampler.batch_size
         for batch in super().__iter__():
-            self.waited += time.perf_counter() - start
             self._given += 1
             yield batch
-            start = time.perf_counter()

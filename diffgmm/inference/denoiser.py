@@ -15,7 +15,7 @@ from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling, whole_num
 from diffgmm.inference.any_rate import ThroughRate, blocks_of, check_settings, recording
 from diffgmm.inference.backends import Later, Rows, is_default, open_backend
 from diffgmm.inference.drift import without_drift
-from diffgmm.inference.uncertainty_tracks import Tracks, Uncertain
+from diffgmm.inference.uncertainty_tracks import Uncertain
 from diffgmm.inference.window_grid import Enhance, WindowGrid
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
@@ -227,25 +227,6 @@ class Denoiser:
         tracks = np.concatenate([empty, *map(np.stack, stream.run(blocks_of(x)))], axis=2)
         waveform, std, confidence = tracks.reshape(3, *x.shape)
         return Uncertain(waveform, std, confidence, sample_rate, stream.bins() if bins else None)
-
-    def uncertain_blocks(
-        self,
-        blocks: Iterable[np.ndarray],
-        sample_rate: int,
-        channels: int,
-        *,
-        seed: int = 0,
-        **sampling: Unpack[Sampling],
-    ) -> Iterator[Tracks]:
-        """:meth:`denoise_blocks` with standard deviation and confidence, in constant memory; no map of bins.
-
-        Yields:
-            Waveform, standard deviation and confidence, float32 ``[channels, m]`` each.
-        """
-        from diffgmm.inference.uncertainty import UncertainStream
-
-        check_settings(sample_rate, channels, 1.0)
-        return UncertainStream(self, sample_rate, channels, self.options(**sampling), seed).run(blocks)
 
     def posterior_samples(
         self, x: np.ndarray, sample_rate: int, n: int, *, seed: int = 0, **sampling: Unpack[Sampling]

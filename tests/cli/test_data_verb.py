@@ -56,8 +56,8 @@ def test_the_tables_of_the_mini_corpus(
     assert main(["data", "mini", "--json", str(tmp_path / "report.json")]) == 0
     text = capsys.readouterr().out
     lines = [line.split() for line in text.splitlines()]
-    assert ["train", "speech", "52", "0.08", "3", "speakers", "en", "ru"] in lines
-    assert ["valid", "speech", "13", "0.01", "1", "speaker", "it"] in lines
+    assert ["train", "speech", "52", "0.08", "3", "en", "ru"] in lines
+    assert ["valid", "speech", "13", "0.01", "1", "it"] in lines
     assert ["june", "fr", "test", "speech", "28", "1.6"] in lines
     assert ["bell", "1", "-", "-", "0.0"] in lines
     assert any(line[:3] == ["BSD-like", "22", "2.4"] for line in lines)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from data_modules.augment.formants import Formants, move_formants
+from data_modules.augment.filters import Formants, move_formants
 from data_modules.errors import DataError
 
 RATE = 16000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,9 @@ from data_modules.windows.mixed import EpochWindows, ResumableLoader, WindowSamp
 
 
 class Numbers(EpochWindows):
-    """Windows that say which they are, after a while."""
-
-    pause = 0.0
+    """Windows that say which they are."""
 
     def window(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray, float, str]:
-        time.sleep(self.pause)
         return np.zeros(2, np.float32), np.zeros(2, np.float32), math.nan, f"{epoch}-{number}"
 
 
@@ -76,15 +72,6 @@ def test_state_of_another_epoch_skips_nothing() -> None:
     other.sampler.set_epoch(3)  # type: ignore[attr-defined]
     other.load_state_dict({"epoch": 2, "batches": 2, "windows": 8})
     assert names(other) == [f"3-{number}" for number in range(16)]
-
-
-def test_waiting_is_counted_and_working_is_not() -> None:
-    windows = Numbers(2, 8, 0)
-    windows.pause = 0.02
-    slow = loader(windows, 2)
-    for _ in slow:
-        time.sleep(0.1)  # what training does with the batch
-    assert 0.16 <= slow.waited < 0.36
 
 
 CHAIN = [NoiseSpeed(0.5), Reverb(0.3, rooms=4, noise=0.5), Codec(0.5, {"gsm": 1.0, "adpcm": 1.0})]

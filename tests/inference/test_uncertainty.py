@@ -18,6 +18,7 @@ from diffgmm.diffusion.pretrained import ModelError
 from diffgmm.diffusion.representation import Complex, Magnitude, Representation, Waveform
 from diffgmm.diffusion.saving import save_model
 from diffgmm.inference import Denoiser
+from diffgmm.inference.uncertainty import UncertainStream
 from diffgmm.networks import UNet
 
 
@@ -118,7 +119,8 @@ def test_tracks_are_aligned_and_the_same_in_pieces(kind: str, rate: int) -> None
     x[1] *= 0.1
     whole = denoiser.denoise_with_uncertainty(x, rate)
     np.testing.assert_array_equal(whole.waveform, denoiser.denoise(x, rate))
-    pieces = list(denoiser.uncertain_blocks(np.split(x, [1, 700, 5000], axis=1), rate, 2))
+    stream = UncertainStream(denoiser, rate, 2, denoiser.options())
+    pieces = list(stream.run(np.split(x, [1, 700, 5000], axis=1)))
     for name in ("waveform", "std", "confidence"):
         values = getattr(whole, name)
         assert values.shape == x.shape and values.dtype == np.float32 and np.isfinite(values).all()

@@ -78,10 +78,9 @@ def prepare(
     name = recipe.name if name is None else name
     if not name or name.startswith(".") or "/" in name or name == "downloads":
         raise DataError(f"{name!r}: no name for a corpus; take letters, digits and hyphens")
-    if recipe.local and downloads is None:
-        raise DataError(f"{recipe.name}: is made of your own files; name their folder with --downloads")
-    if recipe.local and downloads is not None and not downloads.is_dir():
-        raise DataError(f"{downloads}: no such folder; --downloads names the one with your files")
+    if recipe.local and (downloads is None or not downloads.is_dir()):
+        fault = f"{downloads}: no such folder" if downloads else f"{recipe.name}: is made of your own files"
+        raise DataError(f"{fault}; name the folder of your files with --downloads")
     corpus = root / name
     _refuse_existing(corpus, overwrite)
     packs = find_packs(recipe.packs, downloads)
@@ -143,7 +142,7 @@ def _gather(
     if recipe.local:
         assert downloads is not None  # checked by prepare
         entries = check_entries(recipe, recipe.entries(downloads, variant))
-        facts = [(str(entry.file), entry.file.stat()) for entry in entries]
+        facts = ((str(entry.file), entry.file.stat()) for entry in entries)
         dates = json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in facts])
         _open(work, state | {"files": hashlib.sha256(dates.encode()).hexdigest()})
         return entries, [], []
@@ -159,8 +158,7 @@ def _gather(
     _open(work, state | {"sources": {item.source.name: item.checksum for item in fetched}})
     for name, path in packs.items():
         open_pack(path, unpacked / name)
-    if not packs:
-        _unpack(recipe, variant, fetched, unpacked)
+    _unpack(recipe, variant, fetched, unpacked)
     if recipe.make is not None:
         recipe.make(unpacked, variant)
     return check_entries(recipe, recipe.entries(unpacked, variant)), fetched, notes
@@ -218,14 +216,11 @@ def _convert(
 ) -> list[tuple[Entry, Prepared | Refused]]:
     function = partial(convert, folder=folder, sample_rate=recipe.sample_rate, condition=recipe.condition)
     results = []
-    for entry, result in zip(
-        entries, in_processes(function, entries, workers=workers, title="convert"), strict=True
-    ):
+    converted = in_processes(function, entries, workers=workers, title="convert")
+    for entry, result in zip(entries, converted, strict=True):
         if strict and isinstance(result, Refused) and result.reason not in recipe.rejects:
             detail = f" ({result.detail})" if result.detail else ""
             place = " ".join(filter(None, (entry.source, entry.member or str(entry.file))))
-            raise DataError(
-                f"{place}: {result.reason}{detail}; without --strict it is left out and the work goes on"
-            )
+            raise DataError(f"{place}: {result.reason}{detail}; without --strict it is left out")
         results.append((entry, result))
     return results

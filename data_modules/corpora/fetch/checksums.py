@@ -76,18 +76,15 @@ class Ledger:
             raise WrongChecksum(f"{path}: has {size} bytes, but {source.name} has {source.size}")
         known = self.expected(source)
         if known is None:
-            return self._record(source, checksum_of(path, "sha256", tick)), "recorded"
+            checksum = checksum_of(path, "sha256", tick)
+            with FileLock(self.path.with_name(".checksums.lock")):
+                origin = {"checksum": checksum, "origin": "recorded", "url": source.url or source.package}
+                entries = self._read() | {source.name: origin}
+                write_text(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
+            return checksum, "recorded"
         algorithm = known[0].partition(":")[0]
         actual = checksum_of(path, algorithm, tick)
         if actual != known[0]:
             stated = "its publisher states" if known[1] == "published" else f"{self.path} recorded"
             raise WrongChecksum(f"{path}: has the checksum {actual}, but {stated} {known[0]}")
         return known
-
-    def _record(self, source: Source, checksum: str) -> str:
-        with FileLock(self.path.with_name(".checksums.lock")):
-            entries = self._read()
-            address = source.url or source.package
-            entries[source.name] = {"checksum": checksum, "origin": "recorded", "url": address}
-            write_text(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
-        return checksum

@@ -35,8 +35,7 @@ class Fetched:
 
 
 def _given(source: Source, given: Path | None) -> Path | None:
-    path = None if given is None else given / source.name
-    return path if path is not None and path.is_file() else None
+    return given / source.name if given is not None and (given / source.name).is_file() else None
 
 
 def part_path(folder: Path, source: Source) -> Path:
@@ -64,8 +63,7 @@ class _Fetcher:
         self._apt: dict[str, str] | None = None
         self._apt_lock = Lock()
         self.ledger, self.stop, self.session = Ledger(folder), Event(), requests.Session()
-        self._totals = {source.name: source.size or 0 for source in to_come}
-        total = sum(self._totals.values()) or None
+        total = sum(source.size or 0 for source in to_come) or None
         have = sum(size_of(part_path(folder, source)) for source in to_come)
         hidden = None if to_come else True
         self.bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=hidden)
@@ -148,21 +146,14 @@ class _Fetcher:
             fetch_by_program(source, part, self.stop)
             self.bar.update(size_of(part))
             return False
-
-        def on_total(size: int) -> None:
-            self._totals[source.name] = size
-            self.bar.total = sum(self._totals.values())
-
         judged = self.ledger.expected(source) is not None
-        return Download(self.session, url, part, judged, self.stop, self.bar.update, on_total).run()
+        return Download(self.session, url, part, judged, self.stop, self.bar.update).run()
 
     def _url(self, source: Source) -> str | None:
         if self.mirror is not None:
             return f"{self.mirror.rstrip('/')}/{quote(source.name)}"
-        if source.by == "http":
-            return source.url
         if source.by != "apt":
-            return None
+            return source.url if source.by == "http" else None
         with self._apt_lock:  # apt takes a second or two to start: ask once for all
             if self._apt is None:
                 self._apt = apt_urls(self._by_apt or [source], self.folder, self.stop)

@@ -101,7 +101,6 @@ class Download:
         judged: a checksum will be compared afterwards.
         stop: set by another thread to end this.
         on_bytes: gets the number of bytes that came; negative when a start over drops some.
-        on_total: gets the length of the file when the server tells it.
     """
 
     session: requests.Session
@@ -110,7 +109,6 @@ class Download:
     judged: bool
     stop: Event
     on_bytes: Callable[[int], object]
-    on_total: Callable[[int], object]
 
     def run(self) -> bool:
         """Bring the partial file to its full length; returns whether bytes of an earlier run are in it.
@@ -157,8 +155,6 @@ class Download:
                 etag, date = (response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
                 facts = {"url": self.url, "validator": etag if etag.startswith('"') else date, "total": total}
                 meta_path(self.part).write_text(json.dumps(facts), encoding="utf-8")
-            if total is not None:
-                self.on_total(total)
             with self.part.open("ab" if continued else "wb") as handle:
                 for piece in response.raw.stream(_PIECE, decode_content=False):
                     handle.write(piece)

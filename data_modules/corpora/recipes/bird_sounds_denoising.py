@@ -24,8 +24,8 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
             for names in (RECIPE.tables["kinds"], RECIPE.tables["splits"])
         )
         if kind and split:  # whose voice it is, is not told: each recording counts as a singer of its own
-            name, member = inside.stem, str(inside)
-            yield Entry(file, split, kind, name, name, source=source.name, member=member, folder="birds")
+            name = inside.stem
+            yield Entry(file, split, kind, name, name, source=source.name, member=str(inside), folder="birds")
 
 
 RECIPE = described(NAME, entries=_entries, wanted=_wanted)

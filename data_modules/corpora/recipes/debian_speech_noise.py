@@ -25,9 +25,8 @@ _STATED = {"apt": "Debian bookworm's Packages file", "pip": "the Python package 
 
 def source_of(pin: Pin) -> Source:
     """A package as a file to fetch."""
-    stated, digest = _STATED[pin.manager], f"sha256:{pin.sha256}"
-    optional = pin.manager == "pip"
-    return Source(pin.file_name, "", pin.size, digest, stated, pin.manager, pin.request, optional)
+    digest, optional = f"sha256:{pin.sha256}", pin.by == "pip"
+    return Source(pin.file_name, "", pin.size, digest, _STATED[pin.by], pin.by, pin.request, optional)
 
 
 def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None]) -> None:

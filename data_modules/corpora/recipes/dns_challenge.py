@@ -45,12 +45,10 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
             )
         elif not {*languages, *tables["speech"]}.isdisjoint(folders):
             language = next((languages[part] for part in inside.parts if part in languages), "")
-            names = [name for pattern in _SPEAKERS if (name := pattern.search(inside.stem))]
-            speaker, stem = f"unknown_{inside.parent.name}", f"{inside.stem}_{short_hash(str(inside))}"
-            split = "train"
-            if names:
-                speaker, stem = names[0][1], inside.stem
-                split = _split(speaker)
+            names = [match[1] for pattern in _SPEAKERS if (match := pattern.search(inside.stem))]
+            speaker = names[0] if names else f"unknown_{inside.parent.name}"
+            stem = inside.stem if names else f"{inside.stem}_{short_hash(str(inside))}"
+            split = _split(speaker) if names else "train"
             yield Entry(file, split, "speech", speaker, stem, language, source=NAME, member=str(inside))
 
 

@@ -172,9 +172,8 @@ class _Speaker:
 
 def _make(folder: Path, variant: str) -> None:
     """Speaks every sentence that isn't there yet: a FLAC file, and what it says beside it."""
-    for module in ("faker", "onnxruntime"):
-        if find_spec(module) is None:
-            raise DataError(f"{NAME}: making speech needs {module}; run `pip install 'diffgmm[corpora]'`")
+    if find_spec("faker") is None:
+        raise DataError(f"{NAME}: making speech needs faker; run `pip install 'diffgmm[corpora]'`")
     if shutil.which("espeak-ng") is None:
         raise DataError(f"{NAME}: making speech needs the program espeak-ng; install its package")
     speaker = _Speaker(folder)

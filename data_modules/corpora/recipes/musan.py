@@ -32,11 +32,8 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
         split, group, code = "train" if chance < 0.8 else "valid" if chance < 0.9 else "test", sort, ""
         if sort == "speech":
             language = languages.get(inside.stem, "")
-            split, group, code = (
-                splits.get(language, "train"),
-                inside.stem,
-                RECIPE.tables["codes"].get(language, ""),
-            )
+            split, group = splits.get(language, "train"), inside.stem
+            code = RECIPE.tables["codes"].get(language, "")
         elif sort == "noise":
             group = inside.parent.name
         elif sort != "music" or variant != "with-music":

@@ -6,9 +6,8 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,8 +26,7 @@ TOLERANCE = 1e-4  # largest difference to PyTorch at full scale: -80 dB
 Run = Callable[[np.ndarray], np.ndarray]  # [1, 1, T] to [1, 1, T]
 
 
-@dataclass(frozen=True)
-class Deviation:
+class Deviation(NamedTuple):
     """How far an exported model is from PyTorch on real sound: full scale is 1."""
 
     max_abs: float
@@ -36,8 +34,7 @@ class Deviation:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(NamedTuple):
     """The files written and how far they are from the model."""
 
     files: tuple[Path, ...]
@@ -77,11 +74,10 @@ def export(
     """
     if form not in FORMATS:
         raise ExportError(f"unknown format {form!r}; there are {', '.join(FORMATS)}")
-    files = (
-        (path.with_suffix(".safetensors"), path.with_suffix(".json")) if form == "safetensors" else (path,)
-    )
-    graph = path.with_suffix(".onnx")
-    for file in (*files, graph) if form == "safetensors" else files:
+    files = [path]
+    if form == "safetensors":
+        files = [path.with_suffix(suffix) for suffix in (".safetensors", ".json", ".onnx")]
+    for file in files:
         if file.exists() and not overwrite:
             raise ExportError(f"{file}: exists already; choose another name or --overwrite it")
     if not path.parent.is_dir():
@@ -91,12 +87,11 @@ def export(
     try:
         if form == "safetensors":
             deviation = _safetensors(model, description, path, sound, trust)
-            return Exported((*files, graph) if graph.exists() else files, deviation)
+            return Exported(tuple(filter(Path.exists, files)), deviation)
         _check_solver(description)
         with replacing(path) as part:
-            run = (
-                _onnx(model, part, samples, facts) if form == "onnx" else _program(model, part, samples, form)
-            )
+            onnx = form == "onnx"
+            run = _onnx(model, part, samples, facts) if onnx else _program(model, part, samples, form)
             deviation = compare(model, run, sound, samples, path)
     except UnsupportedModel as error:
         raise ExportError(f"{path}: {error}; --format safetensors takes every model") from error
@@ -107,7 +102,7 @@ def export(
         raise ExportError(
             f"{path}: the network {type(model.network).__name__} does not go into a graph: {brief(first)}"
         ) from error
-    return Exported(files, deviation)
+    return Exported(tuple(files), deviation)
 
 
 def compare(

@@ -22,8 +22,8 @@ from data_modules.corpora.recipe import csv_rows
 class Pin:
     """One package: where it comes from, what it must hash to, its bytes, and the split its noise goes to.
 
-    `publisher` is "debian" (bookworm; the SHA256 is the one in Debian's Packages file) or "pypi" (a wheel;
-    the SHA256 is the one in the package index). `noise_split` is None where a package gives speech
+    `by` is "apt" (Debian bookworm; the SHA256 is the one in Debian's Packages file) or "pip" (a wheel; the SHA256 is
+    the one in the package index). `noise_split` is None where a package gives speech
     only: speech is split by speaker, noise by package.
     """
 
@@ -34,24 +34,18 @@ class Pin:
     size: int
     noise_split: str | None = None
     light: bool = False
-    publisher: str = "debian"
+    by: str = "apt"
 
     @property
     def file_name(self) -> str:
         """Name that the package manager gives the downloaded file."""
-        if self.publisher == "pypi":
-            return f"{self.name}-{self.version}-py3-none-any.whl"
-        return f"{self.name}_{self.version.replace(':', '%3a')}_all.deb"
-
-    @property
-    def manager(self) -> str:
-        """The program that knows the package, as :class:`data_modules.corpora.recipe.Source` calls it."""
-        return "pip" if self.publisher == "pypi" else "apt"
+        wheel = f"{self.name}-{self.version}-py3-none-any.whl"
+        return wheel if self.by == "pip" else f"{self.name}_{self.version.replace(':', '%3a')}_all.deb"
 
     @property
     def request(self) -> str:
         """How that program is asked for this version."""
-        return f"{self.name}=={self.version}" if self.manager == "pip" else f"{self.name}={self.version}"
+        return f"{self.name}{'==' if self.by == 'pip' else '='}{self.version}"
 
     @property
     def source(self) -> str:
