@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from data_modules.errors import DataError
 from data_modules.pools.collection import resolve_corpus
@@ -59,9 +60,9 @@ def of_items(items: Iterable[Item], rows: Mapping[Item, dict[str, str]] | None =
     order = {name: number for number, name in enumerate((*SPLITS, *KINDS, *PAIR_KINDS))}
     for item in sorted(set(items), key=lambda item: (order[item.split], order[item.kind], item)):
         row = (rows or {}).get(item, {})
-        about = {name: row.get(name) or "" for name in ("language", "licence", "source")}
+        about: dict[str, Any] = {name: row.get(name) or "" for name in ("language", "licence", "source")}
         try:
-            records.clips.append(Record(*astuple(item), _seconds(item, row), **about))
+            records.clips.append(Record(**asdict(item), seconds=_seconds(item, row), **about))
         except AudioError as error:
             records.unreadable.append((item.path, str(error).removeprefix(f"{item.path}: ")))
     if not records.clips:

@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from data_modules.corpora.fetch.checksums import checksum_of
@@ -126,7 +127,8 @@ def unpack(
             for inner in sorted(path for path in part.rglob("*") if path.is_file() and is_archive(path.name)):
                 name, folder = inner.relative_to(part).as_posix(), inner.with_name(f".{inner.name}.part")
                 folder.mkdir()
-                _extract(inner, folder, lambda member, at=name: wanted(f"{at}/{member}"), most_bytes, tick)
+                below = partial(_wanted_below, wanted, name)
+                _extract(inner, folder, below, most_bytes, tick)
                 inner.unlink()
                 folder.replace(inner)
     except _BROKEN as error:
@@ -135,6 +137,10 @@ def unpack(
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     return target
+
+
+def _wanted_below(wanted: Wanted, folder: str, member: str) -> bool:
+    return wanted(f"{folder}/{member}")
 
 
 def find_packs(names: Sequence[str], downloads: Path | None) -> dict[str, Path]:
