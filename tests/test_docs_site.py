@@ -23,7 +23,7 @@ WRITTEN = {
     "index.md": ["noisy.denoised.wav", "clean.wav", "runs/mini/version_0/checkpoints/last.ckpt"],
     "denoise.md": ["clean.wav", "clean.png", "denoised", "noisy.gif", "steps.mp4"],
     "evaluation.md": ["scores.csv", "report.html"],
-    "corpora.md": ["home/corpora/mine/manifest.csv", "home/corpora/mine/corpus.json", "look"],
+    "corpora.md": ["home/corpora/mine/manifest.csv", "home/corpora/mine/corpus.json"],
 }
 
 

@@ -43,8 +43,8 @@ SLOW = [
     (["--model.optimizer=torch.optim.Nope"], "has no attribute 'Nope'"),
     (["--seed_everything=-1"], "--seed_everything: -1"),
     (["--trainer.strategy=ddp_spawn", "--trainer.devices=2"], "--trainer.strategy ddp"),
-    ([PLATEAU, "--data.valid_pairs=0"], "follows val/loss, and there is no validation"),
-    ([PLATEAU, "--trainer.limit_val_batches=0"], "follows val/loss, and there is no validation"),
+    ([PLATEAU, "--data.valid_pairs=0"], "follows val/loss, but there is no validation"),
+    ([PLATEAU, "--trainer.limit_val_batches=0"], "follows val/loss, but there is no validation"),
 ]
 
 
