@@ -118,7 +118,7 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         return self._pairs_loader("test")
 
     def _pairs_loader(self, split: str) -> DataLoader[Any]:
-        return DataLoader(self.dataset(split), self.valid_batch_size, **self._workers())
+        return DataLoader(self.dataset(split), batch_size=self.valid_batch_size, **self._workers())
 
     def _workers(self) -> dict[str, Any]:
         method = self.start_method or multiprocessing.get_start_method(allow_none=True)
