@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import mmap
 import os
 import struct
@@ -22,6 +23,7 @@ _OF_THE_SAMPLES = frozenset(
      b"FVER", b"desc", b"pakt", b"kuki", b"chan", b"free", b"peak", b"slnt")
 )  # fmt: skip
 _OF_ANOTHER_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff")  # joined to this one
+_STUDIO = {b"bext": "broadcast time and description (BWF)", b"iXML": "iXML", b"cue ": "cue points"}
 _LARGEST_CHUNK = 1 << 26
 #: What libsndfile writes by itself.
 _STRINGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright")
@@ -244,14 +246,26 @@ def _pictures(like: AudioInfo) -> list[Any]:
 
 def _translate(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
     """Texts and covers from one kind of file to another."""
-    texts, pictures = _texts(like), _pictures(like)
+    texts, pictures, lost = _texts(like), _pictures(like), _studio(like)
     if form in ("MP3", "FLAC", "OGG"):
-        return _write_tags(target, form, subtype, texts, pictures) if texts or pictures else []
-    lost = ["cover"] if pictures else []
+        return lost + (_write_tags(target, form, subtype, texts, pictures) if texts or pictures else [])
+    lost += ["cover"] if pictures else []
     if form not in _CHUNKED:
         return ["tags", *lost] if texts else lost
     other = sorted(set(texts) - set(_STRINGS))  # these are written by libsndfile
     return [f"tags {', '.join(other)}", *lost] if other else lost
+
+
+def _studio(like: AudioInfo) -> list[str]:
+    """What recorders and editors note in chunks that other kinds of file have no place for."""
+    if like.format not in _CHUNKED:
+        return []
+    with like.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        names = {
+            chunk.name
+            for chunk in itertools.takewhile(lambda c: c.name not in _OF_ANOTHER_FILE, chunks(view))
+        }
+    return [words for name, words in _STUDIO.items() if name in names]
 
 
 def _write_tags(

@@ -251,6 +251,16 @@ class DiffGMM(L.LightningModule):
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: losses or states of no training of this version: {error}") from error
 
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # the checkpoint describes the module, nothing else can
+        cls,
+        checkpoint_path: str | Path,
+        map_location: str | torch.device = "cpu",
+        trust: Collection[str] = (),
+    ) -> DiffGMM:
+        """Lightning's name for :meth:`from_checkpoint`; ``map_location`` is the device of the module."""
+        return cls.from_checkpoint(checkpoint_path, trust).to(map_location)
+
 
 def check_rates(module: DiffGMM, data: Any) -> None:
     """Refuse data at another rate than the model's.

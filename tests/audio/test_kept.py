@@ -175,6 +175,9 @@ def test_chunks_of_a_broadcast_wav_are_kept(tmp_path: Path) -> None:
     assert [chunk.name for chunk in chunks(out)][-3:] == [b"bext", b"iXML", b"LIST"]
     np.testing.assert_array_equal(audio.read(tmp_path / "y.wav")[0], audio.read(path)[0])
     assert soundfile.SoundFile(tmp_path / "y.wav").title == "abc"
+    for name in ("y.flac", "y.mp3", "y.w64"):  # what other kinds of file have no place for is told
+        lost = copied(like, tmp_path / name).lost
+        assert lost[-2:] == ["broadcast time and description (BWF)", "iXML"], (name, lost)
 
 
 def test_tags_and_cover_of_an_mp3(tmp_path: Path) -> None:

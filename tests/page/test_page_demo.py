@@ -133,7 +133,9 @@ def upload(browser: Browser, *files: Path) -> None:
 
 
 def click(browser: Browser, selector: str) -> None:
-    browser.wait(f"return document.querySelector({selector!r}) !== null")  # a busy machine builds the page slowly
+    browser.wait(
+        f"return document.querySelector({selector!r}) !== null"
+    )  # a busy machine builds the page slowly
     browser.run(f"document.querySelector({selector!r}).click()")
 
 

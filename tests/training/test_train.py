@@ -77,7 +77,7 @@ def test_a_run_leaves_config_record_checkpoints_metrics_pictures_and_audio(home:
     assert description["sample_rate"] == 16000 and description["sampler"] == {"nfe": 1, "estimate": "mean"}
     out = Denoiser.from_pretrained(str(last(run))).denoise(torch.randn(1, 8000).numpy(), 8000)
     assert out.shape == (1, 8000)
-    module = DiffGMM.from_checkpoint(last(run))
+    module = DiffGMM.load_from_checkpoint(last(run))
     x = 0.1 * torch.randn(1, 1, 4000)
     assert torch.equal(module.model.eval().enhance(x).waveform, model.enhance(x).waveform)
 
