@@ -81,7 +81,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     soundfile.write(folder / "second.mp3", second, 44100)
     (folder / "<b>broken.wav").write_bytes(b"no sound at all")
     soundfile.write(folder / "long.wav", np.zeros(130 * 8000, np.int16), 8000)
-    soundfile.write(folder / "minutes.wav", np.resize(first, 110 * 44100), 44100)
+    four = np.resize(first, (110 * 44100, 1)).repeat(4, axis=1)  # takes long enough to be stopped
+    soundfile.write(folder / "minutes.wav", four, 44100)
     return {path.name.split(".")[0]: path for path in folder.iterdir() if path.is_file()}
 
 
