@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import mmap
 import os
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import soundfile
 
 from diffgmm.audio.reader import AudioInfo
-from diffgmm.audio.streams import chunks
+from diffgmm.audio.streams import Chunk, chunks
 
 _CHUNKED = {"WAV": "RIFF", "WAVEX": "RIFF", "RF64": "RIFF", "AIFF": "FORM", "CAF": "caff"}
 # What describes the samples as they were coded, and is written anew or would be wrong.
@@ -130,14 +130,20 @@ def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
         return [f"tags ({error})"]
 
 
+def _own_chunks(like: AudioInfo, view: mmap.mmap) -> Iterator[Chunk]:
+    """The chunks of one file, as far as they are where the header says."""
+    for chunk in chunks(view):
+        if chunk.name in _OF_ANOTHER_FILE or (like.note and chunk.name in (b"data", b"SSND")):
+            return
+        yield chunk
+
+
 def _copy_chunks(like: AudioInfo, target: Path) -> list[str]:
     """Append the source's other chunks to a file of the same kind, as they are."""
     extra, lost = b"", []
     with like.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         order = {b"FORM": ">I", b"RIFX": ">I", b"caff": ">q"}.get(view[:4], "<I")
-        for chunk in chunks(view):
-            if chunk.name in _OF_ANOTHER_FILE or (like.note and chunk.name in (b"data", b"SSND")):
-                break  # what follows is not where the header says
+        for chunk in _own_chunks(like, view):
             if chunk.name in _OF_THE_SAMPLES or not 0 <= chunk.size <= len(view) - chunk.start:
                 continue
             if chunk.size > _LARGEST_CHUNK:
@@ -261,10 +267,7 @@ def _studio(like: AudioInfo) -> list[str]:
     if like.format not in _CHUNKED:
         return []
     with like.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        names = {
-            chunk.name
-            for chunk in itertools.takewhile(lambda c: c.name not in _OF_ANOTHER_FILE, chunks(view))
-        }
+        names = {chunk.name for chunk in _own_chunks(like, view)}
     return [words for name, words in _STUDIO.items() if name in names]
 
 

@@ -7,7 +7,6 @@ several strengths, and after systems whose output ``diffgmm benchmark -o OUT`` l
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,10 +92,12 @@ def measure(args: argparse.Namespace) -> str:
     kept = [i for i, words in enumerate(spoken) if words]
     pairs, spoken, noisy = [pairs[i] for i in kept], [spoken[i] for i in kept], [noisy[i] for i in kept]
     results = {"noisy": counted(spoken, noisy, "noisy")}
-    for model, strength in itertools.product(args.models, args.strengths):
-        denoiser, name = Denoiser.from_pretrained(model), f"{model}, strength {strength:g}"
-        denoised = (denoiser.denoise(x, 16000, strength=strength) for x in noisy)
-        results[name] = counted(spoken, denoised, name)
+    for model in args.models:
+        denoise = Denoiser.from_pretrained(model).denoise
+        for strength in args.strengths:
+            denoised = [denoise(x, 16000, strength=strength) for x in noisy]
+            name = f"{model}, strength {strength:g}"
+            results[name] = counted(spoken, denoised, name)
     for system in read_results(args.results).systems if args.results else ():
         files = {file.id: args.results / str(file.audio) for file in system.files if file.audio}
         if system.kind == "baseline" and all(pair.id in files for pair in pairs):
