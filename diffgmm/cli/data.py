@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from diffgmm.cli.options import add_shared, at_least
+from diffgmm.cli.options import add_shared, at_least, check_output_file
 from diffgmm.utils.errors import FAILED, UsageError, complain
 
 HELP = "look at a corpus: what is in it, how loud and clean it is, whether its splits are apart"
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.corpus) == bool(args.speech or args.noise) or bool(args.speech) != bool(args.noise):
         raise UsageError("give a corpus, or folders with --speech and --noise")
     file = Path(args.json) if args.json and args.json != "-" else None
-    if file and file.exists() and not args.overwrite:
-        raise UsageError(f"{file}: exists already; choose another name or give --overwrite")
+    if file:
+        check_output_file(file, args.overwrite)
     from data_modules.corpora.records import of_corpus, of_items
     from data_modules.inspect.survey import render, survey
     from data_modules.pools.collection import Collection, resolve_corpus
