@@ -39,7 +39,8 @@ from diffgmm.training.files import experiment_file
 from diffgmm.training.module import DiffGMM, check_rates
 from diffgmm.training.run_folders import flat
 from diffgmm.utils import renames
-from diffgmm.utils.errors import DEBUG, FOR_USERS, UsageError
+from diffgmm.utils.cores import computes_bfloat16
+from diffgmm.utils.errors import DEBUG, FOR_USERS, UsageError, warn
 
 _load_yaml = get_loader("yaml")
 
@@ -117,6 +118,8 @@ class _Cli(LightningCLI):
         if trainer.precision not in _PRECISIONS:
             usable = "spectra and likelihood need weights in float32; use 32-true, bf16-mixed or 16-mixed"
             raise UsageError(f"--trainer.precision {trainer.precision}: {usable}")
+        if trainer.precision == "bf16-mixed" and not computes_bfloat16(trainer.strategy.root_device.type):
+            warn("this processor has no arithmetic in bfloat16, which takes many times as long: use 32-true")
         averaged = any(isinstance(c, WeightAveraging) for c in trainer.callbacks)  # type: ignore[attr-defined]
         if averaged and getattr(trainer.strategy, "_start_method", None) == "spawn":
             raise UsageError("averages of weights can't be sent to spawned processes: --trainer.strategy ddp")

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from diffgmm.utils.cores import computes_bfloat16
+
 #: What each loss of this name imports from its extra.
 NEEDED = {"pesq": ("torch_pesq",), "dnsmos": ("speechmos", "onnx")}
 
@@ -105,8 +107,11 @@ class Dnsmos(nn.Module):
 
 @lru_cache(maxsize=4)
 def dnsmos(device: str) -> nn.Module:
-    """The network as the loss has it: its floor is what rounding to 16 bits leaves."""
-    return Dnsmos(floor=1e-8, reduced=True).to(device)
+    """The network as the loss has it: its floor is what rounding to 16 bits leaves.
+
+    A processor that has no arithmetic in bfloat16 computes in float32.
+    """
+    return Dnsmos(floor=1e-8, reduced=computes_bfloat16(device)).to(device)
 
 
 def _packaged_weights() -> dict[str, Tensor]:

@@ -24,6 +24,15 @@ def thread_count() -> int:
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else usable_cores()
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device of this type has arithmetic in bfloat16; emulated, a convolution takes 80 times as long."""
+    import torch
+
+    return device != "cpu" or (
+        torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let the numerical libraries compute on one thread: a sum's last bits depend on how many threads add it up."""

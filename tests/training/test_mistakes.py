@@ -153,3 +153,17 @@ def test_folders_of_the_working_directory_take_no_package_s_place(tmp_path: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "runs code of other packages: mine.Quiet" in done.stderr
+
+
+def test_a_processor_without_bfloat16_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration(tmp_path)
+    for able, told in ((True, 0), (False, 1)):
+        monkeypatch.setattr(
+            "diffgmm.training.lightning_cli.computes_bfloat16", lambda _device, able=able: able
+        )
+        assert main(
+            ["fit", "--config", str(config), "--trainer.precision=bf16-mixed", "--data.window=100"]
+        ) in (1, 2)
+        assert capsys.readouterr().err.count("no arithmetic in bfloat16") == told

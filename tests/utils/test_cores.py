@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from diffgmm import metrics
-from diffgmm.utils.cores import one_thread
+from diffgmm.utils.cores import computes_bfloat16, one_thread
 
 
 def blas_threads() -> set[int]:
@@ -37,3 +40,12 @@ def test_no_score_depends_on_threads(name: str, pair: tuple[np.ndarray, np.ndarr
         with threadpool_limits(threads):
             scores.append(measure.explain(noisy, clean, 16000).value)
     assert scores[0] == scores[1] or np.isnan(scores).all()  # of what is not installed
+
+
+def test_a_gpu_computes_bfloat16_and_a_processor_of_avx2_does_not() -> None:
+    assert computes_bfloat16("cuda")
+    flags = set(Path("/proc/cpuinfo").read_text().split()) if sys.platform == "linux" else set()
+    if "avx2" in flags and not flags & {"avx512bw", "avx_ne_convert"}:
+        assert not computes_bfloat16("cpu")
+    else:
+        assert isinstance(computes_bfloat16("cpu"), bool)
