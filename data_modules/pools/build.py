@@ -120,10 +120,14 @@ def _built(items: Sequence[Item], sample_rate: int, cache: Path, title: str, kee
 def read_item(item: Item, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     """A clip as float32 [samples], mono, and its rate: `sample_rate`, or the file's own if None.
 
+    A header that is wrong about the sound is told in a warning.
+
     Raises:
         AudioError: the file can't be read.
     """
     x, info = read(item.path)
+    if info.note:
+        log.warning("%s: %s", item.path, info.note)
     rate = sample_rate or info.sample_rate
     return resample(to_mono(x), info.sample_rate, rate), rate
 

@@ -41,6 +41,7 @@ class Row:
         scores: of the enhanced file by metric.
         noisy: of the noisy file by metric, empty without one.
         errors: why the pair or a part of it could not be judged; empty if all went well.
+        repaired: what had to be put right to read its files, such as a wrong length in a header.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Row:
     scores: Mapping[str, Score] = field(default_factory=dict)
     noisy: Mapping[str, Score] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
 
 
 def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, align: bool = False) -> Row:
@@ -67,16 +69,16 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
         align: shift enhanced and noisy file by their estimated delays first.
     """
     errors: list[str] = []
+    repaired: list[str] = []
     try:
-        clean, info = audio.read(pair.clean)
-        rate = info.sample_rate
-        enhanced = _beside(pair.enhanced, clean, rate, resample)
+        clean, rate = _read(pair.clean, repaired)
+        enhanced = _beside(pair.enhanced, clean, rate, resample, repaired)
     except audio.AudioError as error:
         return Row(pair.name, errors=(str(error),))
     signals = {"enhanced": enhanced}
     if pair.noisy is not None:
         try:
-            signals["noisy"] = _beside(pair.noisy, clean, rate, resample)
+            signals["noisy"] = _beside(pair.noisy, clean, rate, resample, repaired)
         except audio.AudioError as error:
             errors.append(str(error))
     delays = {kind: estimate_delay(x.mean(axis=0), clean.mean(axis=0), rate) for kind, x in signals.items()}
@@ -93,7 +95,7 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
         delays["enhanced"],
         delays.get("noisy", 0),
     )
-    row = Row(pair.name, rate, (stop - start) / rate, longer, delay, noisy_delay)
+    row = Row(pair.name, rate, (stop - start) / rate, longer, delay, noisy_delay, repaired=tuple(repaired))
     unique = tuple(dict.fromkeys(errors))
     return replace(row, scores=scores["enhanced"], noisy=scores.get("noisy", {}), errors=unique)
 
@@ -136,14 +138,22 @@ def estimate_delay(x: np.ndarray, clean: np.ndarray, sample_rate: int) -> int:
     return int(lags[best])
 
 
-def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool) -> np.ndarray:
+def _read(path: Path, repaired: list[str]) -> tuple[np.ndarray, int]:
+    """Samples and rate of a file; what had to be put right is added to ``repaired``."""
     x, info = audio.read(path)
-    if info.sample_rate != rate:
+    if info.note:
+        repaired.append(f"{path}: {info.note}")
+    return x, info.sample_rate
+
+
+def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool, repaired: list[str]) -> np.ndarray:
+    x, own_rate = _read(path, repaired)
+    if own_rate != rate:
         if not resample:
             raise audio.AudioError(
-                f"{path}: {info.sample_rate} Hz against {rate} Hz of the clean file; use --resample"
+                f"{path}: {own_rate} Hz against {rate} Hz of the clean file; use --resample"
             )
-        x = audio.resample(x, info.sample_rate, rate)
+        x = audio.resample(x, own_rate, rate)
     if len(x) != len(clean):
         raise audio.AudioError(f"{path}: {len(x)} channels against {len(clean)} of the clean file")
     return x

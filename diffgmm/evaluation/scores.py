@@ -134,7 +134,7 @@ def _alone(rows: Sequence[Row], name: str, both: int) -> Iterator[str]:
 
 
 def _remarks(rows: Sequence[Row], aligned: bool) -> Iterator[str]:
-    """Sentences about lengths, delays and missing scores."""
+    """Sentences about lengths, delays, missing scores and wrong headers."""
     if differing := [row for row in rows if row.length_difference]:
         most = max(differing, key=lambda row: abs(row.length_difference))
         yield (
@@ -155,11 +155,13 @@ def _remarks(rows: Sequence[Row], aligned: bool) -> Iterator[str]:
                 f"{delay:+d} samples, {1000 * delay / row.sample_rate:+.1f} ms): {shifted}"
             )
     missing = [f"  {row.name}: {note}" for row in rows if not row.errors for note in notes(row)]
-    if missing:
-        yield "no score, not in the means:"
-        yield from missing[:LINES]
-        if len(missing) > LINES:
-            yield f"  ... and {len(missing) - LINES} more"
+    repaired = [f"  {note}" for row in rows for note in row.repaired]
+    for title, lines in (("no score, not in the means:", missing), ("put right to read them:", repaired)):
+        if lines:
+            yield title
+            yield from lines[:LINES]
+        if len(lines) > LINES:
+            yield f"  ... and {len(lines) - LINES} more"
 
 
 def render_comparison(comparisons: Mapping[str, Comparison], other: str) -> str:

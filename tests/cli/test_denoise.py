@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -119,6 +120,42 @@ def test_output_that_is_a_folder(tmp_path: Path, model: str, output: str) -> Non
     (tmp_path / "there").mkdir()
     assert main(["denoise", str(source), "-o", f"{tmp_path}/{output}", "--model", model]) == 0
     assert facts(tmp_path / output / "x.wav") == facts(source)
+
+
+def test_a_wrong_size_in_a_header_is_told(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make(tmp_path / "x.wav", subtype="PCM_16")
+    data = bytearray(source.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, 1000)
+    source.write_bytes(data)
+    assert main(["denoise", str(source), "-o", str(tmp_path / "y.wav"), "--model", model]) == 0
+    error = capsys.readouterr().err
+    assert error.count(f"warning: {source}: the header promises 1000 bytes of samples, 9600 are there") == 1
+    assert facts(tmp_path / "y.wav")[2] == 4800
+
+
+def test_parts_that_are_lowered_are_told_once_with_the_way_out(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts of one recording: each lowered by itself, they would step in level where they join."""
+    loud = np.sign(np.random.default_rng(0).standard_normal(4800)).astype(np.float32)
+    for name in ("a.ogg", "b.ogg"):
+        soundfile.write(tmp_path / name, loud, 16000)
+        assert np.abs(soundfile.read(tmp_path / name)[0]).max() > 1.0  # as lossy formats do
+    command = [
+        "denoise",
+        str(tmp_path / "a.ogg"),
+        str(tmp_path / "b.ogg"),
+        "--model",
+        model,
+        "--strength",
+        "0",
+    ]
+    for clip, told in (("scale", 1), ("keep", 0)):
+        out = tmp_path / clip
+        assert main([*command, "-o", f"{out}/", "--clip", clip]) == 0
+        assert capsys.readouterr().out.count("--clip keep leaves them at one level") == told
 
 
 def test_strength_zero_returns_the_input(tmp_path: Path, model: str) -> None:

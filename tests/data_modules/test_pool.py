@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import pickle
+import struct
 import sys
 import time
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_an_mp3_of_varying_rate_without_an_index_trains_whole(tmp_path: Path) ->
     assert pool.length[0] == pytest.approx(len(sound), abs=0.15 * RATE)
     ends = np.sqrt(np.mean(np.square(pool.read(0)[-RATE:]))), np.sqrt(np.mean(np.square(sound[-RATE:])))
     assert ends[0] == pytest.approx(ends[1], rel=0.2)
+
+
+def test_a_wrong_size_in_a_header_is_told_and_the_sound_trains_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, voice(1, 3.0), RATE, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, 1000)
+    path.write_bytes(data)
+    items = [Item("train", "speech", "a", str(path))]
+    for warnings in (1, 0):  # the second time it comes from the cache
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert open_pool(items, RATE, tmp_path / "cache").length[0] == 3 * RATE
+        assert len(caplog.records) == warnings
+        assert all(f"{path}: the header promises 1000 bytes" in record.message for record in caplog.records)
 
 
 def test_split_off_keeps_speakers_apart_and_stays_put(corpus: Path) -> None:

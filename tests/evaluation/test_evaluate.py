@@ -6,6 +6,7 @@ import csv
 import math
 import os
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,39 @@ def test_an_improvement_is_over_the_time_that_all_three_files_have(
         metrics.si_sdr(noisy[:RATE], clean[:RATE], RATE), abs=1e-4
     )
     assert row.length_difference == RATE - clean.size
+
+
+def test_files_whose_headers_are_wrong_are_scored_whole_and_told(
+    tmp_path: Path, pair: PairOfSignals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean, noisy = pair
+    put(tmp_path / "clean" / "a.wav", clean)
+    wrong = put(tmp_path / "enhanced" / "a.wav", noisy, subtype="PCM_16")
+    data = bytearray(wrong.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, 1000)
+    wrong.write_bytes(data)
+    assert run(tmp_path, "--jobs", "1", "--metrics", "si_sdr", noisy=False) == 0
+    out = capsys.readouterr().out
+    assert f"put right to read them:\n  {wrong}: the header promises 1000 bytes" in out
+    row = table(tmp_path / "scores.csv")["a"]
+    assert float(row["si_sdr"]) == pytest.approx(metrics.si_sdr(noisy, clean, RATE), abs=0.01)
+    assert row["length_difference"] == "0"
+
+
+def test_an_mp3_of_varying_rate_without_an_index_is_scored_whole(tmp_path: Path, pair: PairOfSignals) -> None:
+    clean = np.concatenate(
+        [np.zeros(2 * RATE), *3 * [pair[0]]]
+    )  # quiet first: the guessed length is too great
+    put(tmp_path / "c.wav", clean)
+    mp3 = tmp_path / "e.mp3"
+    soundfile.write(mp3, clean, RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.1)
+    data = mp3.read_bytes()
+    info = data.index(b"Info") if b"Info" in data else data.index(b"Xing")
+    mp3.write_bytes(data[data.index(data[:2], info) :])  # its first frame held the count of the others
+    assert abs(soundfile.info(mp3).frames - clean.size) > RATE / 2  # or nothing would be tested
+    row = evaluate.evaluate_pair(pairing.Pair("x", tmp_path / "c.wav", mp3, None), ["si_sdr"], align=True)
+    assert not row.errors and row.seconds == pytest.approx(clean.size / RATE, abs=0.1)
+    assert row.scores["si_sdr"].value > 12.0
 
 
 @pytest.mark.parametrize("delay", [-800, -3, 3, 160, 2400])
