@@ -191,3 +191,16 @@ def test_no_machine_of_ours_is_named():
         if (match := word.search(file.read_bytes()))
     ]
     assert found == []
+
+
+def test_the_page_of_licences_names_every_requirement() -> None:
+    """Of the package and its extras; what only builds, tests and documents it is not given on."""
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8").lower()
+    project = PYPROJECT["project"]
+    extras = {
+        name: needs for name, needs in project["optional-dependencies"].items() if name not in ("dev", "docs")
+    }
+    needed = [*project["dependencies"], *(need for needs in extras.values() for need in needs)]
+    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", need)[0]).lower() for need in needed} - {"diffgmm"}
+    listed = set(re.findall(r"[\w-]+", page))
+    assert len(names) > 30 and not names - listed
