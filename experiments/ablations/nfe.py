@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,11 @@ from diffgmm import audio
 from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import model_path
+from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.results import PairInfo
 from diffgmm.metrics import METRICS, score
-from diffgmm.metrics.statistics import mean
+from diffgmm.metrics.statistics import compare, holm, mean
 from diffgmm.utils.code_version import code_version, key_of
 from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.random import keyed_generator
@@ -63,9 +65,8 @@ def score_pair(model: MixtureDenoiser, pair: PairInfo, seed: int, names: Sequenc
         scores[name] = {}
         for nfe in (nfe for nfe in CALLS if nfe <= setting.most):
             generator = keyed_generator(torch.device("cpu"), seed)
-            enhanced = model.enhance(
-                torch.from_numpy(noisy)[None], generator=generator, nfe=nfe, **setting.options
-            )
+            config = SamplerConfig(nfe=nfe, **setting.options).resolved(("experiments",))
+            enhanced = model.enhance(torch.from_numpy(noisy)[None], generator=generator, sampler=config)
             scores[name][str(nfe)] = scored(enhanced.waveform[0, 0].numpy())
     return scores
 
@@ -134,23 +135,38 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
         f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
         f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB in turn), model "
         f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
-        "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best.",
+        "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best. Last columns: "
+        "two calls (of single draws one) against the mean of one, pair by pair, with a 95 % interval, and Wilcoxon's "
+        "p after Holm's correction over the rows.",
     ]
 
+    def values(name: str, setting: str, *nfe: str) -> list[float]:
+        entries = [pair[setting].get(nfe[0], {}) if nfe else pair[setting] for pair in scores]
+        return [math.nan if (value := entry.get(name)) is None else value for entry in entries]
+
     def mean_of(name: str, setting: str, *nfe: str) -> float:
-        values = [pair[setting].get(nfe[0], {}) if nfe else pair[setting] for pair in scores]
-        return mean(math.nan if (value := entry.get(name)) is None else value for entry in values)
+        return mean(values(name, setting, *nfe))
 
     for name in names:
         digits = {"si_sdr": 1, "estoi": 3, "stoi": 3}.get(name, 2)
         means = {key: [mean_of(name, key, str(nfe)) for nfe in CALLS] for key in SETTINGS}
         known = [value for row in means.values() for value in row if math.isfinite(value)]
         best = (max if METRICS[name].higher_is_better else min)(known, default=math.nan)
-        rows = [["", *(f"NFE {nfe}" for nfe in CALLS)]]
-        for key, row in means.items():
+        rows = [["", *(f"NFE {nfe}" for nfe in CALLS), "against one call", "p"]]
+        compared = {
+            key: compare(
+                values(name, key, str(min(2, setting.most))),
+                values(name, "mean", "1"),
+                METRICS[name].higher_is_better,
+            )
+            for key, setting in SETTINGS.items()
+        }
+        adjusted = holm([comparison.p for comparison in compared.values()])
+        for (key, row), p in zip(means.items(), adjusted, strict=True):
             cells = [number(value, digits) for value in row]
             bold = [f"**{cell}**" if known and cell == number(best, digits) else cell for cell in cells]
-            rows.append([SETTINGS[key].label, *bold])
+            difference, low, high = (number(x, digits) for x in astuple(compared[key])[:3])
+            rows.append([SETTINGS[key].label, *bold, f"{difference} ({low} … {high})", number(p, 3)])
         before = number(mean_of(name, "noisy"), digits)
         unit = " in dB" if name == "si_sdr" else ""
         parts += [f"## {name}{unit} (noisy: {before})", "\n".join(markdown(rows))]

@@ -170,6 +170,8 @@ def test_the_table_of_network_calls_goes_on_and_agrees_with_itself(
         pair
     ) in scores:  # one call from the noisy end leaves nothing to choose but what is taken from the mixture
         assert pair["mean"]["1"] == pair["mean_noise"]["1"] == pair["flow"]["1"] == pair["heun"]["1"]
+        assert pair["mean"]["1"] == pair["second_order"]["1"]
+        assert pair["independent_draw"]["1"] != pair["white_sound_draw"]["1"]
         assert pair["mean"]["1"] != pair["mode"]["1"] and pair["mean"]["2"] != pair["mean_noise"]["2"]
     again = nfe.measure(str(tiny), **ask, seconds=-1.0)[1]  # type: ignore[arg-type]
     assert again == scores  # from the folder
