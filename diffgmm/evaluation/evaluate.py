@@ -15,6 +15,7 @@ import numpy as np
 from scipy import signal
 
 from diffgmm import audio, metrics
+from diffgmm.audio.levels import kept_channel, without_offset
 from diffgmm.evaluation.pairing import Pair
 from diffgmm.metrics import Score
 from diffgmm.utils.cores import one_thread
@@ -81,7 +82,12 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
             signals["noisy"] = _beside(pair.noisy, clean, rate, resample, repaired)
         except audio.AudioError as error:
             errors.append(str(error))
-    delays = {kind: estimate_delay(x.mean(axis=0), clean.mean(axis=0), rate) for kind, x in signals.items()}
+    kept = kept_channel(clean)  # the same of all: channels of opposite phase have no mean
+
+    def mono(x: np.ndarray) -> np.ndarray:
+        return without_offset(x.mean(axis=0) if kept is None else x[kept])
+
+    delays = {kind: estimate_delay(mono(x), mono(clean), rate) for kind, x in signals.items()}
     shifts = delays if align else dict.fromkeys(signals, 0)
     start = max(0, *(-shift for shift in shifts.values()))
     ends = (x.shape[1] - shifts[kind] for kind, x in signals.items())

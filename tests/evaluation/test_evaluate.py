@@ -258,6 +258,21 @@ def test_a_delay_is_told_and_taken_out_when_asked(
         assert float(row[column]) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["opposite phase", "offset"])
+def test_a_delay_is_told_of_channels_of_opposite_phase_and_beside_an_offset(
+    kind: str, tmp_path: Path, pair: PairOfSignals
+) -> None:
+    clean = pair[0]
+    late = np.r_[np.zeros(160), clean[:-160]]
+    if kind == "offset":
+        signals = clean, 0.2 * late + 0.5
+    else:
+        signals = np.stack([clean, -clean], 1), np.stack([late, -late], 1)
+    paths = [put(tmp_path / f"{name}.wav", x) for name, x in zip("ce", signals, strict=True)]
+    row = evaluate.evaluate_pair(pairing.Pair("x", *paths, None), ["si_sdr"], align=True)
+    assert row.delay == 160 and row.scores["si_sdr"].value > 30
+
+
 def test_noise_alone_is_no_delay(pair: PairOfSignals) -> None:
     clean, noisy = pair
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from diffgmm.diffusion.saving import read_checkpoint
 from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.errors import TrainingError
 from diffgmm.training.ranks import turn
@@ -96,13 +97,16 @@ def replay(path: str | Path, module: DiffGMM | None = None) -> dict[str, float]:
         Losses of the last batch by name, their weighted sum as ``loss``, and ``gradient``, the norm over all parameters
         and batches of the step on this rank.
 
+    Raises:
+        ModelError: the file is missing, damaged, or holds anything but numbers.
+
     Example:
         >>> replay("runs/mini/version_0/nonfinite/step-12-rank-0.ckpt")  # doctest: +SKIP
         {'nll': nan, 'noise_l1': 0.31, 'loss': nan, 'gradient': nan}
     """
     from diffgmm.training.module import DiffGMM
 
-    kept = torch.load(path, map_location="cpu", weights_only=True)
+    kept = read_checkpoint(Path(path))
     module = module or DiffGMM.from_checkpoint(path)
     module.train()
     values: dict[str, float] = {}
