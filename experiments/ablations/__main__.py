@@ -58,19 +58,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.corpus:
         changes["data.init_args.corpus"] = arguments.corpus
     variants = plan.chosen(plan.read_variants(), arguments.only)
-    runs = plan.runs(variants, arguments.home, seeds=arguments.seeds, common=changes)
-    failed = Runner(arguments.jobs, arguments.threads, lambda line: print(line, flush=True)).all(runs)
-    return 1 if failed else 0
+    runs = plan.runs(variants, arguments.home, arguments.seeds, changes)
+    return 1 if Runner(arguments.jobs, arguments.threads).all(runs) else 0
 
 
 def _judge(arguments: argparse.Namespace) -> int:
     from experiments.ablations.judging import judge
 
-    planned = yaml.safe_load((arguments.folder / "plan.yaml").read_text(encoding="utf-8"))
+    planned = yaml.safe_load((arguments.folder / plan.PLAN).read_text(encoding="utf-8"))
     config = planned["config"]
-    result = judge(arguments.folder / "checkpoints" / "last.ckpt", config["data"]["init_args"])
+    result = judge(arguments.folder / plan.CHECKPOINT, config["data"]["init_args"])
     result = {"seed": config["seed_everything"], "fingerprint": planned["fingerprint"], **result}
-    write_text(arguments.folder / "result.json", json.dumps(result, indent=2) + "\n")
+    write_text(arguments.folder / plan.RESULT, json.dumps(result, indent=2) + "\n")
     return 0
 
 
@@ -95,7 +94,7 @@ def _nfe(arguments: argparse.Namespace) -> int:
     names = arguments.metrics.split(",")
     facts, scores = measure(
         arguments.model, names, arguments.home, set_name=arguments.set, pairs=arguments.pairs,
-        corpus=arguments.corpus, seconds=arguments.seconds, say=lambda line: print(line, flush=True),
+        corpus=arguments.corpus, seconds=arguments.seconds,
     )  # fmt: skip
     if not scores:
         raise DataError("no pair was scored in that time")

@@ -15,13 +15,8 @@ from diffgmm.metrics import score
 from diffgmm.metrics.statistics import mean
 from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.utils.random import keyed_generator
+from experiments.ablations.plan import SETTINGS
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "nfe1": {"nfe": 1, "estimate": "mean"},
-    "nfe4": {"nfe": 4, "estimate": "mean", "step_noise": False},
-    "nfe4_sample": {"nfe": 4, "estimate": "sample"},
-}
-"""How the model is asked: one step, four steps without noise, four sampled ones."""
 METRICS = ("pesq_wb", "estoi", "si_sdr")
 
 
@@ -58,8 +53,8 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
         scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
         for name, setting in SETTINGS.items():
             generator = keyed_generator(torch.device("cpu"), place)
-            denoised = model.enhance(batch["noisy"], generator=generator, **setting).waveform[0, 0].numpy()
-            scores[name].append(score(denoised, clean, model.sample_rate, METRICS))
+            enhanced = model.enhance(batch["noisy"], generator=generator, **setting["options"])
+            scores[name].append(score(enhanced.waveform[0, 0].numpy(), clean, model.sample_rate, METRICS))
     assert sums is not None
     size = sum(parameter.numel() for parameter in model.parameters())
     result = {"steps": description["steps"], "parameters": size, "losses": description["losses"]}

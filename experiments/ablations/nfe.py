@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +80,6 @@ def measure(
     pairs: int = 40,
     corpus: str | None = None,
     seconds: float = math.inf,
-    say: Callable[[str], object] = print,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Score pairs that are not scored yet, and give all that are.
 
@@ -92,7 +91,6 @@ def measure(
         pairs: how many.
         corpus: folder of the set's corpus.
         seconds: stop after so long; the same call goes on later.
-        say: takes a line after each pair.
 
     Returns:
         Facts about model and pairs, and the scores by pair.
@@ -121,7 +119,7 @@ def measure(
                 continue
             pair_scores = score_pair(loaded, by_id[id], seed, names)
             write_text(file, json.dumps(pair_scores))
-            say(f"{id}: scored after {time.monotonic() - began:.0f} s")
+            print(f"{id}: scored after {time.monotonic() - began:.0f} s", flush=True)
         scores.append(json.loads(file.read_text(encoding="utf-8")))
     size = sum(parameter.numel() for parameter in loaded.parameters())
     facts = {"model": path.stem, "weights": weights, "parameters": size}

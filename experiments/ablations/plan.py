@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -15,6 +16,10 @@ from diffgmm.utils.code_version import key_of
 
 HERE = Path(__file__).parent
 BASE, VARIANTS = HERE / "base.yaml", HERE / "variants.yaml"
+SETTINGS: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))
+"""How the models are asked, and how table and plot show it."""
+PLAN, CHECKPOINT, RESULT = "plan.yaml", "checkpoints/last.ckpt", "result.json"
+"""In a run's folder: what it was made for, where training leaves its state, and what is written when it is finished."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +59,6 @@ class Run:
         corpus = config["data"]["init_args"]["corpus"]
         config["data"]["init_args"]["corpus"] = Path(corpus).name if isinstance(corpus, str) else corpus
         return key_of(config)
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where training leaves its state, epoch by epoch."""
-        return self.folder / "checkpoints" / "last.ckpt"
-
-    @property
-    def result(self) -> Path:
-        """Written last: a run is finished if and only if it is there."""
-        return self.folder / "result.json"
-
-    @property
-    def plan(self) -> Path:
-        """The configuration that the folder was made for."""
-        return self.folder / "plan.yaml"
 
     def __str__(self) -> str:
         return f"{self.variant.name}, seed {self.seed}"
@@ -111,27 +101,23 @@ def read_variants(path: Path = VARIANTS) -> list[Variant]:
     return variants
 
 
-def chosen(variants: Sequence[Variant], only: Iterable[str]) -> list[Variant]:
+def chosen(variants: Sequence[Variant], only: Sequence[str]) -> list[Variant]:
     """The variants of these names; all without any.
 
     Raises:
         DataError: no such variant.
     """
-    names = list(only)
     known = {variant.name: variant for variant in variants}
-    for name in names:
-        if name not in known:
-            raise DataError(f"no variant {name!r}; there are {', '.join(known)}")
-    return [known[name] for name in names] or list(variants)
+    if unknown := [name for name in only if name not in known]:
+        raise DataError(f"no variant {unknown[0]!r}; there are {', '.join(known)}")
+    return [known[name] for name in only] or list(variants)
 
 
 def runs(
     variants: Iterable[Variant],
     home: Path,
-    *,
     seeds: Sequence[int] = (),
-    common: Mapping[str, Any] | None = None,
-    base: Path = BASE,
+    common: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Run]:
     """All runs of some variants.
 
@@ -140,22 +126,19 @@ def runs(
         home: folder of all runs.
         seeds: instead of the variants' own.
         common: further changes to every run: the corpus, fewer steps.
-        base: configuration that is changed.
     """
-    start = yaml.safe_load(base.read_text(encoding="utf-8"))
+    start = yaml.safe_load(BASE.read_text(encoding="utf-8"))
     planned = []
     for variant in variants:
         for seed in seeds or variant.seeds:
             folder = home / variant.name / f"seed-{seed}"
             place = {"trainer.default_root_dir": str(folder)}
             own = {"seed_everything": seed, "data.init_args.seed": seed}
-            config = changed(start, {**variant.changes, **(common or {}), **own, **place})
+            config = changed(start, {**variant.changes, **common, **own, **place})
             for logger in config["trainer"]["logger"]:
                 logger["init_args"]["save_dir"] = str(folder)
             for callback in config["trainer"]["callbacks"]:
                 if callback["class_path"].endswith(".ModelCheckpoint"):
-                    callback["init_args"] |= {
-                        "dirpath": str(folder / "checkpoints"), "enable_version_counter": False,
-                    }  # fmt: skip
+                    callback["init_args"]["dirpath"] = str((folder / CHECKPOINT).parent)
             planned.append(Run(variant, seed, folder, config))
     return planned

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -16,19 +16,19 @@ import yaml
 from data_modules.errors import DataError
 from diffgmm.utils.files import write_text
 from diffgmm.utils.interrupts import Interrupts
-from experiments.ablations.plan import Run
+from experiments.ablations.plan import CHECKPOINT, PLAN, RESULT, Run
 
 
 def state(run: Run) -> str:
     """``finished``, ``stopped`` (there is something to go on from), ``new`` or ``other`` (made for another plan)."""
-    if not run.plan.is_file():
+    if not (run.folder / PLAN).is_file():
         return "new"
-    plan = yaml.safe_load(run.plan.read_text(encoding="utf-8"))
+    plan = yaml.safe_load((run.folder / PLAN).read_text(encoding="utf-8"))
     if plan["fingerprint"] != run.fingerprint:
         return "other"
-    if run.result.is_file():
+    if (run.folder / RESULT).is_file():
         return "finished"
-    return "stopped" if run.checkpoint.is_file() else "new"
+    return "stopped" if (run.folder / CHECKPOINT).is_file() else "new"
 
 
 class Runner:
@@ -37,11 +37,10 @@ class Runner:
     Args:
         jobs: how many at once.
         threads: of each.
-        say: takes lines about what happens.
     """
 
-    def __init__(self, jobs: int, threads: int, say: Callable[[str], object]) -> None:
-        self.jobs, self.threads, self.say = jobs, threads, say
+    def __init__(self, jobs: int, threads: int) -> None:
+        self.jobs, self.threads = jobs, threads
         self._alive: set[subprocess.Popen[bytes]] = set()
         self._ended = False
 
@@ -55,7 +54,7 @@ class Runner:
                 for future in as_completed(busy):
                     if problem := future.result():
                         failed.append(busy[future])
-                        self.say(f"{busy[future]}: {problem}")
+                        print(f"{busy[future]}: {problem}", flush=True)
             except (KeyboardInterrupt, SystemExit):
                 self._ended = True
                 for process in list(self._alive):
@@ -70,7 +69,7 @@ class Runner:
                 f"{run.folder}: holds a run of another configuration; remove it or choose another --home"
             )
         if status == "finished":
-            self.say(f"{run}: finished already")
+            print(f"{run}: finished already", flush=True)
         return status == "finished"
 
     def _train_and_judge(self, run: Run) -> str:
@@ -80,32 +79,34 @@ class Runner:
         goes_on = state(run) == "stopped"
         run.folder.mkdir(parents=True, exist_ok=True)
         plan = {"fingerprint": run.fingerprint, "config": run.config}
-        config = run.folder / "fit.yaml"
-        for path, contents in ((run.plan, plan), (config, run.config)):
-            write_text(path, yaml.safe_dump(contents, sort_keys=False))
-        self.say(f"{run}: {'goes on' if goes_on else 'trains'}")
-        more = ["--ckpt_path", str(run.checkpoint)] if goes_on else []
+        for name, contents in ((PLAN, plan), ("fit.yaml", run.config)):
+            write_text(run.folder / name, yaml.safe_dump(contents, sort_keys=False))
+        print(f"{run}: {'goes on' if goes_on else 'trains'}", flush=True)
+        fit = ["diffgmm.cli.main", "fit", "--config", str(run.folder / "fit.yaml")]
+        fit += ["--ckpt_path", str(run.folder / CHECKPOINT)] if goes_on else []
         began = time.monotonic()
-        log = run.folder / "train.log"
-        if self._call(log, "diffgmm.cli.main", "fit", "--config", str(config), *more):
+        if self._call(log := run.folder / "train.log", *fit):
             return f"training failed, see {log}"
         trained = time.monotonic() - began
-        log = run.folder / "judge.log"
-        if self._call(log, "experiments.ablations", "judge", str(run.folder)):
+        if self._call(log := run.folder / "judge.log", "experiments.ablations", "judge", str(run.folder)):
             return f"judging failed, see {log}"
-        nll = json.loads(run.result.read_text(encoding="utf-8"))["mixture"]["nll"]
-        self.say(f"{run}: trained in {trained:.0f} s, NLL {nll:.4f}")
+        nll = json.loads((run.folder / RESULT).read_text(encoding="utf-8"))["mixture"]["nll"]
+        print(f"{run}: trained in {trained:.0f} s, NLL {nll:.4f}", flush=True)
         return ""
 
-    def _call(self, log: Path, module: str, *arguments: str) -> int:
+    def _call(self, log: Path, *words: str) -> int:
+        """The exit code of ``python -m``, which writes into a log."""
         if self._ended:
             return 1
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment,
-            )  # fmt: skip
+                [sys.executable, "-m", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=environment,
+            )
             self._alive.add(process)
             try:
                 return process.wait()

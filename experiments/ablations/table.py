@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import operator
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from data_modules.errors import DataError
 from diffgmm.audio import figures
 from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
-from experiments.ablations.plan import Variant
+from experiments.ablations.plan import RESULT, SETTINGS, Variant
 
 _COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
 
 
-class Figure(NamedTuple):
-    """A column: where a result has it, its heading and its decimals."""
-
-    path: tuple[str, ...]
-    heading: str
-    digits: int
-
-
-_MIXTURE = [
-    Figure(("mixture", "nll"), "NLL", 3),
-    Figure(("mixture", "crps"), "CRPS", 4),
-    Figure(("mixture", "coverage_90"), "coverage of 90 %", 3),
-    Figure(("mixture", "components"), "in use", 2),
-]
-_QUALITY = {"pesq_wb": 2, "estoi": 3, "si_sdr": 1}
-_HEADINGS = {"si_sdr": "si_sdr in dB"}
-#: Heading, mark and colour by setting of the sampler.
-_SETTINGS = {
-    "nfe1": ("NFE 1, mean", "o", "#1f6feb"),
-    "nfe4": ("NFE 4, mean", "s", "#d9822b"),
-    "nfe4_sample": ("NFE 4, sampled", "^", "#4a9a5b"),
-}
+Columns = Mapping[str, tuple[str, int]]
+"""Heading and decimals by the name that results have for a figure."""
+_MIXTURE: Columns = {
+    "nll": ("NLL", 3), "crps": ("CRPS", 4), "coverage_90": ("coverage of 90 %", 3), "components": ("in use", 2),
+}  # fmt: skip
+_QUALITY: Columns = {"pesq_wb": ("pesq_wb", 2), "estoi": ("estoi", 3), "si_sdr": ("si_sdr in dB", 1)}
 
 
 @dataclass(frozen=True)
@@ -48,18 +34,12 @@ class Row:
     """A variant with the results of its seeds."""
 
     variant: Variant
-    results: tuple[dict[str, Any], ...]
+    results: tuple[Any, ...]
 
     def values(self, *path: str) -> list[float]:
         """A figure of every seed, where it exists: ``("mixture", "nll")``, ``("quality", "nfe1", "pesq_wb")``."""
-        numbers = []
-        for result in self.results:
-            value: Any = result
-            for key in path:
-                value = value[key]
-            if value is not None:
-                numbers.append(float(value))
-        return numbers
+        found = (functools.reduce(operator.getitem, path, result) for result in self.results)
+        return [float(value) for value in found if value is not None]
 
     @property
     def has_likelihood(self) -> bool:
@@ -76,7 +56,7 @@ def gather(variants: Sequence[Variant], home: Path) -> list[Row]:
     rows, budgets = [], {}
     for variant in variants:
         results = []
-        for path in sorted((home / variant.name).glob("seed-*/result.json")):
+        for path in sorted((home / variant.name).glob(f"seed-*/{RESULT}")):
             result = json.loads(path.read_text(encoding="utf-8"))
             budgets[path.parent] = (result["steps"], result["pairs"])
             results.append(result)
@@ -129,15 +109,16 @@ def verdict(rows: Sequence[Row]) -> str:
     return text + "."
 
 
-def _table(rows: Sequence[Row], figures: Sequence[Figure], before: Sequence[str] = ()) -> str:
-    """A line a variant; without a likelihood nothing is known about the mixture."""
-    lines = [["variant", "seeds", *(figure.heading for figure in figures)]]
+def _table(rows: Sequence[Row], columns: Columns, *path: str, before: Sequence[str] = ()) -> str:
+    """A line a variant, of the figures that results have at a path.
+
+    Without a likelihood nothing is known about the mixture.
+    """
+    lines = [["variant", "seeds", *(heading for heading, _ in columns.values())]]
     lines += [["noisy", "", *before]] if before else []
     for row in rows:
-        cells = [
-            spread(row.values(*path) if row.has_likelihood or path[0] != "mixture" else [], digits)
-            for path, _, digits in figures
-        ]
+        known = columns if row.has_likelihood or path != ("mixture",) else {}
+        cells = [spread(row.values(*path, x) if x in known else [], n) for x, (_, n) in columns.items()]
         lines.append([row.variant.says, str(len(row.results)), *cells])
     return "\n".join(markdown(lines))
 
@@ -157,14 +138,12 @@ def render(rows: Sequence[Row], plot: str | None = None) -> str:
         "## The mixture, from the noisy signal alone (t = 1)",
         "NLL in nats per real dimension and CRPS (lower is better), share of noise in the central 90 % interval, "
         "components in use (exponential of the entropy of the mean responsibilities).",
-        _table(rows, _MIXTURE),
+        _table(rows, _MIXTURE, "mixture"),
     ]
-    noisy = [number(result["quality"]["noisy"][name], digits) for name, digits in _QUALITY.items()]
-    for setting, (heading, _, _) in _SETTINGS.items():
-        quality = [
-            Figure(("quality", setting, name), _HEADINGS.get(name, name), n) for name, n in _QUALITY.items()
-        ]
-        parts += [f"## Quality, {heading}", _table(rows, quality, noisy)]
+    noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in _QUALITY.items()]
+    for name, setting in SETTINGS.items():
+        quality = _table(rows, _QUALITY, "quality", name, before=noisy)
+        parts += [f"## Quality, {setting['heading']}", quality]
     return "\n\n".join(parts) + "\n"
 
 
@@ -193,10 +172,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         if row.has_likelihood:
             values = row.values("mixture", "nll")
             left.plot(values, [place] * len(values), marker="o", color="#1f6feb", **style)
-        for setting, (heading, mark, tint) in _SETTINGS.items():
-            values = row.values("quality", setting, "pesq_wb")
-            label = None if place else heading
-            right.plot(values, [place] * len(values), marker=mark, color=tint, label=label, **style)
+        for name, setting in SETTINGS.items():
+            values = row.values("quality", name, "pesq_wb")
+            shown = {"marker": setting["marker"], "color": setting["color"], **style}
+            right.plot(values, [place] * len(values), label=None if place else setting["heading"], **shown)
     left.set_yticks(range(len(rows)), [row.variant.says for row in rows])
     left.invert_yaxis()
     left.set_xlabel("NLL in nats per real dimension (lower is better)")

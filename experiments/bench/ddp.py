@@ -39,17 +39,8 @@ def measure(processes: int, args: argparse.Namespace) -> float:
             ],
         }
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        fit = [
-            sys.executable,
-            "-m",
-            "diffgmm.cli.main",
-            "fit",
-            "--config",
-            str(CONFIG),
-            "--config",
-            str(SHORT),
-        ]
-        words = [*fit, *arguments(settings), *args.options]
+        fit = ["-m", "diffgmm.cli.main", "fit", "--config", str(CONFIG), "--config", str(SHORT)]
+        words = [sys.executable, *fit, *arguments(settings), *args.options]
         subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=args.timeout)
         return read_curves(Path(folder, CURVES))["train/windows_per_s"].values[-1]
 

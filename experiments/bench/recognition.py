@@ -117,9 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--models", nargs="+", default=["base", "small"])
     add("--strengths", nargs="+", type=float, default=[1.0, 0.9, 0.8, 0.6, 0.4])
     add("--results", type=Path, help="folder of diffgmm benchmark with the output of other systems")
-    add("--markdown", type=Path, metavar="PAGE", help="put the table between the marks of a page")
-    args = parser.parse_args(argv)
-    return marks.measured(args.markdown, lambda: measure(args))
+    return marks.measured(parser, argv, measure)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -122,10 +122,7 @@ def measure(args: argparse.Namespace) -> str:
 
 
 def _table(
-    name: str,
-    commands: Mapping[str, tuple[Times, float]],
-    best: Mapping[str, float],
-    args: argparse.Namespace,
+    name: str, commands: dict[str, tuple[Times, float]], best: dict[str, float], args: argparse.Namespace
 ) -> str:
     """One model's, from whole commands by back end and PyTorch's peaks."""
     import torch
@@ -147,11 +144,9 @@ def _table(
         times = in_process(name, backend, args.threads, args.seconds)
         for what, figures in {**times, f"whole command, 5-s file ({memory:.0f} MB)": command_times}.items():
             goal = next((f"{value:g} ms" for key, value in GOALS.items() if what.startswith(key)), "")
-            share = (
-                2e-4 * work * float(what[0]) / figures.least / max(best.values()) if what in times else None
-            )
-            shown = [f"{value:.1f} ms" for value in figures]
-            rows.append([backend, what, *shown, goal, "" if share is None else f"{share:.0f} %"])
+            reached = 2e-4 * work / figures.least / max(best.values())  # by a second of sound, in percent
+            share = f"{float(what[0]) * reached:.0f} %" if what in times else ""
+            rows.append([backend, what, *(f"{value:.1f} ms" for value in figures), goal, share])
     head = (
         f"`{name}`, {work / 1e6:.0f} million multiply-adds per second of sound, on {args.threads} of "
         f"{os.cpu_count()} threads of {processor()}; load {os.getloadavg()[0]:.1f} with other work. "
@@ -168,10 +163,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--threads", type=int, default=1, help="of everything (default: 1)")
     add("--seconds", type=float, default=3.0, help="for each figure (default: 3)")
     add("--repeats", type=int, default=3, help="starts of the whole command (default: 3)")
-    add("--markdown", type=Path, metavar="FILE", help="put the table between this file's marks")
     add("--backends", nargs="+", default=["torch", "onnxruntime"], help="(default: both)")
-    args = parser.parse_args(argv)
-    return marks.measured(args.markdown, lambda: measure(args))
+    return marks.measured(parser, argv, measure)
 
 
 if __name__ == "__main__":

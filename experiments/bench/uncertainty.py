@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import yaml
 from scipy.stats import spearmanr
 
 from diffgmm.cli.calibrate import corpus_batches, corpus_posteriors
@@ -28,18 +29,7 @@ from experiments.release import marks
 PIECE = 0.2  # seconds
 SPEECH = 1e-4  # a piece has speech if its energy is above this share of its file's loudest piece: 40 dB below
 
-_CRITERION = {"crps": "CRPS", "nll": "likelihood", "coverage": "coverage of the 90 % interval"}
-_RANKS = {
-    "files": "rank correlation of `std` and the error, file by file",
-    "pieces": "the same for pieces of 0.2 s",
-    "bins": "the same for single bins (median of files)",
-    "confidence": "rank correlation of `confidence` and the signal-to-error ratio, pieces of 0.2 s with speech",
-    "left": "error energy that is left without the quarter of the pieces with the highest `std`",
-    "least": "(without the quarter with the largest true errors, which nobody knows)",
-    "loud": "(without the loudest quarter of the output)",
-    "ratio": "true error / `std`, root mean squares over everything",
-    "decibels": "signal-to-error ratio seen less the one that `confidence` stands for, median of pieces with speech",
-}
+_TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
@@ -48,7 +38,7 @@ def temperatures(name: str, corpus: str, pairs: int) -> list[str]:
     posteriors = {split: corpus_posteriors(model, corpus, split, pairs) for split in ("valid", "test")}
     head = "fitted on validation,temperature,validation: in 90 %,test: in 50 %,in 90 %,in 99 %,test CRPS"
     rows = [head.split(",")]
-    fitted = [(_CRITERION[criterion], fit(posteriors["valid"], criterion)) for criterion in CRITERIA]
+    fitted = [(_TABLES["criteria"][name], fit(posteriors["valid"], name)) for name in CRITERIA]
     for says, value in [("nothing", 1.0), *fitted]:
         valid, test = (score(posteriors[split], value) for split in ("valid", "test"))
         shares = [valid.coverage["90"], *(test.coverage[level] for level in ("50", "90", "99"))]
@@ -68,8 +58,8 @@ def _energies(x: np.ndarray, size: int) -> np.ndarray:
 
 
 def _without(energy: np.ndarray, rank: np.ndarray) -> float:
-    """Share of the energy that is left without the quarter of the pieces that ranks highest."""
-    return float(energy[np.argsort(rank)[: len(rank) * 3 // 4]].sum() / energy.sum())
+    """Percentage of the energy that is left without the quarter of the pieces that ranks highest."""
+    return 100 * float(energy[np.argsort(rank)[: len(rank) * 3 // 4]].sum() / energy.sum())
 
 
 def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str, float]:
@@ -118,14 +108,16 @@ def rankings(name: str, corpus: str, pairs: int) -> list[str]:
     denoiser = Denoiser.from_pretrained(name)
     results = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
     rows = [["", "valid", "test"]]
-    for key, says in _RANKS.items():
-        percent, decibels = key in ("left", "least", "loud"), key == "decibels"
-        cells = [
-            f"{100 * value:.0f} %" if percent else f"{value:.1f} dB" if decibels else f"{value:.2f}"
-            for value in (figures[key] for figures in results)
-        ]
-        rows.append([says, *cells])
+    for key, (says, form) in _TABLES["ranks"].items():
+        rows.append([says, *(form.format(figures[key]) for figures in results)])
     return markdown(rows)
+
+
+def measure(args: argparse.Namespace) -> str:
+    """Both tables, as Markdown."""
+    says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
+    lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
+    return "\n".join(lines + rankings(args.model, args.data, max(args.pairs // 2, 1)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -135,15 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--model", default="base", help="shipped model or file (default: base)")
     add("--data", required=True, help="mini, a prepared corpus' name, its folder or manifest")
     add("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
-    add("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
-    args = parser.parse_args(argv)
-
-    def measure() -> str:
-        says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
-        lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
-        return "\n".join(lines + rankings(args.model, args.data, max(args.pairs // 2, 1)))
-
-    return marks.measured(args.markdown, measure)
+    return marks.measured(parser, argv, measure)
 
 
 if __name__ == "__main__":

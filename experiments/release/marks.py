@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from diffgmm.utils.errors import UsageError, UserError, exit_code
@@ -14,32 +15,45 @@ def marks(name: str = "measured") -> tuple[str, str]:
     return f"<!-- {name} -->", f"<!-- end of {name} -->"
 
 
-def check(page: Path | None, name: str = "measured") -> None:
-    """Look before measuring; without a page there is nothing to look at.
+def check(page: Path, name: str = "measured") -> None:
+    """Look for the marks.
 
     Raises:
         UsageError: the page lacks a mark.
     """
-    if page is not None and any(mark not in page.read_text(encoding="utf-8") for mark in marks(name)):
+    if any(mark not in page.read_text(encoding="utf-8") for mark in marks(name)):
         raise UsageError(f"{page}: lacks the marks {' and '.join(marks(name))}")
 
 
-def measured(page: Path | None, measure: Callable[[], str]) -> int:
-    """Measure, print, and write between the marks of a page, which is looked at first; returns the exit code."""
+def measured(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, measure: Callable[[argparse.Namespace], str]
+) -> int:
+    """The command line of a measurement; returns the exit code: 0 done, 1 something can't be used, 2 wrong usage.
+
+    It measures, prints, and writes between the marks of a page, if one is given, which is looked at first.
+    """
+    page = "put what is measured between the marks of this page"
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help=page)
+    args = parser.parse_args(argv)
     try:
-        check(page)
-        body = measure()
+        if args.markdown:
+            check(args.markdown)
+        body = measure(args)
     except UserError as error:
         return exit_code(error)
     print(body)
-    fill(page, body)
+    if args.markdown:
+        fill(args.markdown, body)
     return 0
 
 
-def fill(page: Path | None, body: str, name: str = "measured") -> None:
-    """Put ``body`` between the marks of a page, where there is one."""
-    if page is None:
-        return
+def fill(page: Path, body: str, name: str = "measured") -> None:
+    """Put ``body`` between the marks of a page.
+
+    Raises:
+        UsageError: the page lacks a mark.
+    """
+    check(page, name)
     text, (begin, end) = page.read_text(encoding="utf-8"), marks(name)
     before, after = text.split(begin)[0], text.split(end)[1]
     write_text(page, f"{before}{begin}\n{body}\n{end}{after}")

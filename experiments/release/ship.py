@@ -86,9 +86,9 @@ def _mean(system: System, metric: str, ids: tuple[str, ...]) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
 
 
-def with_quality(card: dict[str, Any], results: Path | None, system: str | None = None) -> dict[str, Any]:
+def with_quality(card: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """``card`` with ``scores`` (where results are given) and ``limits``."""
-    quality = {} if results is None else {"scores": scores(read_results(results), system)}
+    quality = {"scores": scores(read_results(args.results), args.system)} if args.results else {}
     return {**card, **quality, "limits": list(LIMITS)}
 
 
@@ -99,51 +99,41 @@ def write_graph(stem: Path) -> None:
         write_light(load_model(weights)[0], weights, weights.with_suffix(".onnx"))
 
 
-def update(name: str, results: Path | None, system: str | None) -> Path:
+def update(args: argparse.Namespace) -> Path:
     """Bring the card of a model that is shipped already, and its graph, up to date; returns the .json's path.
 
     Raises:
         UsageError: there is no such model.
         ResultsError: the results can't be used.
     """
-    path = (stem := PACKAGE / name).with_name(f"{name}.json")
+    path = (stem := PACKAGE / args.name).with_name(f"{args.name}.json")
     if not path.is_file():
-        raise UsageError(f"no shipped model {name!r}")
+        raise UsageError(f"no shipped model {args.name!r}")
     description = json.loads(path.read_text(encoding="utf-8"))
-    description["card"] = with_quality(description["card"], results, system)
+    description["card"] = with_quality(description["card"], args)
     write_text(path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
     write_graph(stem)
     return path
 
 
-def ship(
-    checkpoint: Path,
-    name: str,
-    corpus: Path,
-    notes: str,
-    overwrite: bool,
-    results: Path | None = None,
-    system: str | None = None,
-) -> Path:
+def ship(args: argparse.Namespace) -> Path:
     """Write ``NAME.safetensors``, ``NAME.json`` and the graph ``NAME.onnx`` into the package; returns the .json's path.
 
-    ``results`` of a benchmark give the card its scores, those of ``system`` if they have more than one model.
-
     Raises:
-        UsageError: if the model exists and ``overwrite`` is not set, or the corpus is not one.
+        UsageError: if the model exists and ``--overwrite`` is not given, or the corpus is not one.
         diffgmm.diffusion.model.ModelError: if the checkpoint is not one.
         ResultsError, ExportError: the results can't be used, or the package onnx is missing.
     """
-    stem = PACKAGE / name
-    if stem.with_suffix(".json").exists() and not overwrite:
+    stem = PACKAGE / args.name
+    if stem.with_suffix(".json").exists() and not args.overwrite:
         raise UsageError(f"{stem}.json exists; --overwrite replaces it")
-    model, description = load_model(checkpoint)
-    record = checkpoint.parent.parent / "record.json"
+    model, description = load_model(args.checkpoint)
+    record = args.checkpoint.parent.parent / "record.json"
     size = sum(parameter.numel() for parameter in model.parameters())
-    card = {"name": name, "version": __version__, "licence": LICENCE, "steps": description["steps"]}
-    card |= {"parameters": size, "trained_on": _trained_on(corpus), "losses": description.get("losses")}
-    card |= {"run": _run(record), "notes": notes}
-    save_model(stem, model, with_quality(card, results, system), description["sampler"])
+    card = {"name": args.name, "version": __version__, "licence": LICENCE, "steps": description["steps"]}
+    card |= {"parameters": size, "trained_on": _trained_on(args.corpus), "losses": description.get("losses")}
+    card |= {"run": _run(record), "notes": args.notes}
+    save_model(stem, model, with_quality(card, args), description["sampler"])
     write_graph(stem)
     return stem.with_suffix(".json")
 
@@ -152,12 +142,8 @@ def main() -> int:
     """Command line; 0 done, 1 not a model, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     add = parser.add_argument
-    add(
-        "checkpoint",
-        type=Path,
-        nargs="?",
-        help="without one, a shipped model's card and graph are brought up to date",
-    )
+    none = "without one, a shipped model's card and graph are brought up to date"
+    add("checkpoint", type=Path, nargs="?", help=none)
     add("--name", required=True, help="name for `diffgmm denoise --model`")
     add("--corpus", type=Path, help="folder of the corpus that the checkpoint was trained on")
     add("--notes", default="", help="a sentence for the card")
@@ -168,7 +154,7 @@ def main() -> int:
     if args.checkpoint and not args.corpus:
         parser.error("a checkpoint needs --corpus")
     try:
-        print(ship(**vars(args)) if args.checkpoint else update(args.name, args.results, args.system))
+        print(ship(args) if args.checkpoint else update(args))
     except UserError as error:
         return exit_code(error)
     return 0

@@ -164,7 +164,7 @@ def test_the_table_of_network_calls_goes_on_and_agrees_with_itself(
     ask = {"names": ["si_sdr"], "home": tmp_path / "home", "set_name": str(tmp_path / "set")}
     facts, scores = nfe.measure(str(tiny), **ask, seconds=-1.0)  # type: ignore[arg-type]
     assert not scores and facts["wanted"] == 2
-    facts, scores = nfe.measure(str(tiny), **ask, say=lambda line: None)  # type: ignore[arg-type]
+    facts, scores = nfe.measure(str(tiny), **ask)  # type: ignore[arg-type]
     assert facts["pairs"] == 2
     for (
         pair

@@ -61,8 +61,14 @@ def _preload() -> None:
     """Import the libraries that the tests need, but nothing of the project."""
     import torch
 
-    names = "hypothesis lightning.pytorch.cli pytest scipy.signal scipy.stats torchmetrics"
-    for name in names.split():
+    for name in [
+        "hypothesis",
+        "lightning.pytorch.cli",
+        "pytest",
+        "scipy.signal",
+        "scipy.stats",
+        "torchmetrics",
+    ]:
         importlib.import_module(name)
     torch.set_num_threads(1)
 
