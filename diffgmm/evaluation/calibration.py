@@ -9,7 +9,8 @@ bins count by what there is to be wrong about. ``docs/uncertainty.md`` has what 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -117,13 +118,11 @@ def fit(posteriors: Posteriors, criterion: Criterion = "crps") -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    of: dict[str, Callable[[Scores], float]] = {
-        "crps": lambda scores: scores.crps, "nll": lambda scores: scores.nll, "coverage": lambda scores: scores.error,
-    }  # fmt: skip
-    if criterion not in of:
+    if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}")
+    figure = operator.attrgetter("error" if criterion == "coverage" else criterion)
     minimum = minimize_scalar(
-        lambda log: of[criterion](score(posteriors, math.exp(log))),
+        lambda log: figure(score(posteriors, math.exp(log))),
         bounds=tuple(map(math.log, BOUNDS)),
         method="bounded",
         options={"xatol": 0.005},

@@ -96,14 +96,10 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
     for kind, x in signals.items():
         shifted = x[:, start + shifts[kind] : stop + shifts[kind]]
         scores[kind] = score_channels(shifted, clean[:, start:stop], rate, names, resample, errors)
-    longer, delay, noisy_delay = (
-        enhanced.shape[1] - clean.shape[1],
-        delays["enhanced"],
-        delays.get("noisy", 0),
-    )
-    row = Row(pair.name, rate, (stop - start) / rate, longer, delay, noisy_delay, repaired=tuple(repaired))
-    unique = tuple(dict.fromkeys(errors))
-    return replace(row, scores=scores["enhanced"], noisy=scores.get("noisy", {}), errors=unique)
+    longer = enhanced.shape[1] - clean.shape[1]
+    row = Row(pair.name, rate, (stop - start) / rate, longer, delays["enhanced"], delays.get("noisy", 0))
+    row = replace(row, scores=scores["enhanced"], noisy=scores.get("noisy", {}))
+    return replace(row, errors=tuple(dict.fromkeys(errors)), repaired=tuple(repaired))
 
 
 @one_thread()
@@ -156,9 +152,8 @@ def _beside(path: Path, clean: np.ndarray, rate: int, resample: bool, repaired: 
     x, own_rate = _read(path, repaired)
     if own_rate != rate:
         if not resample:
-            raise audio.AudioError(
-                f"{path}: {own_rate} Hz against {rate} Hz of the clean file; use --resample"
-            )
+            rates = f"{own_rate} Hz against {rate} Hz of the clean file"
+            raise audio.AudioError(f"{path}: {rates}; use --resample")
         x = audio.resample(x, own_rate, rate)
     if len(x) != len(clean):
         raise audio.AudioError(f"{path}: {len(x)} channels against {len(clean)} of the clean file")

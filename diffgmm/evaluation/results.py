@@ -25,14 +25,6 @@ VERSION = 1
 FILE = "results.json"
 KINDS = ("evaluate", "benchmark")
 _FORMER_KINDS = {"peer": "baseline"}
-#: Kinds of systems, and what readers are told they are.
-SYSTEM_KINDS = {
-    "noisy": "unprocessed input",
-    "model": "diffgmm model",
-    "baseline": "other denoiser",
-    "command": "command",
-    "files": "enhanced files",
-}
 
 
 class ResultsError(UserError):
@@ -103,9 +95,8 @@ class SetInfo:
         if subset == "all":
             return tuple(pair.id for pair in self.pairs)
         if subset not in self.subsets:
-            raise ResultsError(
-                f"{self.name} has no subset {subset!r}; choose from {' '.join(self.subsets)} all"
-            )
+            choices = " ".join((*self.subsets, "all"))
+            raise ResultsError(f"{self.name} has no subset {subset!r}; choose from {choices}")
         return self.subsets[subset]
 
 

@@ -79,9 +79,8 @@ def comparisons(rows: Sequence[Row], others: Iterable[Row], names: Sequence[str]
     theirs = {row.name: row for row in others}
     matched = [theirs.get(row.name, Row(row.name)) for row in rows]
     mine, other = ({name: columns(side, name)["enhanced"] for name in names} for side in (rows, matched))
-    return statistics.compare_all(
-        mine, other, {name: metrics.get_metric(name).higher_is_better for name in names}
-    )
+    rising = {name: metrics.get_metric(name).higher_is_better for name in names}
+    return statistics.compare_all(mine, other, rising)
 
 
 def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> str:
@@ -111,19 +110,16 @@ def render(rows: Sequence[Row], names: Sequence[str], aligned: bool = False) -> 
         if alone := list(_alone(rows, name, enhanced.n_valid) if len(kinds) > 1 else ()):
             counts += " *"
             left_out.append(f"{name} without {' and '.join(alone)}")
-        lines.append(
-            [name, measure.unit + ("" if measure.higher_is_better else " (lower is better)"), *cells, counts]
-        )
+        direction = "" if measure.higher_is_better else " (lower is better)"
+        lines.append([name, measure.unit + direction, *cells, counts])
     text = text_table.aligned(lines, left=range(2), rule=True)
     if left_out:
         both = "* the means are over the files that have both a noisy and an enhanced score"
         text.append(f"{both}: {', '.join(left_out)}")
     text += _remarks(rows, aligned)
     failed = sum(bool(row.errors) for row in rows)
-    text.append(
-        f"{len(rows) - failed} of {len(rows)} pairs scored" + (f", {failed} with errors" if failed else "")
-    )
-    return "\n".join(text)
+    more = f", {failed} with errors" if failed else ""
+    return "\n".join([*text, f"{len(rows) - failed} of {len(rows)} pairs scored{more}"])
 
 
 def _alone(rows: Sequence[Row], name: str, both: int) -> Iterator[str]:
@@ -147,9 +143,8 @@ def _remarks(rows: Sequence[Row], aligned: bool) -> Iterator[str]:
     ):
         if delays:
             delay, row = max(delays, key=lambda entry: abs(entry[0]))
-            shifted = (
-                "shifted back before scoring" if aligned else "scored as they are; --align shifts them back"
-            )
+            as_is = "scored as they are; --align shifts them back"
+            shifted = "shifted back before scoring" if aligned else as_is
             yield (
                 f"{len(delays)} of {len(rows)} {kind} files lag their clean ones (most: {row.name}, "
                 f"{delay:+d} samples, {1000 * delay / row.sample_rate:+.1f} ms): {shifted}"

@@ -57,9 +57,8 @@ def encode(sound: Sound, codec: str) -> bytes:
     level = {"compression_level": _QUALITY} if codec == "ogg" else {}
     rate = sound.sample_rate
     with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=kind, **level) as file:
-        for start in range(
-            0, sound.x.size, _BLOCK
-        ):  # libsndfile's Vorbis overflows its stack with long pieces
+        # libsndfile's Vorbis overflows its stack with long pieces
+        for start in range(0, sound.x.size, _BLOCK):
             file.write(np.clip(sound.x[start : start + _BLOCK], -1.0, 1.0))
     return buffer.getvalue()
 

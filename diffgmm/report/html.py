@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from diffgmm.evaluation.results import SYSTEM_KINDS, Results
+from diffgmm.evaluation.results import Results
 from diffgmm.metrics import statistics
 from diffgmm.report import examples as listening
 from diffgmm.report import facts, groups, plots, tables
@@ -72,7 +72,7 @@ def render(
     names = dict.fromkeys(part["name"] for part in (*sections, *trainings))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    fixed = {"script": Markup(script), "script_hash": digest, "codec": codec, "kinds": SYSTEM_KINDS}
+    fixed = {"script": Markup(script), "script_hash": digest, "codec": codec}
     curves = training(trained) if trained else None
     level, heading = f"{100 * statistics.LEVEL:g} %", title or f"diffgmm: {', '.join(names)}"
     parts = {"sections": sections, "runs": trainings, "training": curves, "level": level}
@@ -100,9 +100,8 @@ def _section(run: ResultsRun) -> dict[str, Any]:
         if shown := [entry for entry in rows if len(entry[1]) > (name != "subset")]:
             parts.append({"name": name, "metrics": shown})
     return {
-        "key": run.key,
+        **vars(run),
         "name": results.set.name,
-        "results": results,
         "table": table,
         "tints": [_tint(results, i) for i in range(len(results.systems))],
         "order": order,
@@ -125,11 +124,5 @@ def _tint(results: Results, i: int) -> str:
 
 
 def _run(run: TrainingRun) -> dict[str, Any]:
-    return {
-        "key": run.key,
-        "name": run.name,
-        "logged": bool(run.curves),
-        "command": facts.words(run.record.get("command")),
-        "facts": facts.of_training(run),
-        "config": run.config,
-    }
+    made = {"command": facts.words(run.record.get("command")), "facts": facts.of_training(run)}
+    return {**vars(run), "settings": (), **made}  # the settings are in the configuration

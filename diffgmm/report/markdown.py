@@ -66,9 +66,8 @@ def _results(run: ResultsRun) -> str:
         for metric in metrics:
             rows = [[name, "pairs", *(escape(system.name) for system in results.systems)]]
             for row in groups.breakdown(metric, ways[name], results.systems):
-                means = [
-                    f"**{text}**" if best else text for text, best in zip(row.texts, row.best, strict=True)
-                ]
+                marked = zip(row.texts, row.best, strict=True)
+                means = [f"**{text}**" if best else text for text, best in marked]
                 rows.append([escape(row.name), str(row.n), *means])
             parts.append("\n".join([f"### {plots.name_of(metric)} by {name}", "", *markdown(rows)]))
     parts += ["### How it was made", _made(results.command, facts.of_results(run))]
@@ -82,8 +81,7 @@ def _made(command: Any, lines: Iterable[tuple[str, str]]) -> str:
 
 
 def _summary(table: Table) -> str:
-    costs = [name for name, _ in table.cost_names]
-    rows = [["system", *(plots.name_of(metric) for metric in table.metrics), *costs]]
+    rows = [["system", *(plots.name_of(metric) for metric in table.metrics), *table.cost_names]]
     rows += [[escape(row.system.name), *map(_cell, row.cells), *row.costs] for row in table.rows]
     return "\n".join(markdown(rows))
 

@@ -10,8 +10,13 @@ def render(name: str, description: Mapping[str, Any]) -> str:
     """Markdown of the card in a model's description."""
     card: Mapping[str, Any] = description.get("card") or {}
     sampler = ", ".join(f"{key} {value}" for key, value in (description.get("sampler") or {}).items())
-    lines = [f"# {name}", ""]
-    lines += [f"- {label}: {fact}" for label, fact in _facts(description, card, sampler) if fact]
+    counts = {key: f"{x:,}" for key in ("parameters", "steps") if isinstance(x := card.get(key), int)}
+    facts = {
+        "sample rate": f"{description.get('sample_rate')} Hz", "parameters": counts.get("parameters"),
+        "default": sampler, "training steps": counts.get("steps"), "made with diffgmm": card.get("version"),
+        "licence": card.get("licence"),
+    }  # fmt: skip
+    lines = [f"# {name}", "", *(f"- {label}: {fact}" for label, fact in facts.items() if fact)]
     if notes := card.get("notes"):
         lines += ["", str(notes)]
     lines += _scores(card.get("scores"))
@@ -19,20 +24,6 @@ def render(name: str, description: Mapping[str, Any]) -> str:
         lines += ["", "## Limits", "", *(f"- {limit}" for limit in limits)]
     lines += _data(card.get("trained_on"))
     return "\n".join(lines) + "\n"
-
-
-def _facts(
-    description: Mapping[str, Any], card: Mapping[str, Any], sampler: str
-) -> list[tuple[str, str | None]]:
-    parameters, steps = card.get("parameters"), card.get("steps")
-    return [
-        ("sample rate", f"{description.get('sample_rate')} Hz"),
-        ("parameters", f"{parameters:,}" if isinstance(parameters, int) else None),
-        ("default", sampler),
-        ("training steps", f"{steps:,}" if isinstance(steps, int) else None),
-        ("made with diffgmm", card.get("version")),
-        ("licence", card.get("licence")),
-    ]
 
 
 def _scores(scores: Mapping[str, Any] | None) -> list[str]:

@@ -54,7 +54,7 @@ class Table:
     subset: str
     ids: tuple[str, ...]
     metrics: tuple[MetricInfo, ...]
-    cost_names: tuple[tuple[str, str], ...]
+    cost_names: tuple[str, ...]
     rows: tuple[Row, ...]
 
     @property
@@ -68,14 +68,8 @@ class Table:
         return any(cell.tied for row in self.rows for cell in row.cells)
 
 
-#: Columns of what a system costs: heading, explanation.
-COSTS = (
-    ("rtf 1", "real-time factor with one thread: seconds of computation per second of audio"),
-    ("rtf all", "real-time factor with all cores"),
-    ("MB", "memory that it takes over an empty interpreter, in 2^20 bytes"),
-    ("params", "numbers in the model"),
-    ("MACs/s", "multiply-accumulate operations per second of audio"),
-)
+#: Columns of what a system costs; the page's template explains them.
+COSTS = ("rtf 1", "rtf all", "MB", "params", "MACs/s")
 
 
 def summary(results: Results) -> Table:
@@ -99,13 +93,11 @@ def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -
     digits = digits_of(metric)
     values = [system.values(metric.name, ids) for system in systems]
     estimates = [statistics.estimate(x) for x in values]
-    texts = [number(estimate.mean, digits) for estimate in estimates]
     best = leaders(metric, systems, [estimate.mean for estimate in estimates])
     rivals = [i for i, system in enumerate(systems) if estimates[i].n_valid and system.kind != "noisy"]
     others = [i for i in rivals if i not in best]
-    compared = [
-        statistics.compare(values[best[0]], values[i], metric.higher_is_better, resamples=1) for i in others
-    ]
+    rising = metric.higher_is_better
+    compared = [statistics.compare(values[best[0]], values[i], rising, resamples=1) for i in others]
     adjusted = statistics.holm([comparison.p for comparison in compared])
     tied = {
         i
@@ -113,12 +105,10 @@ def _column(systems: Sequence[System], metric: MetricInfo, ids: Sequence[str]) -
         if not p < ALPHA or against.difference * against.effect <= 0
     }
     cells = []
-    for i, estimate in enumerate(estimates):
-        interval = f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
-        count = f"{estimate.n_valid}/{estimate.n_total}" if estimate.n_valid < estimate.n_total else ""
-        cells.append(
-            Cell(texts[i], interval if estimate.n_valid > 1 else "", i in best, i in tied, count, estimate)
-        )
+    for i, e in enumerate(estimates):
+        interval = f"{number(e.low, digits)} to {number(e.high, digits)}" if e.n_valid > 1 else ""
+        count = f"{e.n_valid}/{e.n_total}" if e.n_valid < e.n_total else ""
+        cells.append(Cell(number(e.mean, digits), interval, i in best, i in tied, count, e))
     return cells
 
 
@@ -155,9 +145,7 @@ def as_text(results: Results, *, bold: bool = False) -> str:
         return (best_text if best else text if bold else f"{text} ") + (f" ({count})" if count else "")
 
     table = summary(results)
-    rows = [
-        ["system", *(metric.name for metric in table.metrics), *(name for name, _ in table.cost_names), ""]
-    ]
+    rows = [["system", *(metric.name for metric in table.metrics), *table.cost_names, ""]]
     for row in table.rows:
         cells = [marked(cell.text, cell.best, cell.count) for cell in row.cells]
         rows.append([row.system.name, *cells, *row.costs, f"{row.failed} failed" if row.failed else ""])

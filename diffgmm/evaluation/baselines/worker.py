@@ -79,13 +79,10 @@ def _timed(denoise: Denoise, x: np.ndarray, rate: int, repeats: int) -> dict[str
 
 def _package() -> ModuleType:
     """The package that this file lies in, under a name of its own: its parent must not become importable."""
-    folder = Path(__file__).resolve().parent
-    name = "_baselines_of_diffgmm"
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
+    start, name = Path(__file__).resolve().with_name("__init__.py"), "_baselines_of_diffgmm"
+    spec = importlib.util.spec_from_file_location(name, start)  # of a package, by the file's name
     if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load {folder}")
+        raise ImportError(f"cannot load {start}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
