@@ -40,6 +40,12 @@ def describe(part: Any) -> dict[str, Any]:
     return {"class_path": path, "init_args": given}
 
 
+def describe_file(model: MixtureDenoiser, sampler: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a file says of a model beside its weights, with more entries by name."""
+    about = {"format": FORMAT, "sample_rate": model.sample_rate, "model": describe(model)}
+    return {**about, "sampler": sampler, **more}
+
+
 def build(
     spec: Any, trust: Collection[str] = (), weights: dict[str, Tensor] | None = None
 ) -> MixtureDenoiser:
@@ -127,13 +133,7 @@ def save_model(
 
     stem = Path(stem)
     state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
-    description = {
-        "format": FORMAT,
-        "sample_rate": model.sample_rate,
-        "model": describe(model),
-        "sampler": sampler,
-        "card": card,
-    }
+    description = describe_file(model, sampler, card=card)
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     for suffix, content in ((".safetensors", save(state)), (".json", text.encode())):
         with replacing(stem.with_name(stem.name + suffix)) as part:
