@@ -89,7 +89,7 @@ class Representation(Part, ABC):
     state_affine: tuple[float, float] = (1.0, 0.0)
     noise_affine: tuple[float, float] = (1.0, 0.0)
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int = 16000) -> None:
         super().__init__()
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {sample_rate}")
@@ -101,8 +101,7 @@ class Representation(Part, ABC):
 
     def remove(self, noisy: Tensor, noise: Tensor) -> Tensor:
         """What taking the ``noise`` off the ``noisy`` signal leaves, each ``[B, C, *S]``."""
-        clean: Tensor = noisy - noise if self.rule is None else self.rule(noisy, noise)
-        return clean
+        return noisy - noise if self.rule is None else self.rule(noisy, noise)
 
     @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
@@ -133,9 +132,6 @@ class Waveform(Representation):
     """The level-normalised waveform itself, ``[B, 1, T]``."""
 
     channels, dims, linear = 1, 1, True
-
-    def __init__(self, sample_rate: int = 16000) -> None:
-        super().__init__(sample_rate)
 
     def encode(self, wave: Tensor, context: Context) -> Tensor:
         """Divide by the noisy level."""

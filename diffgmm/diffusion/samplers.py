@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Posterior = Callable[[Tensor, Tensor, Tensor], GaussianMixture]
 """``posterior(state [B, C, *S], noisy [B, C, *S], time [B])``: the mixture of the noise given what is known."""
 
+Placed = tuple[Tensor, float]
+"""A state ``[B, C, *S]`` and its time."""
+
 Callback = Callable[[dict[str, Any]], object]
 """Called after each step with ``x`` (the new state), ``i``, ``t``, ``t_next`` and ``mixture``."""
 
@@ -63,7 +66,7 @@ def sample_ancestral(
 
     It is ancestral in the strict sense with ``sample``; ``mean`` and ``mode`` put a point in the sample's place.
     """
-    return _walk(posterior, noisy, process, times, solver="step", **options)
+    return sample_transport(posterior, noisy, process, times, substeps=1, solver="step", **options)
 
 
 def sample_flow(
@@ -73,7 +76,7 @@ def sample_flow(
 
     With ``sample`` the start is drawn at random and the steps take the expected noise, as the flow demands.
     """
-    return _walk(posterior, noisy, process, times, solver="flow", **options)
+    return sample_transport(posterior, noisy, process, times, substeps=1, **options)
 
 
 def sample_heun(
@@ -97,7 +100,7 @@ def sample_heun(
     corrected = steps - 1 if nfe is None else nfe - steps
     if not 0 <= corrected < steps:
         raise ValueError(f"heun on {steps} intervals takes {steps} to {2 * steps - 1} calls")
-    return _walk(posterior, noisy, process, times, solver="flow", corrected=corrected, **options)
+    return sample_transport(posterior, noisy, process, times, substeps=1, corrected=corrected, **options)
 
 
 def sample_transport(
@@ -108,37 +111,24 @@ def sample_transport(
     *,
     substeps: int = 8,
     solver: Literal["step", "flow"] = "flow",
-    **options: Unpack[Options],
-) -> Tensor:
-    """Closed-form sub-steps (compare Gaussian-mixture flow matching, arXiv 2504.05304) between network calls.
-
-    The mixture is carried along by Bayes' rule on the states (:func:`transport`), ``substeps`` of ``solver`` a call.
-
-    Raises:
-        ValueError: the process's states reveal the noise.
-    """
-    return _walk(posterior, noisy, process, times, solver=solver, substeps=substeps, **options)
-
-
-def _walk(
-    posterior: Posterior,
-    noisy: Tensor,
-    process: Process,
-    times: Tensor,
-    *,
-    solver: Literal["step", "flow"],
-    substeps: int = 1,
     corrected: int = 0,
     estimate: Estimate = "mean",
     step_noise: bool | None = None,
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
-    """The walk of all solvers: ``substeps`` of ``solver`` a call, the first ``corrected`` steps by a second call."""
+    """Closed-form sub-steps (compare Gaussian-mixture flow matching, arXiv 2504.05304) between network calls.
+
+    The mixture is carried along by Bayes' rule on the states (:func:`transport`), ``substeps`` of ``solver`` a call.
+    With a single one this is the walk of the other solvers; ``corrected`` are the intervals at whose end
+    :func:`sample_heun` calls the network again.
+
+    Raises:
+        ValueError: the process's states reveal the noise.
+    """
     transition = process.reverse if solver == "step" else process.flow
-    noisily = step_noise
-    if noisily is None:
-        noisily = estimate == "sample" or (estimate == "mean" and solver == "step")
+    usual = estimate == "sample" or (estimate == "mean" and solver == "step")
+    noisily = usual if step_noise is None else step_noise
     if estimate == "sample" and solver == "flow":
         estimate = "mean"
     state = noisy
@@ -215,11 +205,7 @@ def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torc
 
 
 def transport(
-    mixture: GaussianMixture,
-    process: Process,
-    noisy: Tensor,
-    start: tuple[Tensor, float],
-    end: tuple[Tensor, float],
+    mixture: GaussianMixture, process: Process, noisy: Tensor, start: Placed, end: Placed
 ) -> GaussianMixture:
     """Carry a posterior from one state to a later one in closed form: q(n | x_t, y) to q(n | x_tau, y).
 
@@ -230,7 +216,7 @@ def transport(
         mixture: the posterior at ``start``.
         process: one whose states are observations of the noise.
         noisy: the noisy end, ``[B, C, *S]``.
-        start, end: state ``[B, C, *S]`` and time, ``end`` with the smaller time.
+        start, end: states with their times, of which that of ``end`` is smaller.
 
     Raises:
         ValueError: for a process whose states reveal the noise.
