@@ -64,9 +64,6 @@ class _Writer(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         """Nothing is deleted."""
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        self.rewrite(fieldnames)
-
     def rewrite(self, names: list[str] | None = None, rows: int | None = None) -> None:
         """Write the file anew, with other columns or the first so many rows alone."""
         path = Path(self.metrics_file_path)
@@ -76,6 +73,8 @@ class _Writer(ExperimentWriter):
                 writer = csv.DictWriter(file, names or columns, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(content[:rows])
+
+    _rewrite_with_new_header = rewrite
 
 
 def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
