@@ -19,6 +19,7 @@ from diffgmm.diffusion.grids import grid_for, intervals, sub_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.sampler_options import ESTIMATES, Estimate, SamplerConfig
+from diffgmm.utils.errors import one_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -195,13 +196,12 @@ def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torc
     Raises:
         ValueError: for another name.
     """
-    if estimate == "mean":
-        return mixture.mean()
+    one_of("estimate", estimate, ESTIMATES)
     if estimate == "sample":
         return mixture.sample(generator)
     if estimate == "mode":
         return mixture.mode()
-    raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
+    return mixture.mean()
 
 
 def transport(

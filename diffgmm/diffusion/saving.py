@@ -195,7 +195,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Checked description and weights of a file."""
     if path.suffix == ".ckpt":
         return _contents(read_checkpoint(path), path)
-    return _read_stem(path.with_suffix("") if path.suffix in (".json", ".safetensors") else path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    weights = stem.with_name(stem.name + ".safetensors")
+    check_file(weights, PAIR)
+    description = read_description(stem.with_name(stem.name + ".json"))
+    try:
+        return description, load_file(weights)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
 def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str = "") -> None:
@@ -215,19 +225,6 @@ def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str = "
             break
     if problems:
         raise ModelError(f"{where}weights do not fit their description: {'; '.join(problems)}")
-
-
-def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    weights = stem.with_name(stem.name + ".safetensors")
-    check_file(weights, PAIR)
-    description = read_description(stem.with_name(stem.name + ".json"))
-    try:
-        return description, load_file(weights)
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
 def _contents(checkpoint: dict[Any, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -84,8 +84,7 @@ class _Begun(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self.yes |= not trainer.sanity_checking
 
-    on_validation_batch_end = on_test_batch_end = on_train_batch_end  # type: ignore[assignment]
-    on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
 
 class _Cli(LightningCLI):

@@ -198,9 +198,8 @@ def in_processes(
         contextlib.nullcontext() if alone else _spawning(processes) as pool,
     ):
         try:
-            for result in (
-                pool.map(function, arguments, chunksize=_CHUNK) if pool else map(function, arguments)
-            ):
+            results = pool.map(function, arguments, chunksize=_CHUNK) if pool else map(function, arguments)
+            for result in results:
                 yield result
                 bar.update()
         except BrokenProcessPool as error:

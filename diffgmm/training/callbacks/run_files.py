@@ -80,8 +80,7 @@ class _Writer(ExperimentWriter):
 def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        rows = list(reader)
-        return list(reader.fieldnames or []), rows
+        return list(reader.fieldnames or []), list(reader)
 
 
 class MetricsFile(L.Callback):
