@@ -41,7 +41,7 @@ class PairCallback(L.Callback):
     on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if not isinstance(outputs, Mapping) or "denoised" not in outputs:
             raise ValueError(f"{type(self).__name__}: the module's step must return a dict with 'denoised'")

@@ -64,13 +64,13 @@ class _Writer(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         """Nothing is deleted."""
 
-    def rewrite(self, names: list[str] | None = None, rows: int | None = None) -> None:
+    def rewrite(self, fieldnames: list[str] | None = None, rows: int | None = None) -> None:
         """Write the file anew, with other columns or the first so many rows alone."""
         path = Path(self.metrics_file_path)
         if path.is_file():
             columns, content = _rows(path)
             with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, names or columns, extrasaction="ignore")
+                writer = csv.DictWriter(file, fieldnames or columns, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(content[:rows])
 
