@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,7 @@ def _diff(folders: Sequence[str], as_json: bool) -> int:
         pair += below
     changes = differences(*pair)
     if as_json:
-        print(json.dumps([asdict(change) for change in changes], indent=2, ensure_ascii=False))
+        print(json.dumps([change._asdict() for change in changes], indent=2, ensure_ascii=False))
     elif changes:
         rows = [["", *(str(entry.folder) for entry in pair)]]
         rows += [[change.key, _short(change.first), _short(change.second)] for change in changes]

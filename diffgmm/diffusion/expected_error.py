@@ -83,11 +83,7 @@ def bin_errors(
 
 
 def expected_error(
-    representation: Representation,
-    noisy: Tensor,
-    output: Tensor,
-    posterior: GaussianMixture,
-    context: Context,
+    representation: Representation, noisy: Tensor, output: Tensor, mixture: GaussianMixture, context: Context
 ) -> Tensor:
     r"""Expected squared distance of the speech to ``output`` per bin of the linear spectrum.
 
@@ -98,7 +94,7 @@ def expected_error(
         representation: has g, :meth:`diffgmm.diffusion.representation.Representation.spectrum`.
         noisy: y, ``[B, C, *S]``.
         output: X, ``[B, *S]``, real or complex.
-        posterior: of n.
+        mixture: of n.
         context: of the noisy window.
 
     Returns:
@@ -106,11 +102,11 @@ def expected_error(
     """
     # Three points a dimension are exact for the fourth moments that the complex spectrogram's exponent of one half asks
     # for; decibels are steeper.
-    points, weights = (values.tolist() for values in hermegauss(3 if posterior.channels == 2 else 5))
-    shares, scales, total = posterior.weights, posterior.scales, torch.zeros_like(output.abs())
-    for k in range(posterior.components):
-        centre, scale = noisy - posterior.means[:, k], scales[:, k].unsqueeze(1)
-        for nodes in product(range(len(points)), repeat=posterior.channels):
+    points, weights = (values.tolist() for values in hermegauss(3 if mixture.channels == 2 else 5))
+    shares, scales, total = mixture.weights, mixture.scales, torch.zeros_like(output.abs())
+    for k in range(mixture.components):
+        centre, scale = noisy - mixture.means[:, k], scales[:, k].unsqueeze(1)
+        for nodes in product(range(len(points)), repeat=mixture.channels):
             offset = torch.tensor([points[i] for i in nodes], dtype=scale.dtype, device=scale.device)
             speech = centre + scale * offset.view(1, -1, *[1] * (noisy.dim() - 2))
             distance = (representation.spectrum(speech, context) - output).abs().square()

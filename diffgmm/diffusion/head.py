@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.networks.base import Sized, at_least_float32
+from diffgmm.utils.errors import one_of
 
 Means = Literal["mask", "free", "offset", "tanh"]
 MEANS: tuple[Means, ...] = get_args(Means)
@@ -74,9 +75,8 @@ class MixtureHead(Head):
         super().__init__()
         if components < 1:
             raise ValueError(f"components must be at least 1, got {components}")
-        for name, value, choices in (("means", means, MEANS), ("scales", scales, SCALES)):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        one_of("means", means, MEANS)
+        one_of("scales", scales, SCALES)
         self.relative = scales == "relative"
         self.components, self.kind = components, means
         self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)

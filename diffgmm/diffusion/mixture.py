@@ -122,11 +122,7 @@ class GaussianMixture:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw per position, ``[B, C, *S]``; ``generator`` makes it repeatable."""
-        like: dict[str, Any] = {
-            "generator": generator,
-            "device": self.logits.device,
-            "dtype": self.logits.dtype,
-        }
+        like: Any = {"generator": generator, "device": self.logits.device, "dtype": self.logits.dtype}
         uniform = torch.rand(self.logits.shape, **like)
         # Gumbel-max: argmax of log weight plus Gumbel noise is a draw of the component.
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1.0 - 1e-7)))

@@ -43,15 +43,17 @@ class OneStep(nn.Module):
         super().__init__()
         representation, head, process = skeleton.representation, skeleton.head, skeleton.process
         # Classes that derive from these compute something else.
+        kinds = [type(part).__name__ for part in (representation, head, process)]
         if type(representation) is not Complex:
-            kind = type(representation).__name__
-            raise UnsupportedModel(f"only complex spectrograms have a one-step graph, this is {kind}")
+            raise UnsupportedModel(f"only complex spectrograms have a one-step graph, this is {kinds[0]}")
         if type(head) is not MixtureHead:
-            kind = type(head).__name__
-            raise UnsupportedModel(f"only models with a MixtureHead have a one-step graph, this is {kind}")
+            raise UnsupportedModel(
+                f"only models with a MixtureHead have a one-step graph, this is {kinds[1]}"
+            )
         if not _subtracts(process):
-            kind = type(process).__name__
-            raise UnsupportedModel(f"one step of the process {kind} is no subtraction, which the graph has")
+            raise UnsupportedModel(
+                f"one step of the process {kinds[2]} is no subtraction, which the graph has"
+            )
         self.network, self.linear = skeleton.network, head.linear
         self.components, self.means = head.components, head.kind
         self.merged = True  # whether the first convolution takes state and noisy signal as one
@@ -177,8 +179,7 @@ class FromParameters(nn.Module):
     def forward(self, noisy: Tensor) -> Tensor:
         step, weights = folded_step(self.model)
         put(step, weights)
-        clean: Tensor = step(noisy)
-        return clean
+        return step(noisy)
 
 
 def _kernels(representation: Complex, zero: Tensor | float = 0.0) -> dict[str, Tensor]:

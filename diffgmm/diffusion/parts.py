@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -37,27 +39,9 @@ BASES: dict[str, type] = {
 }  # fmt: skip
 """What a class of another package must derive from, by the same argument."""
 
-BOUNDS: dict[str, tuple[float, float]] = {
-    name: bounds
-    for bounds, names in {
-        (1000, 768_000): ("sample_rate",),
-        (2, 16384): ("n_fft",),
-        (1, 16384): ("hop", "hidden"),
-        (1, 8193): ("channels", "features", "bins", "fine_channels", "dual_hidden"),
-        (0, 8193): ("embedding", "fine"),
-        (1, 4096): ("dilations",),
-        (1, 1024): ("strides", "kernel", "components"),
-        (0, 64): ("blocks", "input_layers", "fine_blocks", "dual", "dual_level"),
-        (0.0, 1.0): ("slope", "dropout"),
-        (1e-3, 1.0): ("alpha",),
-        (1e-6, 1e6): ("beta",),
-        (1.0, 1000.0): ("top_db",),
-        (0.1, 60.0): ("window_seconds",),
-        (1e-12, 1e6): ("min_scale", "initial_scale"),
-        (1e-9, 1e6): ("c",),
-    }.items()
-    for name in names
-}
+BOUNDS: dict[str, tuple[float, float]] = json.loads(
+    Path(__file__).with_name("bounds.json").read_text("utf-8")
+)
 """Smallest and largest number, or number in a list, by the name of an argument; wide, against sizes beyond any use."""
 
 REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)

@@ -104,10 +104,8 @@ def read_description(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: {size / 2**20:.0f} MiB, a description has at most 16")
     try:
         description = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not UTF-8, not JSON, thousands of digits, a key that comes twice
+    # Not UTF-8, not JSON, thousands of digits, a key that comes twice.
+    except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:160]
         raise ModelError(f"{path}: not a diffgmm model: {reason}") from error
     return checked(description, path)

@@ -48,9 +48,9 @@ class Process(ABC):
     def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``, ``[B]``."""
 
-    @abstractmethod
     def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
-        """State at ``time`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
+        """State at ``time`` ``[B]`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
+        return clean + _like(time, clean) * noise + _like(self.sigma(time), clean) * eps
 
     @abstractmethod
     def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
@@ -82,10 +82,6 @@ class Blend(Process):
         """Standard deviation of the state at ``time``: zero everywhere."""
         return torch.zeros_like(time)
 
-    def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
-        """State at ``time`` ``[B]`` for ``clean`` and ``noise`` ``[B, C, *S]``; ``eps`` has no effect here."""
-        return clean + _like(time, clean) * noise
-
     def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
         """Step to ``t_next`` that subtracts the share ``time - t_next`` of the noise from the state.
 
@@ -111,7 +107,6 @@ class Bridge(Process):
     """
 
     c: float = 0.5
-    conditions_on_noisy = True
 
     def __post_init__(self) -> None:
         if not self.c > 0:
@@ -120,10 +115,6 @@ class Bridge(Process):
     def sigma(self, time: Tensor) -> Tensor:
         """Standard deviation of the state at ``time``: ``c sqrt(t (1 - t))``."""
         return self.c * torch.sqrt((time * (1.0 - time)).clamp_min(0.0))
-
-    def state(self, clean: Tensor, noise: Tensor, time: Tensor, eps: Tensor) -> Tensor:
-        """State at ``time`` ``[B]`` for ``clean``, ``noise`` and standard normal ``eps``, each ``[B, C, *S]``."""
-        return clean + _like(time, clean) * noise + _like(self.sigma(time), clean) * eps
 
     def reverse(self, state: Tensor, noisy: Tensor, time: Tensor, t_next: Tensor) -> ReverseStep:
         r"""Distribution of the state at ``t_next`` given the state at ``time``, the noisy end and the noise.

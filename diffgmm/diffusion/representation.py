@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diffgmm.networks.base import Part, at_least_float32
+from diffgmm.utils.errors import one_of
 
 Window = Literal["hann", "sqrt_hann"]
 Rule = Literal["subtract", "wiener", "learned"]
@@ -89,7 +90,7 @@ class Representation(Part, ABC):
     state_affine: tuple[float, float] = (1.0, 0.0)
     noise_affine: tuple[float, float] = (1.0, 0.0)
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int = 16000) -> None:
         super().__init__()
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {sample_rate}")
@@ -101,8 +102,7 @@ class Representation(Part, ABC):
 
     def remove(self, noisy: Tensor, noise: Tensor) -> Tensor:
         """What taking the ``noise`` off the ``noisy`` signal leaves, each ``[B, C, *S]``."""
-        clean: Tensor = noisy - noise if self.rule is None else self.rule(noisy, noise)
-        return clean
+        return noisy - noise if self.rule is None else self.rule(noisy, noise)
 
     @torch.no_grad()
     def context(self, noisy: Tensor) -> Context:
@@ -134,9 +134,6 @@ class Waveform(Representation):
 
     channels, dims, linear = 1, 1, True
 
-    def __init__(self, sample_rate: int = 16000) -> None:
-        super().__init__(sample_rate)
-
     def encode(self, wave: Tensor, context: Context) -> Tensor:
         """Divide by the noisy level."""
         return at_least_float32(wave) / context.level
@@ -160,8 +157,7 @@ class Spectral(Representation):
         if not 0 < hop <= n_fft // 2 + 1:
             raise ValueError(f"hop must be in 1..{n_fft // 2 + 1} for n_fft {n_fft}, got {hop}")
         shapes = {"hann": 1.0, "sqrt_hann": 0.5}
-        if window not in shapes:
-            raise ValueError(f"window must be one of {', '.join(shapes)}, got {window!r}")
+        one_of("window", window, shapes)
         self.n_fft, self.hop = n_fft, hop
         taps = torch.hann_window(n_fft, dtype=torch.float64).pow(shapes[window])
         self.register_buffer("window", taps.float(), persistent=False)
@@ -299,9 +295,8 @@ class Magnitude(Spectral):
         special = belz or rule != "subtract" or reference != "noisy"
         if scaling not in ("db", "power") or (scaling != "db" and special):
             raise ValueError(f"scaling must be db or power (belz, reference, rules need db), got {scaling!r}")
-        for name, value, choices in (("rule", rule, RULES), ("reference", reference, ("noisy", "own"))):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        one_of("rule", rule, RULES)
+        one_of("reference", reference, ("noisy", "own"))
         if window_seconds is not None and not window_seconds > 0:
             raise ValueError(f"window_seconds must be positive, got {window_seconds}")
         self.reference, self.window_seconds = reference, window_seconds

@@ -9,7 +9,7 @@ from importlib import import_module
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from diffgmm.utils.errors import UserError
+from diffgmm.utils.errors import UserError, one_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,8 +81,7 @@ class SamplerConfig:
             value, is_number = getattr(self, name), isinstance(getattr(self, name), Real)
             if not is_number or not 1e-6 <= value <= 1e6:
                 raise ValueError(f"{name} must be a number above 0, up to a million, got {value!r:.40}")
-        if self.estimate not in ESTIMATES:
-            raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {self.estimate!r:.40}")
+        one_of("estimate", self.estimate, ESTIMATES)
         if self.step_noise not in (None, True, False):
             raise ValueError(f"step_noise must be true, false or null, got {self.step_noise!r:.40}")
         known = callable(self.solver)

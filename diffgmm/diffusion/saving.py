@@ -40,6 +40,12 @@ def describe(part: Any) -> dict[str, Any]:
     return {"class_path": path, "init_args": given}
 
 
+def describe_file(model: MixtureDenoiser, sampler: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a file says of a model beside its weights, with more entries by name."""
+    about = {"format": FORMAT, "sample_rate": model.sample_rate, "model": describe(model)}
+    return {**about, "sampler": sampler, **more}
+
+
 def build(
     spec: Any, trust: Collection[str] = (), weights: dict[str, Tensor] | None = None
 ) -> MixtureDenoiser:
@@ -127,13 +133,7 @@ def save_model(
 
     stem = Path(stem)
     state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
-    description = {
-        "format": FORMAT,
-        "sample_rate": model.sample_rate,
-        "model": describe(model),
-        "sampler": sampler,
-        "card": card,
-    }
+    description = describe_file(model, sampler, card=card)
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     for suffix, content in ((".safetensors", save(state)), (".json", text.encode())):
         with replacing(stem.with_name(stem.name + suffix)) as part:
@@ -195,7 +195,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Checked description and weights of a file."""
     if path.suffix == ".ckpt":
         return _contents(read_checkpoint(path), path)
-    return _read_stem(path.with_suffix("") if path.suffix in (".json", ".safetensors") else path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    weights = stem.with_name(stem.name + ".safetensors")
+    check_file(weights, PAIR)
+    description = read_description(stem.with_name(stem.name + ".json"))
+    try:
+        return description, load_file(weights)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
 def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str = "") -> None:
@@ -215,19 +225,6 @@ def _compare(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str = "
             break
     if problems:
         raise ModelError(f"{where}weights do not fit their description: {'; '.join(problems)}")
-
-
-def _read_stem(stem: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    weights = stem.with_name(stem.name + ".safetensors")
-    check_file(weights, PAIR)
-    description = read_description(stem.with_name(stem.name + ".json"))
-    try:
-        return description, load_file(weights)
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{weights}: not a diffgmm model: {parts.brief(error)}") from error
 
 
 def _contents(checkpoint: dict[Any, Any], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

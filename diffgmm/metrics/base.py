@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,7 @@ class NoScore(Exception):
     """The metric does not exist for these signals; the message says why."""
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """A metric's value and, when it is not finite, the reason.
 
     NaN stands for a score that does not exist (a silent signal, NaN in the audio, too short), an infinite

@@ -84,7 +84,7 @@ def covl(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float
     return combine(_parts(estimate, reference, sample_rate))[2]
 
 
-def combine(parts: Parts) -> tuple[float, float, float]:
+def combine(parts: Parts) -> tuple[float, ...]:
     """CSIG, CBAK and COVL of their parts.
 
     >>> [round(value, 3) for value in combine(Parts(pesq=2.0, llr=0.5, wss=50.0, segmental_snr=5.0))]
@@ -96,22 +96,15 @@ def combine(parts: Parts) -> tuple[float, float, float]:
         1.634 + 0.478 * pesq - 0.007 * wss + 0.063 * segmental,
         1.594 + 0.805 * pesq - 0.512 * llr - 0.007 * wss,
     )
-    signal, background, overall = (min(5.0, max(1.0, value)) for value in values)
-    return signal, background, overall
+    return tuple(min(5.0, max(1.0, value)) for value in values)
 
 
 @remembering
 def _parts(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Parts:
-    if sample_rate >= 16000:
-        pesq = mos_lqo(estimate, reference, sample_rate, "wb")
-    else:
-        pesq = raw_pesq(mos_lqo(estimate, reference, sample_rate, "nb"))
-    return Parts(
-        pesq,
-        kept_mean(frame_distances(estimate, reference, sample_rate)),
-        METRICS["wss"].function(estimate, reference, sample_rate),
-        METRICS["segmental_snr"].function(estimate, reference, sample_rate),
-    )
+    signals = estimate, reference, sample_rate
+    pesq = mos_lqo(*signals, "wb") if sample_rate >= 16000 else raw_pesq(mos_lqo(*signals, "nb"))
+    wss, segmental = (METRICS[name].function(*signals) for name in ("wss", "segmental_snr"))
+    return Parts(pesq, kept_mean(frame_distances(*signals)), wss, segmental)
 
 
 def raw_pesq(mapped: float) -> float:

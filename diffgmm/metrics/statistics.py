@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ LEVEL = 0.95
 SEED = 0
 _NORMAL = NormalDist()
 _CHUNK = 4_000_000  # drawn numbers held at once
+
+Scores = Mapping[str, Sequence[float]]
+"""By metric, one per file."""
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 
@@ -28,8 +31,7 @@ def mean(values: Iterable[float]) -> float:
     return math.fsum(there) / len(there) if there else math.nan
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A mean and what is known about it.
 
     Attributes:
@@ -49,8 +51,7 @@ class Estimate:
     n_total: int
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Whether one system is better than another on the same files.
 
     Attributes:
@@ -77,15 +78,12 @@ class Comparison:
     verdict: str
 
 
-def bootstrap_interval(
-    values: Sequence[float], resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float], resamples: int = RESAMPLES) -> tuple[float, float]:
     """Interval for the mean by the bias-corrected and accelerated bootstrap (BCa; Efron, JASA 1987).
 
     Args:
         values: one per file; those not finite are left out.
         resamples: how often the values are drawn anew.
-        seed: of the drawing.
 
     Returns:
         ``(low, high)``, which holds the true mean with probability :data:`LEVEL`; NaN for fewer than two values, the
@@ -101,7 +99,7 @@ def bootstrap_interval(
     deviations = x - x.mean()
     if not np.abs(deviations).max() > 1e-12 * np.abs(x).max():
         return float(x[0]), float(x[0])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     chunk = max(1, _CHUNK // x.size)
     drawn = [
         deviations[rng.integers(0, x.size, (min(chunk, resamples - start), x.size))].mean(axis=1)
@@ -112,10 +110,8 @@ def bootstrap_interval(
     bias = _NORMAL.inv_cdf(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
     # The jackknife's acceleration, which for a mean is a sixth of the skewness over the root of n.
     acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
-    ends = []
-    for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
-        z = bias + _NORMAL.inv_cdf(tail)
-        ends.append(_NORMAL.cdf(bias + z / (1 - acceleration * z)))
+    tails = (bias + _NORMAL.inv_cdf(tail) for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    ends = [_NORMAL.cdf(bias + z / (1 - acceleration * z)) for z in tails]
     low, high = np.quantile(means, ends) + x.mean()
     return float(low), float(high)
 
@@ -134,10 +130,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def compare(
-    first: Sequence[float],
-    second: Sequence[float],
-    higher_is_better: bool = True,
-    resamples: int = RESAMPLES,
+    first: Sequence[float], second: Sequence[float], higher_is_better: bool = True, resamples: int = RESAMPLES
 ) -> Comparison:
     """Compare two systems on the same files by Wilcoxon's signed-rank test (Wilcoxon, Biometrics 1945).
 
@@ -208,11 +201,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare_all(
-    first: Mapping[str, Sequence[float]],
-    second: Mapping[str, Sequence[float]],
-    higher_is_better: Mapping[str, bool],
-) -> dict[str, Comparison]:
+def compare_all(first: Scores, second: Scores, higher_is_better: Mapping[str, bool]) -> dict[str, Comparison]:
     """Compare two systems by several metrics at once, p values adjusted by :func:`holm`.
 
     Args:
@@ -225,7 +214,6 @@ def compare_all(
     """
     comparisons = {name: compare(first[name], second[name], higher_is_better[name]) for name in first}
     adjusted = holm([comparison.p for comparison in comparisons.values()])
-    return {
-        name: replace(c, p_adjusted=p, verdict=_verdict(c.difference, c.effect, p))
-        for (name, c), p in zip(comparisons.items(), adjusted, strict=True)
-    }
+    for (name, c), p in zip(comparisons.items(), adjusted, strict=True):
+        comparisons[name] = c._replace(p_adjusted=p, verdict=_verdict(c.difference, c.effect, p))
+    return comparisons

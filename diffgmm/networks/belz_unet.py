@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diffgmm.networks import blocks as layers
 from diffgmm.networks.base import Network
-from diffgmm.networks.blocks import ConvBlock, Level, NormKind
+from diffgmm.networks.blocks import ConvBlock, Level, NormKind, Style
 
 
 class BelzUNet(Network):
@@ -58,12 +58,10 @@ class BelzUNet(Network):
         self.features = features
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(dims)]
 
-        def level(
-            resample: nn.Module, width: int, blocks: int, merge: nn.Module | None = None, drop: float = 0.0
-        ) -> Level:
-            size = (dims, width, kernel, [1] * dims)
-            inner = [ConvBlock(*size, norm_kind, 0, slope, residual=False) for _ in range(blocks)]
-            return Level(resample, layers.norm(norm_kind, dims, width), slope, inner, merge, drop)
+        style = Style(dims, norm_kind, slope, residual=False)
+
+        def stack(width: int) -> list[ConvBlock]:
+            return [ConvBlock(style, width, kernel, [1] * dims) for _ in range(blocks)]
 
         self._first = (channels[0], strides[0], kernel)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -71,14 +69,14 @@ class BelzUNet(Network):
             # The first convolution is made by build(), which knows how many channels come in.
             resample = layers.pool(dims, channels[i - 1], width, stride, kernel) if i else nn.Identity()
             drop = dropout if i >= len(channels) - 2 else 0.0
-            self.down.append(level(resample, width, blocks, drop=drop))
+            self.down.append(Level(style, resample, width, stack(width), dropout=drop))
         for i in range(len(channels) - 1, 0, -1):
             width = channels[i - 1]
             merge = layers.conv(dims, 2 * width, width, kernel, [1] * dims)
-            self.up.append(
-                level(layers.unpool(dims, channels[i], width, strides[i], kernel), width, blocks, merge)
-            )
-        self.up.append(level(layers.unpool(dims, channels[0], features, strides[0], kernel), features, 0))
+            resample = layers.unpool(dims, channels[i], width, strides[i], kernel)
+            self.up.append(Level(style, resample, width, stack(width), merge))
+        resample = layers.unpool(dims, channels[0], features, strides[0], kernel)
+        self.up.append(Level(style, resample, features, []))
 
     def build(self, inputs: int) -> None:
         """Make the first convolution, which depends on the number of input channels, and initialise all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,7 @@ NormKind = Literal["batch", "group", "none"]
 
 def _layer(name: str, dims: int, *args: Any, **kwargs: Any) -> nn.Module:
     """``Conv1d``, ``Conv2d``... for one axis or two."""
-    made: nn.Module = getattr(nn, f"{name}{dims}d")(*args, **kwargs)
-    return made
+    return getattr(nn, f"{name}{dims}d")(*args, **kwargs)
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
@@ -88,19 +87,28 @@ def unpool(dims: int, inputs: int, outputs: int, stride: Sequence[int], kernel: 
     return nn.Sequential(nn.Upsample(scale_factor=tuple(stride)), layer) if max(stride) > 1 else layer
 
 
-def norm(kind: NormKind, dims: int, channels: int) -> nn.Module:
-    """``batch`` (folds into the convolution at inference), ``group`` (independent of the batch) or ``none``.
+class Style(NamedTuple):
+    """What the blocks of a network have in common."""
 
-    Raises:
-        ValueError: for another name.
-    """
-    if kind == "batch":
-        return _layer("BatchNorm", dims, channels)
-    if kind == "group":
-        return nn.GroupNorm(math.gcd(8, channels), channels)
-    if kind == "none":
-        return nn.Identity()
-    raise ValueError(f"norm must be one of {', '.join(get_args(NormKind))}, got {kind!r}")
+    dims: int
+    norm_kind: NormKind
+    slope: float
+    embedding: int = 0
+    residual: bool = True
+
+    def norm(self, channels: int) -> nn.Module:
+        """``batch`` (folds into the convolution at inference), ``group`` (independent of the batch) or ``none``.
+
+        Raises:
+            ValueError: for another name.
+        """
+        if self.norm_kind == "batch":
+            return _layer("BatchNorm", self.dims, channels)
+        if self.norm_kind == "group":
+            return nn.GroupNorm(math.gcd(8, channels), channels)
+        if self.norm_kind == "none":
+            return nn.Identity()
+        raise ValueError(f"norm must be one of {', '.join(get_args(NormKind))}, got {self.norm_kind!r}")
 
 
 class TimeEmbedding(nn.Module):
@@ -118,8 +126,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         """``[B]`` to ``[B, size]``."""
         angles = time[:, None] * self.rates[None]
-        embedded: Tensor = self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
-        return embedded
+        return self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
 
 
 class ConvBlock(nn.Module):
@@ -128,26 +135,16 @@ class ConvBlock(nn.Module):
     What comes in is added to the result, unless ``residual`` is off.
     """
 
-    def __init__(
-        self,
-        dims: int,
-        channels: int,
-        kernel: Sequence[int],
-        dilation: Sequence[int],
-        norm_kind: NormKind,
-        embedding: int,
-        slope: float,
-        residual: bool = True,
-    ) -> None:
+    def __init__(self, style: Style, channels: int, kernel: Sequence[int], dilation: Sequence[int]) -> None:
         super().__init__()
-        self.residual = residual
-        self.conv = conv(dims, channels, channels, kernel, dilation)
-        self.norm = norm(norm_kind, dims, channels)
-        self.modulation = nn.Linear(embedding, 2 * channels) if embedding else None
+        self.residual = style.residual
+        self.conv = conv(style.dims, channels, channels, kernel, dilation)
+        self.norm = style.norm(channels)
+        self.modulation = nn.Linear(style.embedding, 2 * channels) if style.embedding else None
         if self.modulation is not None:  # starts as the identity
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
-        self.act = nn.LeakyReLU(slope)
+        self.act = nn.LeakyReLU(style.slope)
 
     def forward(self, x: Tensor, embedded: Tensor | None) -> Tensor:
         """``[B, C, *S]`` and ``[B, embedding]`` (or None) to ``[B, C, *S]``."""
@@ -168,15 +165,15 @@ class Level(nn.Module):
 
     def __init__(
         self,
+        style: Style,
         resample: nn.Module,
-        normed: nn.Module,
-        slope: float,
+        width: int,
         blocks: list[ConvBlock],
         merge: nn.Module | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.resample, self.norm, self.act = resample, normed, nn.LeakyReLU(slope)
+        self.resample, self.norm, self.act = resample, style.norm(width), nn.LeakyReLU(style.slope)
         self.blocks = nn.ModuleList(blocks)
         self.merge = merge
         self.dropout = nn.Dropout(dropout) if dropout else None

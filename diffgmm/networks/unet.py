@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diffgmm.networks import blocks as layers
 from diffgmm.networks.base import Network
-from diffgmm.networks.blocks import ConvBlock, Level, NormKind
+from diffgmm.networks.blocks import ConvBlock, Level, NormKind, Style
 from diffgmm.networks.bottleneck import BottleneckKind, DualPath, make_bottleneck
 
 
@@ -23,32 +23,22 @@ class FineBand(nn.Module):
     2 kHz apart for the same reason). It starts without effect.
 
     Args:
+        style: of the U-Net's blocks.
         bins: how many of the lowest.
-        inputs: channels of the network's input, position included.
         features: channels of the U-Net's features.
         channels: its own width.
         blocks: residual convolution blocks.
-        norm_kind, embedding, slope: as of the U-Net.
+        inputs: channels of the network's input, position included.
     """
 
     def __init__(
-        self,
-        bins: int,
-        inputs: int,
-        features: int,
-        channels: int,
-        blocks: int,
-        norm_kind: NormKind,
-        embedding: int,
-        slope: float,
+        self, style: Style, bins: int, features: int, channels: int, blocks: int, inputs: int
     ) -> None:
         super().__init__()
         self.bins = bins
         self.enter = layers.conv(2, inputs + features, channels, (3, 3), (1, 1))
-        self.act = nn.LeakyReLU(slope)
-        self.blocks = nn.ModuleList(
-            ConvBlock(2, channels, (5, 3), (1, 1), norm_kind, embedding, slope) for _ in range(blocks)
-        )
+        self.act = nn.LeakyReLU(style.slope)
+        self.blocks = nn.ModuleList(ConvBlock(style, channels, (5, 3), (1, 1)) for _ in range(blocks))
         self.out = nn.Conv2d(channels, features, 1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
@@ -129,7 +119,7 @@ class UNet(Network):
         dual_hidden: int = 32,
     ) -> None:
         super().__init__()
-        self.dims = layers.check_levels(channels, strides, kernel)
+        self.dims = dims = layers.check_levels(channels, strides, kernel)
         if input_layers < 0 or not 0.0 <= dropout < 1.0:
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         if fine < 0 or (fine and self.dims != 2):
@@ -141,10 +131,10 @@ class UNet(Network):
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(self.dims)]
         self.position = position and self.dims == 2
         self.embed = layers.TimeEmbedding(embedding) if embedding else None
+        style = Style(dims, norm_kind, slope, embedding)
 
         def block(width: int, dilation: int = 1) -> ConvBlock:
-            spread = [1] * (self.dims - 1) + [dilation]
-            return ConvBlock(self.dims, width, kernel, spread, norm_kind, embedding, slope)
+            return ConvBlock(style, width, kernel, [1] * (dims - 1) + [dilation])
 
         self._slope, self._input_layers = slope, input_layers
         self.inputs: nn.Module = nn.Identity()
@@ -153,13 +143,9 @@ class UNet(Network):
         for level, (width, stride) in enumerate(zip(channels, strides, strict=True)):
             stack = [block(width) for _ in range(blocks)]
             # The first convolution is made by build(), which knows how many channels come in.
-            resample = (
-                layers.downsample(self.dims, channels[level - 1], width, stride) if level else nn.Identity()
-            )
+            resample = layers.downsample(dims, channels[level - 1], width, stride) if level else nn.Identity()
             drop = dropout if level >= len(channels) - 2 else 0.0
-            self.down.append(
-                Level(resample, layers.norm(norm_kind, self.dims, width), slope, stack, dropout=drop)
-            )
+            self.down.append(Level(style, resample, width, stack, dropout=drop))
         self.dual_level = dual_level
         self.dual = nn.Sequential(*(DualPath(channels[dual_level], dual_hidden) for _ in range(dual)))
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
@@ -171,16 +157,13 @@ class UNet(Network):
         self.bottleneck = make_bottleneck(bottleneck, flat, hidden)
         for level in range(len(channels) - 1, 0, -1):
             width = channels[level - 1]
-            resample = layers.upsample(self.dims, channels[level], width, strides[level])
-            stack = [block(width) for _ in range(blocks)]
-            self.up.append(Level(resample, layers.norm(norm_kind, self.dims, width), slope, stack))
-        final = layers.upsample(self.dims, channels[0], features, strides[0])
-        self.up.append(Level(final, layers.norm(norm_kind, self.dims, features), slope, []))
+            resample = layers.upsample(dims, channels[level], width, strides[level])
+            self.up.append(Level(style, resample, width, [block(width) for _ in range(blocks)]))
+        self.up.append(Level(style, layers.upsample(dims, channels[0], features, strides[0]), features, []))
         self.fine: FineBand | None = None
-        self._make_fine = partial(
-            FineBand, fine, features=features, channels=fine_channels, blocks=fine_blocks, norm_kind=norm_kind,
-            embedding=embedding, slope=slope,
-        ) if fine else None  # fmt: skip
+        self._make_fine = (
+            partial(FineBand, style, fine, features, fine_channels, fine_blocks) if fine else None
+        )
 
     def build(self, inputs: int) -> None:
         """Make the first layers, which depend on the number of input channels."""

@@ -56,10 +56,7 @@ _ALWAYS: dict[str, type[L.Callback]] = {
 
 
 #: Classes whose arguments may stand in a configuration without a class path.
-USUAL = {
-    "model.network": {"class_path": class_path(UNet)},
-    "model.head": {"class_path": class_path(MixtureHead)},
-}
+_USUAL = {"model.network": UNet, "model.head": MixtureHead}
 
 _KNOWN_PACKAGES = ("diffgmm", "data_modules", "torch", "lightning")
 
@@ -87,8 +84,7 @@ class _Begun(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self.yes |= not trainer.sanity_checking
 
-    on_validation_batch_end = on_test_batch_end = on_train_batch_end  # type: ignore[assignment]
-    on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = on_train_batch_end  # type: ignore[assignment]
 
 
 class _Cli(LightningCLI):
@@ -103,7 +99,7 @@ class _Cli(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name, callback in _ALWAYS.items():
             parser.add_lightning_class_args(callback, name)
-        parser.set_defaults(USUAL)
+        parser.set_defaults({slot: {"class_path": class_path(cls)} for slot, cls in _USUAL.items()})
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
         self._begun = _Begun()
@@ -133,7 +129,12 @@ class _Cli(LightningCLI):
 
     def before_fit(self) -> None:
         """Find out where to go on from, and open the run's metrics without deleting what they hold."""
-        self._check_schedule()
+        # A schedule by a score of validation where there is none would fail after the first epoch.
+        made = self.model.configure_optimizers()
+        monitor = made["lr_scheduler"].get("monitor", "") if isinstance(made, dict) else ""
+        has_any = getattr(self.datamodule, "has_validation", lambda: True)
+        if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
+            raise UsageError(f"the learning rate follows {monitor}, but there is no validation: give pairs")
         if self.config_init["fit"].get("ckpt_path") == resume.AUTO:
             config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
             newest = resume.find(self.trainer, config)
@@ -143,14 +144,6 @@ class _Cli(LightningCLI):
         else:
             resume.check(self.config_init["fit"].get("ckpt_path"), self.model, training=True)
         MetricsFile.prepare(self.trainer)
-
-    def _check_schedule(self) -> None:
-        """Refuse a schedule by a score of validation where there is none: it would fail after the first epoch."""
-        made = self.model.configure_optimizers()
-        monitor = made["lr_scheduler"].get("monitor", "") if isinstance(made, dict) else ""
-        has_any = getattr(self.datamodule, "has_validation", lambda: True)
-        if monitor.startswith("val/") and (self.trainer.limit_val_batches == 0 or not has_any()):
-            raise UsageError(f"the learning rate follows {monitor}, but there is no validation: give pairs")
 
     def after_fit(self) -> None:
         """Say where the run is and what can be done with it."""
@@ -188,9 +181,8 @@ class _Cli(LightningCLI):
         for name in ("devices", "num_nodes"):
             number = str(config["trainer"].get(name))
             if number.isdigit() and int(number) > _MOST_DEVICES:
-                raise UsageError(
-                    f"configuration: trainer.{name} is {number}, must be at most {_MOST_DEVICES}"
-                )
+                limit = f"must be at most {_MOST_DEVICES}"
+                raise UsageError(f"configuration: trainer.{name} is {number}, {limit}")
         try:
             check_parts(config["model"], {path.split(".")[0] for path in foreign})
         except ModelError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,23 @@ from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.samplers import check_solver
-from diffgmm.diffusion.saving import FORMAT, describe, load_model, load_weights
+from diffgmm.diffusion.saving import describe_file, load_model, load_weights
 from diffgmm.networks import Network
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
 from diffgmm.training.noising import Noising, TimeLaw
-from diffgmm.training.ranks import position, turn
+from diffgmm.training.ranks import loader_of, position, turn
 from diffgmm.utils import renames
 from diffgmm.utils.random import keyed_generator
 
 Batch = dict[str, Any]
 
 
-class _Shared:
+class _Shared(partial[Any]):
     """A constructor that copies of a module share.
 
     The command line's constructors refer to the whole run, trainer and launched processes included; averaging the
     weights copies the module, and must not copy (under DDP: cannot copy) all that.
     """
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self._make = make
-
-    def __call__(self, *args: Any) -> Any:
-        return self._make(*args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
         return self
@@ -155,25 +150,17 @@ class DiffGMM(L.LightningModule):
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Loss at fixed random times, and the denoised window for the callbacks."""
-        return self._evaluate(batch, batch_idx, "val")
+        """Loss at fixed random times, and the denoised window for the callbacks.
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As validation, logged as ``test/loss`` and ``test/loss/NAME``."""
-        return self._evaluate(batch, batch_idx, "test")
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
-        generator = keyed_generator(self.device, batch_idx)
-        result = self.model.enhance(batch["noisy"], generator=generator, sampler=self.sampler)
-        return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
-
-    def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor]:
+        Logged as ``val/loss`` and ``val/loss/NAME``, in tests as ``test/loss`` and ``test/loss/NAME``.
+        """
         # Random numbers come from a window's place in the data: losses of two epochs are then comparable, and the same
         # from any number of processes. Processes repeat the first windows until each has the same number: those are
         # denoised like the others, but do not count.
-        noisy, clean = batch["noisy"], batch["clean"]
-        places = self._places(batch_idx, len(noisy), stage)
+        noisy, clean, stage = batch["noisy"], batch["clean"], "test" if self.trainer.testing else "val"
+        # ``None`` for a window that another process has had; the last batch may be smaller.
+        first = batch_idx * (getattr(loader_of(self.trainer), "batch_size", None) or len(noisy))
+        places = [position(self.trainer, 0, first + i) for i in range(len(noisy))]
         new = [i for i, place in enumerate(places) if place is not None]
         counted = new or list(range(len(noisy)))  # something to log, without weight
         keys = [keyed_generator(self.device, places[i] or 0) for i in counted]
@@ -185,12 +172,13 @@ class DiffGMM(L.LightningModule):
         waveform, uncertainty = self._denoised(noisy, places)
         return {"loss": total, "denoised": waveform, "uncertainty": uncertainty}
 
-    def _places(self, batch_idx: int, size: int, stage: str) -> list[int | None]:
-        """Place in the data of each window of a batch, ``None`` for one that another process has had."""
-        loaders = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
-        loader = loaders[0] if isinstance(loaders, (list, tuple)) else loaders
-        first = batch_idx * (getattr(loader, "batch_size", None) or size)  # the last batch may be smaller
-        return [position(self.trainer, loaders, 0, first + i) for i in range(size)]
+    test_step = validation_step
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """``denoised`` ``[B, 1, T]`` and ``uncertainty``, with the names of the batch."""
+        generator = keyed_generator(self.device, batch_idx)
+        result = self.model.enhance(batch["noisy"], generator=generator, sampler=self.sampler)
+        return {"denoised": result.waveform, "uncertainty": result.uncertainty, "name": batch.get("name")}
 
     def _denoised(self, noisy: Tensor, places: list[int | None]) -> tuple[Tensor, Tensor]:
         """Waveforms and uncertainty; samples are drawn window by window, each from its own numbers."""
@@ -214,14 +202,8 @@ class DiffGMM(L.LightningModule):
 
     def description(self) -> dict[str, Any]:
         """Plain data that rebuilds the model without Lightning (:func:`diffgmm.diffusion.saving.load_model`)."""
-        return {
-            "format": FORMAT,
-            "sample_rate": self.model.sample_rate,
-            "model": describe(self.model),
-            "sampler": self.sampler.description(),
-            "losses": self.loss.description(),
-            "states": self.noising.description(),  # the name in files
-        }
+        more = {"losses": self.loss.description(), "states": self.noising.description()}  # the name in files
+        return describe_file(self.model, self.sampler.description(), **more)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the plain description into the checkpoint."""
@@ -253,10 +235,7 @@ class DiffGMM(L.LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # the checkpoint describes the module, nothing else can
-        cls,
-        checkpoint_path: str | Path,
-        map_location: str | torch.device = "cpu",
-        trust: Collection[str] = (),
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", trust: Collection[str] = ()
     ) -> DiffGMM:
         """Lightning's name for :meth:`from_checkpoint`; ``map_location`` is the device of the module."""
         return cls.from_checkpoint(checkpoint_path, trust).to(map_location)

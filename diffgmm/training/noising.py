@@ -14,9 +14,9 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.sampler_options import MOST_STEPS, Estimate, whole_number
 from diffgmm.diffusion.samplers import noise_estimate
 from diffgmm.training.losses import LossInputs
+from diffgmm.utils.errors import one_of
 
 TimeLaw = Literal["uniform", "power", "logit_normal"]
-TIME_LAWS: tuple[TimeLaw, ...] = get_args(TimeLaw)
 EARLIEST = 1e-3
 EARLIEST_OWN = 0.05  # below, the error of the blend's first estimate, divided by t, grows without bound
 
@@ -56,8 +56,7 @@ class Noising:
         if self.time_weight < 0:
             raise ValueError(f"time_weight must not be negative, got {self.time_weight}")
         whole_number("grid_steps", self.grid_steps, 0, MOST_STEPS)
-        if self.time_law not in TIME_LAWS:
-            raise ValueError(f"time_law must be one of {', '.join(TIME_LAWS)}, got {self.time_law!r}")
+        one_of("time_law", self.time_law, get_args(TimeLaw))
         if self.time_law == "power" and not self.time_shape > 0:
             raise ValueError(f"time_shape of the power distribution must be positive, got {self.time_shape}")
         if self.grid_steps and self.time_law != "uniform":

@@ -101,9 +101,6 @@ class Dnsmos(nn.Module):
         square, factor, offset = self.scales.unbind(1)
         return square * raw.square() + factor * raw + offset
 
-    def extra_repr(self) -> str:
-        return f"floor={self.floor}, reduced={self.reduced}"
-
 
 @lru_cache(maxsize=4)
 def dnsmos(device: str) -> nn.Module:

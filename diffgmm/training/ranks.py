@@ -41,16 +41,21 @@ def turn(trainer: L.Trainer, count: int) -> int:
     return count * trainer.world_size + trainer.global_rank
 
 
-def position(trainer: L.Trainer, loaders: Any, loader_index: int, count: int) -> int | None:
+def loader_of(trainer: L.Trainer, index: int = 0) -> Any:
+    """The loader of this number that validation or test runs on."""
+    loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+    if isinstance(loaders, (list, tuple, Mapping)):
+        loaders = list(loaders.values() if isinstance(loaders, Mapping) else loaders)[index]
+    return loaders
+
+
+def position(trainer: L.Trainer, loader_index: int, count: int) -> int | None:
     """Place in the data of the ``count``-th item that this rank gets, ``None`` for a repeated one.
 
     Distributed samplers deal items out in turn and repeat the first ones until every rank has the same
     number.
     """
-    place = turn(trainer, count)
-    if isinstance(loaders, (list, tuple, Mapping)):
-        loaders = list(loaders.values() if isinstance(loaders, Mapping) else loaders)[loader_index]
-    sampler = getattr(loaders, "sampler", None)
+    place, sampler = turn(trainer, count), getattr(loader_of(trainer, loader_index), "sampler", None)
     repeated = isinstance(sampler, DistributedSampler) and place >= len(sampler.dataset)  # type: ignore[arg-type]
     return None if repeated else place
 

@@ -65,8 +65,7 @@ def check(ckpt_path: str | None, module: DiffGMM, training: bool = False) -> Non
 
 def essence(config: dict[str, Any]) -> dict[str, Any]:
     """What makes two runs the same experiment: seed, model, data and effective batch, not machines or callbacks."""
-    chosen = {key: config.get(key) for key in ("seed_everything", "model", "data")}
-    kept: dict[str, Any] = copy.deepcopy(chosen)
+    kept: Any = copy.deepcopy({key: config.get(key) for key in ("seed_everything", "model", "data")})
     kept["windows"] = (config.get("effective_batch") or {}).get("windows")
     data = (kept["data"] or {}).get("init_args", {})
     for name in _FREE + (("batch_size",) if kept["windows"] else ()):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,8 +27,7 @@ class RunsError(UsageError):
     """Runs that can't be shown; one line that names the folder and what to do."""
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """One logged quantity: steps and values, both finite, in order of logging."""
 
     steps: tuple[float, ...]
@@ -178,8 +177,7 @@ def order(runs: Sequence[Run], name: str, by: str = "best") -> list[Run]:
     return sorted(runs, key=lambda run: math.inf if (v := values[run.folder]) is None else sign * v)
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """One thing that two runs do not have in common."""
 
     key: str

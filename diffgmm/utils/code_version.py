@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = ("diffgmm", "data_modules")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def key_of(data: Any) -> str:
@@ -71,9 +72,6 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
 def _bare(tree: ast.AST) -> ast.AST:
     """Without docstrings."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree

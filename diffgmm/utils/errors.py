@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 DEBUG = "DIFFGMM_DEBUG"
@@ -60,3 +61,13 @@ def exit_code(error: Exception) -> int:
         raise error
     complain(error)
     return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def one_of(name: str, value: object, choices: Collection[str]) -> None:
+    """Check that ``value`` is one of the names that an option may have.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r:.40}")

@@ -11,30 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def walk(folder: Path, recursive: bool = True) -> Iterator[Path]:
+def walk(
+    folder: Path, recursive: bool = True, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[Path]:
     """All files of a folder in a fixed order, following links; hidden ones are left out.
 
-    Hidden files (``._x.wav``, ``.x.part``) are no recordings. A link back to a folder that contains it is not
-    followed, or a file would be met again and again.
+    Hidden files (``._x.wav``, ``.x.part``) are no recordings. A link back to a folder that contains it, one of those
+    ``above``, is not followed, or a file would be met again and again.
 
     Raises:
         OSError: a folder can't be listed.
     """
-
-    def below(inner: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-        status = inner.stat()
-        if (status.st_dev, status.st_ino) in above:
-            return
-        here = above | {(status.st_dev, status.st_ino)}
-        for path in sorted(inner.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if not path.is_dir():
-                yield path
-            elif recursive:
-                yield from below(path, here)
-
-    return below(folder, frozenset())
+    status = folder.stat()
+    here = above | {(status.st_dev, status.st_ino)}
+    for path in sorted(folder.iterdir()) if here != above else ():
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif recursive:
+            yield from walk(path, recursive, here)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

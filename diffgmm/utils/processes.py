@@ -53,45 +53,20 @@ _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREAD
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def _few_threads() -> Iterator[None]:
+    before = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    os.environ.update(_THREADS)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in _THREADS:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _spawning(workers: int, nice: int = 0) -> ProcessPoolExecutor:
     # Not fork: the process may hold threads of torch, CUDA or a logger, which a forked child inherits half.
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin, initargs=(nice,))
-
-
-@contextlib.contextmanager
-def process_pool(workers: int, what: str) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one; what is not yet begun is dropped when the block ends by an exception.
-
-    Args:
-        workers: how many.
-        what: they do, for the message.
-
-    Raises:
-        WorkerDied: a process died.
-    """
-    with _spawning(workers) as pool:
-        try:
-            yield pool
-        except BrokenProcessPool as error:
-            raise WorkerDied(
-                f"{what}: a worker process died, perhaps for want of memory; try again with fewer --workers"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 _PATIENCE = 10.0  # seconds for calls in progress whose results are no longer needed
@@ -119,7 +94,7 @@ class Workers(Generic[T]):
         """Add a call; with processes it starts at once."""
         future = None
         if self.jobs > 0:
-            with _environment(_THREADS):  # submitting starts processes as long as there are too few
+            with _few_threads():  # submitting starts processes as long as there are too few
                 try:
                     self._pool = self._pool or _spawning(self.jobs, self.nice)
                     future = self._pool.submit(self.function, *args)
@@ -183,7 +158,7 @@ class Workers(Generic[T]):
                     process.terminate()
 
     def _alone(self, args: tuple[Any, ...]) -> T | BrokenProcessPool:
-        with _environment(_THREADS), _spawning(1, self.nice) as pool:
+        with _few_threads(), _spawning(1, self.nice) as pool:
             try:
                 return pool.submit(self.function, *args).result()
             except BrokenProcessPool as died:
@@ -220,9 +195,17 @@ def in_processes(
     alone = processes <= 1 or (workers is None and len(arguments) <= _FEW)
     with (
         tqdm(total=len(arguments), unit="clip", desc=title, disable=None) as bar,
-        contextlib.nullcontext() if alone else process_pool(processes, title) as pool,
+        contextlib.nullcontext() if alone else _spawning(processes) as pool,
     ):
-        results = pool.map(function, arguments, chunksize=_CHUNK) if pool else map(function, arguments)
-        for result in results:
-            yield result
-            bar.update()
+        try:
+            results = pool.map(function, arguments, chunksize=_CHUNK) if pool else map(function, arguments)
+            for result in results:
+                yield result
+                bar.update()
+        except BrokenProcessPool as error:
+            reason = "a worker process died, perhaps for want of memory; try again with fewer --workers"
+            raise WorkerDied(f"{title}: {reason}") from error
+        except BaseException:
+            if pool:  # what has not begun is dropped
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -19,11 +19,8 @@ UNET, BELZ = "diffgmm.networks.unet.UNet", "diffgmm.networks.belz_unet.BelzUNet"
 _EITHER: dict[str, tuple[Any, Any]] = _TABLES["either"]
 """Arguments by which one class was either U-Net, with what each of the two has for them."""
 
-_OLD = re.compile(
-    r"(?<![\w./-])(?:"
-    + "|".join(map(re.escape, [*_CLASSES, *(f"{module}." for module in MODULES)]))
-    + r")(?![a-z_])"
-)
+_NAMES = "|".join(map(re.escape, [*_CLASSES, *(f"{module}." for module in MODULES)]))
+_OLD = re.compile(rf"(?<![\w./-])(?:{_NAMES})(?![a-z_])")
 
 
 def current(class_path: str) -> str:

@@ -12,26 +12,23 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def constants(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers that are not part of a module's state, such as windows: made by its constructor and never changed."""
-    kept = set(module.state_dict(keep_vars=True))
-    return {name: value for name, value in module.named_buffers() if name not in kept}
-
-
 class Constants(L.Callback):
     """Gives averaged weights the module's own constants before they are validated.
 
+    These are buffers that are not part of its state, such as windows: made by its constructor and never changed.
     Averaging takes them for weights, and 0.9 x + 0.1 x is not x in the last bit: they wander off a little, and start
     anew where a run is continued, since checkpoints don't hold them. Validation would then differ.
     """
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        kept = set(pl_module.state_dict(keep_vars=True))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             average = callback._average_model if isinstance(callback, WeightAveraging) else None
             if average is not None:
                 averaged = dict(average.module.named_buffers())
-                for name, value in constants(pl_module).items():
-                    averaged[name].copy_(value)
+                for name, value in pl_module.named_buffers():
+                    if name not in kept:
+                        averaged[name].copy_(value)
 
 
 class RunningMeans(L.Callback):

@@ -64,9 +64,8 @@ class LogExamples(PairCallback):
 
     def start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         fitting = trainer.state.fn == TrainerFn.FITTING
-        self._active &= trainer.is_global_zero and (
-            not fitting or trainer.current_epoch % self.every_n_epochs == 0
-        )
+        due = not fitting or trainer.current_epoch % self.every_n_epochs == 0
+        self._active &= due and trainer.is_global_zero
         self._active &= not getattr(trainer, "fast_dev_run", False)  # which promises to leave nothing behind
         self._shown = 0
         self._folder = run_folder(trainer) / "examples" / when(trainer, "test" if trainer.testing else "val")
@@ -79,26 +78,20 @@ class LogExamples(PairCallback):
         names, uncertainty = batch.get("name") or [""] * len(places), outputs.get("uncertainty")
         for i in range(0 if loader else min(len(places), self.n - self._shown)):
             name = f"{self._shown:02d}_{_file_name(str(names[i]))}".rstrip("_")
-            signals = {"noisy": batch["noisy"], "denoised": outputs["denoised"], "clean": batch["clean"]}
+            x = {"noisy": batch["noisy"], "denoised": outputs["denoised"], "clean": batch["clean"]}
+            signals = {kind: signal(values[i]) for kind, values in x.items()}
             uncertain = None if uncertainty is None else uncertainty[i].detach().float().cpu().numpy()
             self._shown += 1
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._show(
-                    trainer, name, float(ratios[i]), {k: signal(x[i]) for k, x in signals.items()}, uncertain
-                )
+                self._show(trainer, name, float(ratios[i]), signals, uncertain)
             except (OSError, audio.AudioError) as error:
                 self._shown = self.n
                 warnings.warn(f"examples are missing: {error}", stacklevel=2)
                 return
 
     def _show(
-        self,
-        trainer: L.Trainer,
-        name: str,
-        snr: float,
-        signals: dict[str, np.ndarray],
-        uncertainty: np.ndarray | None,
+        self, trainer: L.Trainer, name: str, snr: float, signals: dict[str, np.ndarray], uncertainty: Any
     ) -> None:
         rate = self.sample_rate or sample_rate_of(trainer, trainer.lightning_module)
         denoised = signals["denoised"]

@@ -70,7 +70,8 @@ class ResumedWandbLogger(WandbLogger):
         self, save_dir: str = "runs/wandb", id: str | None = None, resume: str = "allow", **kwargs: Any
     ) -> None:
         self._fixed = id is not None
-        super().__init__(save_dir=save_dir, id=id or _draw(), resume=resume, **kwargs)
+        drawn = rank_zero_only(secrets.token_hex)(4)
+        super().__init__(save_dir=save_dir, id=id or drawn, resume=resume, **kwargs)
 
     def enter(self, folder: Path) -> None:
         """Go on with the run whose id is in the folder of a continued training; before anything is logged."""
@@ -82,8 +83,3 @@ class ResumedWandbLogger(WandbLogger):
         """Write the run's id into the training's folder."""
         if self._id is not None:
             write_text(folder / ID_FILE, self._id + "\n")
-
-
-@rank_zero_only
-def _draw() -> str:
-    return secrets.token_hex(4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 from diffgmm.diffusion.saving import read_checkpoint
 from diffgmm.training.callbacks.loggers import run_folder
 from diffgmm.training.errors import TrainingError
+from diffgmm.training.module import DiffGMM
 from diffgmm.training.ranks import turn
 from diffgmm.utils.files import replacing
-
-if TYPE_CHECKING:
-    from diffgmm.training.module import DiffGMM
 
 
 def _gradient_norm(module: torch.nn.Module) -> Tensor:
@@ -104,8 +102,6 @@ def replay(path: str | Path, module: DiffGMM | None = None) -> dict[str, float]:
         >>> replay("runs/mini/version_0/nonfinite/step-12-rank-0.ckpt")  # doctest: +SKIP
         {'nll': nan, 'noise_l1': 0.31, 'loss': nan, 'gradient': nan}
     """
-    from diffgmm.training.module import DiffGMM
-
     kept = read_checkpoint(Path(path))
     module = module or DiffGMM.from_checkpoint(path)
     module.train()

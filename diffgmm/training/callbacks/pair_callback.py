@@ -40,30 +40,24 @@ class PairCallback(L.Callback):
 
     on_test_epoch_start = on_validation_epoch_start
 
-    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._look(trainer, trainer.val_dataloaders, *args)
-
-    def on_test_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._look(trainer, trainer.test_dataloaders, *args)
-
-    def _look(
-        self, trainer: L.Trainer, loaders: Any, _: Any, outputs: Any, batch: Any, __: int, loader: int = 0
+    def on_validation_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if not isinstance(outputs, Mapping) or "denoised" not in outputs:
             raise ValueError(f"{type(self).__name__}: the module's step must return a dict with 'denoised'")
         if self._active:
-            first, size = self._seen[loader], len(batch["clean"])
-            self._seen[loader] += size
-            places = [position(trainer, loaders, loader, first + i) for i in range(size)]
-            self.add(trainer, outputs, batch, loader, places)
+            first, size = self._seen[dataloader_idx], len(batch["clean"])
+            self._seen[dataloader_idx] += size
+            places = [position(trainer, dataloader_idx, first + i) for i in range(size)]
+            self.add(trainer, outputs, batch, dataloader_idx, places)
+
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._active:
-            self.finish(trainer, pl_module, "val")
+            self.finish(trainer, pl_module, "test" if trainer.testing else "val")
 
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._active:
-            self.finish(trainer, pl_module, "test")
+    on_test_epoch_end = on_validation_epoch_end
 
 
 def when(trainer: L.Trainer, stage: str) -> str:

@@ -12,10 +12,10 @@ from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, NamedTuple
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from numpy import ndarray
 
 from diffgmm.metrics import Score, default_names, get_metric
 from diffgmm.metrics.statistics import mean
@@ -36,20 +36,15 @@ class Item(NamedTuple):
 
 
 def score_item(
-    denoised: np.ndarray,
-    noisy: np.ndarray | None,
-    clean: np.ndarray,
-    sample_rate: int,
-    names: Sequence[str],
-    resample: bool,
+    denoised: ndarray, noisy: ndarray | None, clean: ndarray, rate: int, names: Sequence[str], resample: bool
 ) -> tuple[Scores, Scores | None]:
     """Score one pair's result and, if given, its noisy signal; anything unforeseen becomes a reason."""
 
-    def scores(x: np.ndarray) -> Scores:
+    def scores(x: ndarray) -> Scores:
         values = {}
         for name in names:
             try:
-                values[name] = get_metric(name).explain(x, clean, sample_rate, resample=resample)
+                values[name] = get_metric(name).explain(x, clean, rate, resample=resample)
             except Exception as error:  # a bug here must not cost a training run; it shows among the reasons
                 values[name] = Score(math.nan, f"{type(error).__name__}: {error}")
         return values

@@ -39,7 +39,10 @@ class RunRecord(L.Callback):
         self._start = time.monotonic()
         fingerprint = getattr(getattr(trainer, "datamodule", None), "fingerprint", None)
         seed = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
-        known = facts()
+        known, folder = facts(), run_folder(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        if difference := changes() if known["git_modified"] else None:
+            write_text(folder / "changes.diff", difference)
         self._facts = known | {
             "machine": known["machine"] | hardware(),
             "seed": int(seed) if seed else None,
@@ -49,18 +52,10 @@ class RunRecord(L.Callback):
             "parameters": sum(p.numel() for p in pl_module.parameters()),
             "data": fingerprint() if callable(fingerprint) else None,
             "resumed_from": trainer.ckpt_path,
-            "earlier": _earlier(run_folder(trainer) / RECORD) if trainer.ckpt_path else [],
+            "earlier": _earlier(folder / RECORD) if trainer.ckpt_path else [],
+            "git_diff": "changes.diff" if difference else None,
         }
-        self._facts |= self._keep_changes(run_folder(trainer))
         self._progress(trainer, finished=False)
-
-    def _keep_changes(self, folder: Path) -> dict[str, Any]:
-        difference = changes() if self._facts["git_modified"] else None
-        if not difference:
-            return {"git_diff": None}
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "changes.diff", difference)
-        return {"git_diff": "changes.diff"}
 
     def _progress(self, trainer: L.Trainer, finished: bool) -> None:
         if "earlier" not in self._facts:  # a fast_dev_run, which leaves nothing behind
@@ -77,23 +72,20 @@ class RunRecord(L.Callback):
         self._write(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep up to date what would be lost if the run were killed."""
+        """Keep up to date what would be lost if the run were killed, and mark what was no training.
+
+        Folders that ``validate`` and ``test`` leave must not count as one.
+        """
         if trainer.is_global_zero and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._progress(trainer, finished=False)
-        self._measured(trainer)
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say that it was no training."""
-        self._measured(trainer)
-
-    def _measured(self, trainer: L.Trainer) -> None:
-        """Mark the folder that ``validate`` and ``test`` leave, so that it doesn't count as a training."""
         folder = run_folder(trainer)
         verb = str(trainer.state.fn.value if trainer.state.fn else "")
         logged = folder.is_dir() and not any((folder / name).exists() for name in (RECORD, CONFIG))
         if trainer.is_global_zero and verb in ("validate", "test") and logged:
             self._facts = facts() | {"verb": verb, "checkpoint": trainer.ckpt_path}
             self._write(trainer)
+
+    on_test_end = on_validation_end
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add wall time and steps."""

@@ -64,25 +64,23 @@ class _Writer(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         """Nothing is deleted."""
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        self.rewrite(fieldnames)
-
-    def rewrite(self, names: list[str] | None = None, rows: int | None = None) -> None:
+    def rewrite(self, fieldnames: list[str] | None = None, rows: int | None = None) -> None:
         """Write the file anew, with other columns or the first so many rows alone."""
         path = Path(self.metrics_file_path)
         if path.is_file():
             columns, content = _rows(path)
             with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, names or columns, extrasaction="ignore")
+                writer = csv.DictWriter(file, fieldnames or columns, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(content[:rows])
+
+    _rewrite_with_new_header = rewrite
 
 
 def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        rows = list(reader)
-        return list(reader.fieldnames or []), rows
+        return list(reader.fieldnames or []), list(reader)
 
 
 class MetricsFile(L.Callback):
