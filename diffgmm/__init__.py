@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from diffgmm.utils.version import __version__
 
 if TYPE_CHECKING:
-    from diffgmm.inference.arrays import denoise, load
-    from diffgmm.inference.denoiser import Denoiser
+    from diffgmm.inference.denoiser import Denoiser, denoise, load
     from diffgmm.inference.files import denoise_file, denoise_folder
 
 # From 1.29 on, onnxruntime reports its use to its maker as soon as it is loaded, unless this is set before: its

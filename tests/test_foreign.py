@@ -32,8 +32,7 @@ from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
 from diffgmm.diffusion.samplers import sample, sample_ancestral
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser
-from diffgmm.inference.export import export
-from diffgmm.inference.export.onnx import ExportError
+from diffgmm.inference.export import ExportError, export
 from diffgmm.metrics import METRICS, get_metric
 from diffgmm.metrics.torch_modules import MeanScore
 from diffgmm.networks import UNet, fused

@@ -5,12 +5,11 @@ with: format, subtype, rate, channel count and length. Everything a user can get
 :class:`AudioError`, one line that names the file.
 """
 
-from diffgmm.audio.formats import choose_format
-from diffgmm.audio.media import CONTAINERS
+from diffgmm.audio.media import CONTAINERS, av_is_installed
 from diffgmm.audio.reader import BLOCK, FORMATS, AudioInfo, is_audio, probe, read, read_blocks
 from diffgmm.audio.signal import fit_length, resample, resampled_length
-from diffgmm.audio.sounds import AudioError, av_is_installed
-from diffgmm.audio.writer import Clip, Writer, write
+from diffgmm.audio.writer import Clip, Writer, choose_format, write
+from diffgmm.utils.errors import AudioError
 
 __all__ = [
     "BLOCK",

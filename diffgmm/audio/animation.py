@@ -11,7 +11,8 @@ import numpy as np
 
 from diffgmm.audio import plots
 from diffgmm.audio.figures import rgb
-from diffgmm.audio.sounds import AudioError, av_is_installed
+from diffgmm.audio.media import av_is_installed
+from diffgmm.utils.errors import AudioError
 from diffgmm.utils.files import replacing
 
 ENDINGS = (".gif", ".mp4")

@@ -67,7 +67,7 @@ def spectrogram_panel(
         plots.labels(below, left=column == 0, bottom=i + across >= count)
     if image is not None:
         plots.colorbar(figure, image, drawn)
-    return _saved(figure, path)
+    return save(figure, path)
 
 
 def before_after(noisy: Any, denoised: Any, sample_rate: int, path: Place = None) -> Figure:
@@ -86,7 +86,7 @@ def before_after(noisy: Any, denoised: Any, sample_rate: int, path: Place = None
     before, after = plots.mono(before), plots.mono(after)
     samples = max(1, min(before.size, after.size))
     signals = {"before": before, "after": after, "removed": before[:samples] - after[:samples]}
-    return _saved(_stack({"before": before, "after": after}, signals, sample_rate), path)
+    return save(_stack({"before": before, "after": after}, signals, sample_rate), path)
 
 
 def certainty_panel(
@@ -105,7 +105,7 @@ def certainty_panel(
     """
     x, width, sure = (plots.mono(signal) for signal in (denoised, std, confidence))
     waveforms = {"denoised": x, "expected error (standard deviation)": width}
-    return _saved(_stack(waveforms, {"denoised": x}, sample_rate, bins, sure), path)
+    return save(_stack(waveforms, {"denoised": x}, sample_rate, bins, sure), path)
 
 
 def _stack(
@@ -172,7 +172,7 @@ def calibration_panel(shares: Sequence[float], path: Place = None, title: str = 
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-    return _saved(figure, path)
+    return save(figure, path)
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:
@@ -203,13 +203,9 @@ def rgb(figure: Figure, dpi: int = 80) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 110) -> None:
-    """Write the figure as a PNG file, atomically; an existing file is replaced."""
-    with replacing(path) as part:
-        part.write_bytes(png(figure, dpi))
-
-
-def _saved(figure: Figure, path: Place) -> Figure:
+def save(figure: Figure, path: Place, dpi: int = 110) -> Figure:
+    """Write the figure as a PNG file, if there is a path, atomically; an existing file is replaced."""
     if path is not None:
-        save(figure, path)
+        with replacing(path) as part:
+            part.write_bytes(png(figure, dpi))
     return figure

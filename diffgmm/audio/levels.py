@@ -72,9 +72,7 @@ def active_power(samples: np.ndarray, sample_rate: int) -> float:
         sample_rate: in Hz.
     """
     powers = frame_powers(samples, sample_rate)
-    if len(powers) == 0:
-        return 0.0
-    top = float(powers.max())
+    top = float(powers.max(initial=0.0))
     if not top > 0.0:
         return 0.0
     active = powers >= top * 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
@@ -118,23 +116,19 @@ def at_snr(
     """
     target = 10.0 ** (level / 20.0)
     voice_power, noise_power = active_power(speech, sample_rate), active_power(noise, sample_rate)
-    reached = math.nan
+    clean, scaled, reached = np.zeros_like(speech), np.zeros_like(noise), math.nan
     if noise_power > _SILENCE:
         raised_from = max(noise_power, floor)
         ratio = snr if voice_power > _SILENCE else 0.0
-        noise = noise * np.float32(target / math.sqrt(raised_from) * 10.0 ** (-ratio / 20.0))
-    else:
-        noise = np.zeros_like(noise)
-    if voice_power <= _SILENCE:
-        clean = np.zeros_like(speech)
-    else:
+        scaled = noise * np.float32(target / math.sqrt(raised_from) * 10.0 ** (-ratio / 20.0))
+    if voice_power > _SILENCE:
         factor = np.float32(target / math.sqrt(voice_power))
         clean = speech * factor
         if noise_power > _SILENCE:
             reached = snr + 10.0 * math.log10(raised_from / noise_power)
         if late is not None:
-            noise = noise + late * factor
-    return *_below_full_scale(clean, noise), reached
+            scaled = scaled + late * factor
+    return *_below_full_scale(clean, scaled), reached
 
 
 def at_factor(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 
 from diffgmm.audio.streams import UNKNOWN
+from diffgmm.utils.errors import AudioError
 
 #: Endings of containers that only PyAV opens (``pip install av``).
 CONTAINERS = frozenset(
@@ -34,8 +36,9 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "
 _GAP_SECONDS = 0.03  # between the time stamps of sound; less is rounding
 
 
-class NoRoom(ValueError):
-    """The container can't hold something; the message names it and the remedy."""
+def av_is_installed() -> bool:
+    """Whether PyAV is there."""
+    return find_spec("av") is not None
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def _as_soundfile_errors() -> Iterator[None]:
 
     try:
         yield
-    except NoRoom:
+    except AudioError:
         raise
     except (av.FFmpegError, UnicodeError, ValueError) as error:
         raise soundfile.SoundFileRuntimeError(" ".join(str(error).split())) from error
@@ -81,12 +84,10 @@ class MediaReader:
         block, self._rest = self._rest[:frames], self._rest[frames:]
         return block
 
-    def seek(self, frames: int) -> int:
+    def seek(self, frames: int) -> None:
         """Go to a sample ahead, by decoding up to it: containers find no sample exactly."""
-        rest = frames
-        while rest > 0 and (skipped := len(self.read(min(rest, 1 << 16)))):
-            rest -= skipped
-        return frames - rest
+        while frames > 0 and (skipped := len(self.read(min(frames, 1 << 16)))):
+            frames -= skipped
 
     def _pieces(self) -> Iterator[np.ndarray]:
         import av
@@ -99,9 +100,8 @@ class MediaReader:
                 for piece in resampler.resample(frame):
                     array: np.ndarray = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
                     if array.shape[1] != self.channels:
-                        raise soundfile.SoundFileRuntimeError(
-                            "the number of channels changes inside the file"
-                        )
+                        why = "the number of channels changes inside the file"
+                        raise soundfile.SoundFileRuntimeError(why)
                     yield array
 
 
@@ -110,7 +110,7 @@ class MediaWriter:
 
     Args:
         path: the file to write, whatever its ending.
-        ending: of the name that it will have; a key of :data:`ENCODERS`.
+        target: the name that it will have; it ends in a key of :data:`ENCODERS`.
         sample_rate: of what is written, Hz; the codec may take another, then :attr:`lost` reports it.
         channels: up to 8.
         like: the file that the sound came from. Its tags, cover, chapters and bit rate are kept where there is room;
@@ -120,16 +120,16 @@ class MediaWriter:
         lost: what of ``like`` could not be kept, in words.
 
     Raises:
-        NoRoom: the container holds no such pictures, or not so many channels.
+        AudioError: the container holds no such pictures, or not so many channels.
         soundfile.SoundFileError: PyAV can't write.
     """
 
     format = "MEDIA"
 
-    def __init__(self, path: Path, ending: str, sample_rate: int, channels: int, like: Path | None) -> None:
+    def __init__(self, path: Path, target: Path, sample_rate: int, channels: int, like: Path | None) -> None:
         import av
 
-        self._rate, self._channels = sample_rate, channels
+        self._rate, self._channels, self._target = sample_rate, channels, target
         self._read = self._placed = 0  # samples that came in, and that went out with what fills gaps
         self._doubled = 0  # samples to come that the time stamps have no room for
         self._copies: dict[int, Any] = {}  # by index of the source's stream
@@ -137,14 +137,14 @@ class MediaWriter:
         self._gaps: list[tuple[int, int]] = []
         self.lost: list[str] = []
         with _as_soundfile_errors(), ExitStack() as resources:
+            ending = target.suffix.lower()
             container, encoder = ENCODERS[ending]
             source: Any = None
             with suppress(av.FFmpegError):  # libsndfile reads more formats: these have no pictures
                 source = None if like is None else resources.enter_context(av.open(os.fsdecode(like)))
             options = {"brand": "M4A "} if ending in (".m4a", ".m4b") else {}
-            self._out: Any = resources.enter_context(
-                av.open(os.fsdecode(path), "w", format=container, container_options=options)
-            )
+            out: Any = av.open(os.fsdecode(path), "w", format=container, container_options=options)
+            self._out = resources.enter_context(out)
             if source is not None:
                 self._take_over(source, ending)
             self._add_sound(encoder, source)
@@ -159,7 +159,8 @@ class MediaWriter:
         import av
 
         if self._channels not in _LAYOUTS:
-            raise NoRoom(f"{self._channels} channels are too many for this format; choose .wav or .flac")
+            too_many = f"{self._channels} channels are too many for this format"
+            raise AudioError(f"{self._target}: {too_many}; choose .wav or .flac")
         heard = source.streams.audio[0] if source and source.streams.audio else None
         codec = heard.codec_context.name if heard else ""
         layout = heard.layout.name if heard and heard.channels == self._channels else ""
@@ -198,9 +199,8 @@ class MediaWriter:
             elif cover or stream.type == "subtitle":
                 self.lost.append("cover" if cover else f"subtitles of {codec}")
             else:
-                raise NoRoom(
-                    f"{ending[1:]} holds no pictures of {codec}; choose .mkv, or the video's own ending"
-                )
+                remedy = "choose .mkv, or the video's own ending"
+                raise AudioError(f"{self._target}: {ending[1:]} holds no pictures of {codec}; {remedy}")
         more = len(source.streams.audio) - 1
         if more > 0:
             self.lost.append(f"{more} more audio stream{'s' if more > 1 else ''}")

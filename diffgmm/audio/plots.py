@@ -99,17 +99,11 @@ def _columns(x: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def waveform(
-    axes: Axes,
-    x: np.ndarray,
-    sample_rate: int,
-    seconds: float,
-    peak: float,
-    color: str = WAVE,
-    label: str = "",
+    axes: Axes, x: np.ndarray, rate: int, seconds: float, peak: float, color: str = WAVE, label: str = ""
 ) -> None:
     """Envelope between the lowest and the highest sample of each column."""
     style(axes)
-    time, columns = _columns(x, sample_rate)
+    time, columns = _columns(x, rate)
     axes.fill_between(time, columns.min(1), columns.max(1), color=color, linewidth=0.6, label=label)
     axes.set(xlim=(0, seconds), ylim=(-1.05 * peak, 1.05 * peak), yticks=[])
     axes.tick_params(labelbottom=False, bottom=False)
@@ -129,9 +123,8 @@ def spectrogram(
     axes: Axes, x: np.ndarray, sample_rate: int, seconds: float, low: float, high: float
 ) -> AxesImage:
     """Draw a spectrogram on the given dB scale, kHz over seconds."""
-    return level_map(
-        axes, spectrogram_db(x, sample_rate), sample_rate, x.size / sample_rate, low, high, seconds
-    )
+    level = spectrogram_db(x, sample_rate)
+    return level_map(axes, level, sample_rate, x.size / sample_rate, low, high, seconds)
 
 
 def level_map(
@@ -140,9 +133,8 @@ def level_map(
     """Draw levels in dB ``[F, N]``, from 0 Hz to half the rate and over ``seconds``; ``shown`` of them are seen."""
     style(axes)
     extent = (0.0, seconds, 0.0, sample_rate / 2000)
-    image = axes.imshow(
-        level, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high
-    )
+    shades: Any = {"cmap": "magma", "vmin": low, "vmax": high}
+    image = axes.imshow(level, origin="lower", aspect="auto", extent=extent, **shades)
     axes.set(facecolor="black", xlim=(0, shown))
     return image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 
 from diffgmm.audio.levels import to_mono
-from diffgmm.audio.media import CONTAINERS
+from diffgmm.audio.media import CONTAINERS, MediaReader, av_is_installed
 from diffgmm.audio.signal import resample
-from diffgmm.audio.sounds import AudioError, av_is_installed, open_sound
-from diffgmm.audio.streams import UNKNOWN, Layout, layout
+from diffgmm.audio.streams import UNKNOWN, Layout, Slice, Stretch, layout
+from diffgmm.utils.errors import AudioError
 
 #: File name endings that libsndfile reads and writes, and the format each stands for.
 FORMATS = {
@@ -67,7 +67,7 @@ def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tup
     _check_file(path)
     try:
         placed = layout(path)
-        opened = open_sound(path, placed.streams)
+        opened = _sound(path, placed.streams)
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioError(f"{path}: {_unreadable(path)}") from error
     with closing(opened) as sound:
@@ -93,10 +93,8 @@ def _opened(path: str | os.PathLike[str], salvage: bool = False) -> Iterator[tup
         if frames <= 0:
             raise AudioError(f"{path}: holds no audio samples")
         note = "; ".join(notes)
-        yield (
-            sound,
-            AudioInfo(path, sound.samplerate, sound.channels, frames, sound.format, sound.subtype, note),
-        )
+        kind = sound.samplerate, sound.channels, frames, sound.format, sound.subtype
+        yield sound, AudioInfo(path, *kind, note)
 
 
 def _check_file(path: Path) -> None:
@@ -127,12 +125,98 @@ def _counted(path: Path, placed: Layout, size: int) -> tuple[int, bool]:
     """How many samples can be decoded in blocks of ``size``, and whether nothing broke."""
     frames = 0
     try:
-        with closing(open_sound(path, placed.streams)) as sound:
+        with closing(_sound(path, placed.streams)) as sound:
             while block := len(sound.read(size, dtype="float32", always_2d=True)):
                 frames += block
     except soundfile.SoundFileError:
         return frames, False
     return frames, True
+
+
+def _sound(path: Path, streams: tuple[Stretch, ...] = ()) -> soundfile.SoundFile | Chain | MediaReader:
+    """Open a file for reading.
+
+    Args:
+        path: the file.
+        streams: what :func:`diffgmm.audio.streams.layout` found in it.
+
+    Raises:
+        soundfile.SoundFileError: neither libsndfile nor PyAV reads it.
+        AudioError: its streams have several rates or numbers of channels.
+    """
+    try:
+        if not streams:
+            return _InOrder(os.fsencode(path))
+        chain = Chain(path, streams)
+        if len(streams) == 1 and streams[0].samples:
+            plain = _InOrder(os.fsencode(path))
+            if plain.frames == streams[0].samples:  # a guess, but a right one
+                return plain
+            plain.close()
+        return chain
+    except soundfile.SoundFileError:
+        if path.suffix.lower() not in CONTAINERS or not av_is_installed():
+            raise
+        return MediaReader(path)
+
+
+class _InOrder(soundfile.SoundFile):
+    """A file that is read from front to back, without soundfile's seek after each block.
+
+    libsndfile is where it should be anyway, and its MP3 decoder loses what it knows of earlier frames at a seek.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Chain:
+    """Several streams of one file in a row, as if they were one; with their headers put right.
+
+    Raises:
+        AudioError: they have several rates or numbers of channels.
+    """
+
+    def __init__(self, path: Path, streams: tuple[Stretch, ...]) -> None:
+        self._path, self._streams, self._lengths = path, streams, list[int]()
+        self._resources = ExitStack()
+        self.close = self._resources.close
+        for index, stream in enumerate(streams):
+            sound = self._turn_to(index)
+            if index == 0:
+                self.samplerate, self.channels = sound.samplerate, sound.channels
+                self.format, self.subtype, self.extra_info = sound.format, sound.subtype, sound.extra_info
+            elif (sound.samplerate, sound.channels) != (self.samplerate, self.channels):
+                self.close()
+                raise AudioError(
+                    f"{path}: holds {len(streams)} streams in a row that can't be joined: {self.samplerate} Hz with "
+                    f"{self.channels} channel(s), then {sound.samplerate} Hz with {sound.channels}; split the file"
+                )
+            self._lengths.append(stream.samples or sound.frames)
+        self.frames = min(sum(self._lengths), 2 * UNKNOWN)
+        self._turn_to(0)
+
+    def read(self, frames: int = -1, **options: Any) -> np.ndarray:
+        """The next samples, ``[<= frames, channels]``; none at the end."""
+        while True:
+            block: np.ndarray = self._open.read(frames, **options)
+            if len(block) or self._index + 1 >= len(self._streams):
+                return block
+            self._turn_to(self._index + 1)
+
+    def seek(self, frames: int) -> None:
+        """Go to a sample."""
+        index = 0
+        while index + 1 < len(self._lengths) and frames >= self._lengths[index]:
+            frames -= self._lengths[index]
+            index += 1
+        self._turn_to(index).seek(frames)
+
+    def _turn_to(self, index: int) -> soundfile.SoundFile:
+        self.close()
+        piece = self._resources.enter_context(Slice(self._path, self._streams[index]))
+        self._open, self._index = self._resources.enter_context(_InOrder(piece)), index
+        return self._open
 
 
 def probe(path: str | os.PathLike[str], salvage: bool = False) -> AudioInfo:
@@ -187,18 +271,16 @@ def read_blocks(
             except soundfile.SoundFileError as error:
                 if salvage:
                     break
-                raise AudioError(
-                    f"{path}: damaged or truncated after {done} of {info.frames} samples; {_AGAIN}"
-                ) from error
+                there = f"{done} of {info.frames} samples"
+                raise AudioError(f"{path}: damaged or truncated after {there}; {_AGAIN}") from error
             if not len(block):
                 break
             bad = ~np.isfinite(block)
             if bad.any():
                 frame, channel = np.argwhere(bad)[0]
                 kind = "NaN" if np.isnan(block[frame, channel]) else "Inf"
-                raise AudioError(
-                    f"{path}: holds {kind} at sample {done + frame} of channel {channel + 1}; repair the file"
-                )
+                where = f"sample {done + frame} of channel {channel + 1}"
+                raise AudioError(f"{path}: holds {kind} at {where}; repair the file")
             done += len(block)
             yield np.ascontiguousarray(block.T)
         short = done + (_MP3_SLACK if info.format == "MP3" else 0) < stop

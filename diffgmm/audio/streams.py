@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 UNKNOWN = 1 << 62  # libsndfile's number of samples for an unknown length is above this
 _4GIB = 1 << 32
@@ -25,8 +26,7 @@ _FEWEST = 4  # MP3 frames of another kind that are a stream of their own
 _MOST_GUESSES = 200_000  # places where the next MP3 frame may begin, before a file is left to libsndfile
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Bytes ``start`` to ``end`` of a file, behind the bytes ``prefix``: one stream that libsndfile can open.
 
     ``samples``, if not 0, is its length where libsndfile would guess one; it is then shown a file of
@@ -39,8 +39,7 @@ class Stretch:
     samples: int = 0
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The streams of a file, in order; none: the file as it is.
 
     ``note`` names what its header states wrongly, ``missing`` what should be there and is not.
@@ -58,12 +57,6 @@ class Slice(io.RawIOBase):
         self._file, self._stretch, self._at = path.open("rb"), stretch, 0
         self._size = len(stretch.prefix) + stretch.end - stretch.start
         self._shown = self._size * (_LONGER if stretch.samples else 1)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def tell(self) -> int:
         return self._at
@@ -110,20 +103,14 @@ def layout(path: Path) -> Layout:
         with view:
             head = _after_id3(view, 0)
             magic = bytes(view[head : head + 4])
-            if magic in _FAMILIES:
-                return _chunked(view)
-            if magic == b"OggS":
-                return _ogg(view)
-            if magic == b"fLaC":
-                return _flac(view, head)
-            return _mp3(view, head)
+            find = _chunked if magic in _FAMILIES else {b"OggS": _ogg, b"fLaC": _flac}.get(magic, _mp3)
+            return find(view, head)
 
 
 # Chunks: RIFF, RF64, AIFF, CAF, W64, and AU, whose samples are as one chunk behind its header --------------------
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """How files of one kind are divided into chunks."""
 
     size: str  # of a chunk, as struct writes it
@@ -152,8 +139,10 @@ _FAMILIES = {
 }
 
 
-@dataclass(frozen=True)
-class Chunk:
+_FILE = re.compile(rb"\.snd|(?:RIFF|RF64|RIFX).{4}WAVE|FORM.{4}AIF[FC]", re.DOTALL)
+
+
+class Chunk(NamedTuple):
     """A chunk of a file: identifier, where its contents begin, and how many bytes its header promises."""
 
     name: bytes
@@ -197,7 +186,7 @@ def _plausible(view: mmap.mmap, at: int, family: Family) -> bool:
     if rest <= 1 or start[:3] in (b"TAG", b"ID3") or start == b"APETAGEX":
         return True
     if rest < family.frame or not family.data:
-        return _is_file(view, at)
+        return _FILE.match(view, at) is not None
     name = bytes(view[at : at + len(family.data)])
     (size,) = struct.unpack_from(family.size, view, at + len(name))
     if len(name) == 16:
@@ -205,11 +194,10 @@ def _plausible(view: mmap.mmap, at: int, family: Family) -> bool:
     return all(32 <= letter < 127 for letter in name) and 0 <= size <= rest - family.frame + 1
 
 
-def _chunked(view: mmap.mmap) -> Layout:
+def _chunked(view: mmap.mmap, head: int) -> Layout:
     """Files of chunks, one or several in a row, each with a right or a wrong size of its samples."""
-    streams: list[Stretch] = []
-    first: int | None = 0
-    note = ""
+    streams, note = list[Stretch](), ""
+    first: int | None = head
     while first is not None:
         family = _FAMILIES[bytes(view[first : first + 4])]
         data = next((chunk for chunk in chunks(view, first) if chunk.name == family.data), None)
@@ -217,12 +205,11 @@ def _chunked(view: mmap.mmap) -> Layout:
             streams.append(Stretch(first, len(view)))
             break
         end, wrong = _end_of_samples(view, data, family)
-        following = next((i for i in (end, end + 1) if _is_file(view, i)), None)
+        following = next((i for i in (end, end + 1) if _FILE.match(view, i)), None)
         if wrong:
             promised, there = (max(0, n - family.skip) for n in (data.size, end - data.start))
-            note = note or (
-                f"the header promises {promised} bytes of samples, {there} are there: all of them are read"
-            )
+            read = f"the header promises {promised} bytes of samples, {there} are there: all of them are read"
+            note = note or read
             streams.append(Stretch(data.start, end, _corrected(view, first, data, family, end - data.start)))
         else:
             streams.append(Stretch(first, following or len(view)))
@@ -233,17 +220,15 @@ def _chunked(view: mmap.mmap) -> Layout:
 def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, bool]:
     """Where the samples end, and whether that is another place than the header says."""
     size = len(view)
-    open_end = data.size < 0 or (data.size == 0 and family.size == "<Q") or data.size == -family.frame
+    open_end = data.size < 0 or (data.size == 0 and family.size == "<Q")
     end = data.start + max(data.size, 0)
-    if (
-        not open_end and end > size
-    ):  # cut, or from a pipe: libsndfile reads what is there and reports the rest
+    # Cut, or from a pipe: libsndfile reads what is there and reports the rest.
+    if not open_end and end > size:
         return size, False
     if not open_end and data.size > family.skip:
         padding = range(max(4, family.align))
-        if size - end < max(2, family.align) or any(
-            size - end - odd > 1 and _plausible(view, end + odd, family) for odd in padding
-        ):
+        follows = any(size - end - odd > 1 and _plausible(view, end + odd, family) for odd in padding)
+        if follows or size - end < max(2, family.align):
             return end, False
         for wrapped in range(end + _4GIB, size + 1, _4GIB):
             if _plausible(view, wrapped, family):
@@ -251,13 +236,6 @@ def _end_of_samples(view: mmap.mmap, data: Chunk, family: Family) -> tuple[int, 
     elif not open_end and (size - end <= 1 or _plausible(view, end, family)):  # nothing in it
         return end, False
     return size, size > data.start + family.skip
-
-
-def _is_file(view: mmap.mmap, at: int) -> bool:
-    start = bytes(view[at : at + 12])
-    return start[:4] == b".snd" or start[:4] + start[8:] in (
-        b"RIFFWAVE", b"RF64WAVE", b"RIFXWAVE", b"FORMAIFF", b"FORMAIFC",
-    )  # fmt: skip
 
 
 def _corrected(view: mmap.mmap, first: int, data: Chunk, family: Family, length: int) -> bytes:
@@ -287,10 +265,9 @@ def _corrected(view: mmap.mmap, first: int, data: Chunk, family: Family, length:
 # Ogg and FLAC --------------------------------------------------------------------------------------------------
 
 
-def _ogg(view: mmap.mmap) -> Layout:
+def _ogg(view: mmap.mmap, at: int) -> Layout:
     """Ogg (RFC 3533): the links of a chain begin at a first page that does not follow another first page."""
     starts, before, end = [], False, 0
-    at = view.find(b"OggS")
     while at >= 0 and at + 27 <= len(view):
         begins = bool(view[at + 5] & 2)
         if begins and not before:
@@ -333,10 +310,9 @@ def _flac(view: mmap.mmap, first: int) -> Layout:
 
 def _last_flac_sample(view: mmap.mmap, start: int, end: int, block: int) -> int:
     """Samples up to the end of the last frame (RFC 9639, section 9.1); 0 if none is found."""
-    at, tries = end, 0
-    while at > start and tries < _MOST_GUESSES:
-        at, tries = view.rfind(b"\xff", start, at), tries + 1
-        if at < 0:
+    at = end
+    for _ in range(_MOST_GUESSES):
+        if (at := view.rfind(b"\xff", start, at)) < 0:
             break
         head = bytes(view[at : at + 16])
         if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] >> 4 > 10 or head[3] & 1:
@@ -381,8 +357,13 @@ _KBITS = {
 class _Mp3Stream:
     start: int
     header: bytes  # the first frame's
-    info: int | None  # length of the frame with the count, if the stream begins with one
+    info: int  # length of the frame with the count; 0 if the stream begins with none
     frames: int = 0  # that hold sound
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is a stream rather than damage that looks like a frame."""
+        return self.info > 0 or self.frames >= _FEWEST
 
     @property
     def kind(self) -> tuple[int, int, bool]:
@@ -458,20 +439,14 @@ def _mp3_streams(view: mmap.mmap, first: int) -> list[_Mp3Stream]:
     for at, length in _mp3_frames(view, first):
         header = bytes(view[at : at + 4])
         tag_at = at + _count_at(header)
-        tagged = view[tag_at : tag_at + 4] in (b"Xing", b"Info")
-        new = _Mp3Stream(at, header, length if tagged else None)
-        if not tagged and len(streams) > 1 and streams[-1].kind != new.kind:
-            last = streams[-1]
-            if last.info is None and last.frames < _FEWEST:  # damage that looks like a frame
-                streams.pop()
+        tagged = view[tag_at : tag_at + 4] in (b"Xing", b"Info") and tag_at + 12 <= at + length
+        new = _Mp3Stream(at, header, length * tagged)
+        if not tagged and len(streams) > 1 and streams[-1].kind != new.kind and not streams[-1].lasts:
+            streams.pop()
         if tagged or not streams or streams[-1].kind != new.kind:
             streams.append(new)
         streams[-1].frames += not tagged
-    return [
-        stream
-        for i, stream in enumerate(streams)
-        if stream.frames and (i == 0 or stream.info is not None or stream.frames >= _FEWEST)
-    ]
+    return [stream for i, stream in enumerate(streams) if stream.frames and (i == 0 or stream.lasts)]
 
 
 def _mp3(view: mmap.mmap, first: int) -> Layout:
@@ -482,29 +457,20 @@ def _mp3(view: mmap.mmap, first: int) -> Layout:
     stretches, note = [], ""
     ends = [stream.start for stream in streams[1:]] + [len(view)] * bool(streams)
     for stream, end in zip(streams, ends, strict=True):
-        promised, tag = _promised(view, stream)
+        tag = bytes(view[stream.start : stream.start + stream.info])
+        flags, count = struct.unpack_from(">II", tag, _count_at(tag) + 4) if tag else (0, 0)
+        promised = count if flags & 1 else 0
         if promised >= max(1, stream.frames - 1):
             stretches.append(Stretch(stream.start, end))
         elif promised:
             start = stream.start + len(tag)
             stretches.append(Stretch(start, end, _recounted(tag, stream, end - stream.start)))
-            note = (
-                f"its header counts {promised} frames of MP3, {stream.frames} are there: all of them are read"
-            )
+            counted = f"its header counts {promised} frames of MP3, {stream.frames} are there"
+            note = f"{counted}: all of them are read"
         else:
             samples = stream.frames * (1152 if stream.header[1] >> 3 & 3 == 3 else 576)
             stretches.append(Stretch(stream.start, end, samples=samples))
     return _unless_plain(stretches, note)
-
-
-def _promised(view: mmap.mmap, stream: _Mp3Stream) -> tuple[int, bytes]:
-    """Frames that the stream's first frame counts, and that frame; 0 without a count."""
-    if stream.info is None:
-        return 0, b""
-    frame = bytes(view[stream.start : stream.start + stream.info])
-    at = _count_at(frame) + 4
-    flags, frames = struct.unpack(">II", frame[at : at + 8])
-    return (frames if flags & 1 else 0), frame
 
 
 def _recounted(frame: bytes, stream: _Mp3Stream, size: int) -> bytes:

@@ -100,13 +100,13 @@ def _texts(like: AudioInfo) -> dict[str, list[str]]:
     return {name: [value] for name, value in metadata.items() if name in _STRINGS and value}
 
 
-def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
+def carry(like: AudioInfo, target: Path, form: str) -> list[str]:
     """Write into ``target``, which is complete otherwise, the metadata of ``like.path``.
 
     Args:
         like: where the sound came from.
         target: the new file; its name may end in anything.
-        form, subtype: of the new file.
+        form: of the new file.
 
     Returns:
         What could not be kept, in words.
@@ -122,7 +122,7 @@ def carry(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
         if like.format == form and form in ("MP3", "FLAC"):
             (_copy_id3 if form == "MP3" else _copy_flac)(like.path, target)
             return []
-        lost = _translate(like, target, form, subtype)
+        lost = _translate(like, target, form)
         if form == "FLAC" and like.channels > 2:
             _tag_mask(like, target)
         return lost
@@ -200,8 +200,8 @@ def _copy_flac(source: Path, target: Path) -> None:
     kept = [(name, value) for name, value in old.tags or () if name.lower() not in _OF_THE_ENCODER - {_MASK}]
     if kept and new.tags is None:
         new.add_tags()
-    for name, value in kept:
-        new.tags.append((name, value))
+    if kept:
+        new.tags.extend(kept)
     if kept or copied:
         new.save()
 
@@ -216,8 +216,6 @@ def _tag_mask(like: AudioInfo, target: Path) -> None:
     mask = sum(bit for bit, place in _PLACES.items() if place in places) if ordered else 0
     if mask not in (0, _FLAC_MASKS.get(like.channels)):
         file: Any = FLAC(target)
-        if file.tags is None:
-            file.add_tags()
         file[_MASK.upper()] = f"0x{mask:04X}"
         file.save()
 
@@ -250,11 +248,11 @@ def _pictures(like: AudioInfo) -> list[Any]:
     ]
 
 
-def _translate(like: AudioInfo, target: Path, form: str, subtype: str) -> list[str]:
+def _translate(like: AudioInfo, target: Path, form: str) -> list[str]:
     """Texts and covers from one kind of file to another."""
     texts, pictures, lost = _texts(like), _pictures(like), _studio(like)
     if form in ("MP3", "FLAC", "OGG"):
-        return lost + (_write_tags(target, form, subtype, texts, pictures) if texts or pictures else [])
+        return lost + (_write_tags(target, form, texts, pictures) if texts or pictures else [])
     lost += ["cover"] if pictures else []
     if form not in _CHUNKED:
         return ["tags", *lost] if texts else lost
@@ -271,18 +269,13 @@ def _studio(like: AudioInfo) -> list[str]:
     return [words for name, words in _STUDIO.items() if name in names]
 
 
-def _write_tags(
-    target: Path, form: str, subtype: str, texts: dict[str, list[str]], pictures: list[Any]
-) -> list[str]:
+def _write_tags(target: Path, form: str, texts: dict[str, list[str]], pictures: list[Any]) -> list[str]:
+    import mutagen
     from mutagen.easyid3 import EasyID3KeyError
-    from mutagen.flac import FLAC
     from mutagen.id3 import APIC, COMM, ID3
     from mutagen.mp3 import EasyMP3
-    from mutagen.oggopus import OggOpus
-    from mutagen.oggvorbis import OggVorbis
 
-    kinds: dict[str, Any] = {"MP3": EasyMP3, "FLAC": FLAC}
-    file = kinds.get(form, OggOpus if subtype == "OPUS" else OggVorbis)(target)
+    file: Any = EasyMP3(target) if form == "MP3" else mutagen.File(target)
     if file.tags is None:
         file.add_tags()
     lost = []
@@ -296,9 +289,8 @@ def _write_tags(
         for picture in pictures:
             file.add_picture(picture)
     elif form == "OGG" and pictures:
-        file["metadata_block_picture"] = [
-            base64.b64encode(image.write()).decode("ascii") for image in pictures
-        ]
+        coded = [base64.b64encode(image.write()).decode("ascii") for image in pictures]
+        file["metadata_block_picture"] = coded
     file.save()
     if form == "MP3" and (pictures or "comment" in texts):
         tags = ID3(target)

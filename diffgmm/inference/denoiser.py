@@ -6,14 +6,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from diffgmm.diffusion.pretrained import ModelError, check_likelihood, model_path, read_description
 from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling, whole_number
 from diffgmm.inference.any_rate import ThroughRate, blocks_of, check_settings, recording
-from diffgmm.inference.backends import Later, Rows, is_default, open_backend
+from diffgmm.inference.backends import Later, Rows, is_default, open_backend, open_torch
 from diffgmm.inference.drift import without_drift
 from diffgmm.inference.uncertainty_tracks import Uncertain
 from diffgmm.inference.window_grid import Enhance, WindowGrid
@@ -25,21 +26,14 @@ if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
 
     from diffgmm.diffusion.model import Enhanced
 
+    Audio = TypeVar("Audio", np.ndarray, Tensor)
+
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
 ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
 ROWS_ELSEWHERE = 16
 
 Note = Callable[[np.ndarray, "Tensor", "Enhanced", np.ndarray], None]
 """``note(batch, noisy [B, 1, T], enhanced, exponents [B, 1])``: windows by number, as heard times 2 ** -exponent."""
-
-
-def _frame_hop(representation: Any) -> int:
-    """:func:`diffgmm.diffusion.expected_error.frame_hop`, without PyTorch where the representation has frames."""
-    if hasattr(representation, "hop"):
-        return int(representation.hop)
-    from diffgmm.diffusion.expected_error import FRAME
-
-    return FRAME
 
 
 class Denoiser:
@@ -84,11 +78,14 @@ class Denoiser:
         self.description: dict[str, Any] = dict(description or {})
         # Every n-th sample starts a frame of the model or of its uncertainty.
         representation = getattr(model, "representation", None)
-        self.align = 1 if representation is None else _frame_hop(representation)
+        hop: Any = getattr(representation, "hop", 1 if representation is None else None)
+        if hop is None:
+            from diffgmm.diffusion.expected_error import FRAME as hop  # noqa: N811
+        self.align = int(hop)
         self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
         window = window_seconds or getattr(representation, "window_seconds", None) or WINDOW_SECONDS
         overlap = overlap_seconds or min(OVERLAP_SECONDS, window / 4)
-        self._window, self._overlap = (round(s * self.sample_rate) for s in (window, overlap))
+        self._sizes = [round(s * self.sample_rate) for s in (window, overlap, SHORTEST_SECONDS)]
 
     @classmethod
     def from_pretrained(
@@ -123,15 +120,12 @@ class Denoiser:
                 later = Later(path, description, trust)
                 graph_rate = getattr(rows, "sample_rate", None)
                 if graph_rate not in (None, str(later.sample_rate)):
-                    raise ModelError(
-                        f"{path}: has {later.sample_rate} Hz, the graph beside it {graph_rate:.20} Hz"
-                    )
+                    rates = f"{later.sample_rate} Hz, the graph beside it {graph_rate:.20} Hz"
+                    raise ModelError(f"{path}: has {rates}")
                 return cls(later, description, rows=rows, trust=trust)
         elif backend not in ("auto", "torch"):
             raise ModelError(f"back end {backend}: runs on the cpu, not on {device}")
-        from diffgmm.inference.backends.torch import load
-
-        model, description, rows = load(path, device, trust)
+        model, description, rows = open_torch(path, device, trust)
         return cls(model, description, device=device, rows=rows, trust=trust)
 
     def denoise(
@@ -160,11 +154,9 @@ class Denoiser:
             ValueError: a setting out of range, ``x`` of another shape, or NaN or Inf in it.
         """
         x = recording(x)
-        y = np.empty(np.atleast_2d(x).shape, np.float32)
-        done = 0
-        for piece in self.denoise_blocks(
-            blocks_of(x), sample_rate, len(y), seed=seed, strength=strength, **sampling
-        ):
+        y, done = np.empty(np.atleast_2d(x).shape, np.float32), 0
+        settings: Any = {"seed": seed, "strength": strength, **sampling}
+        for piece in self.denoise_blocks(blocks_of(x), sample_rate, len(y), **settings):
             y[:, done : done + piece.shape[1]] = piece
             done += piece.shape[1]
         return y.reshape(x.shape)
@@ -295,9 +287,8 @@ class Denoiser:
 
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
         """The fixed grid of windows, running ``enhance``."""
-        shortest = round(SHORTEST_SECONDS * self.sample_rate)
         return WindowGrid(
-            enhance, channels, self._window, self._overlap, shortest, self._rows, self.align, self.prepare
+            enhance, channels, *self._sizes, batch=self._rows, align=self.align, prepare=self.prepare
         )
 
     def prepare(self, windows: np.ndarray) -> np.ndarray:
@@ -340,8 +331,77 @@ class Denoiser:
                         note(batch, noisy, enhanced, exponents)
                 clean = enhanced.waveform[:, 0].float().cpu().numpy()
             if not np.isfinite(clean).all():
-                raise ModelError(
-                    "the model's output is not finite; its weights are damaged or it was not trained well"
-                )
+                why = "its weights are damaged or it was not trained well"
+                raise ModelError(f"the model's output is not finite; {why}")
             outputs[batch] = np.ldexp(clean, exponents)
         return outputs
+
+
+load = Denoiser.from_pretrained
+"""The denoiser of a shipped model by name, or of a saved model or Lightning checkpoint by path.
+
+Arguments and errors are those of :meth:`diffgmm.inference.denoiser.Denoiser.from_pretrained`.
+
+Example:
+    >>> import diffgmm
+    >>> diffgmm.load("base").sample_rate
+    16000
+"""
+
+
+def denoise(
+    x: Audio,
+    sample_rate: int,
+    *,
+    model: Denoiser | str | os.PathLike[str] = "base",
+    seed: int = 0,
+    strength: float = 1.0,
+    **sampling: Unpack[Sampling],
+) -> Audio:
+    """Denoise a recording; an array gives an array, a tensor a tensor.
+
+    Args:
+        x: float array or tensor ``[channels, samples]`` or ``[samples]`` in -1..1, of any length, level and device.
+        sample_rate: of ``x`` in Hz, any.
+        model: a denoiser, or what :func:`load` takes. A model that is named is loaded once and then kept; a tensor on a
+            GPU is denoised there.
+        seed, strength, sampling: as in :meth:`diffgmm.inference.denoiser.Denoiser.denoise`.
+
+    Returns:
+        ``x`` without its noise, of the same shape and rate; a tensor has the device and the dtype of ``x``, an array is
+        float32. No gradient flows through it.
+
+    Raises:
+        ModelError: the model can't be used.
+        ValueError: a setting out of range, ``x`` of another shape, or NaN or Inf in it.
+
+    Example:
+        >>> import diffgmm, numpy
+        >>> diffgmm.denoise(numpy.zeros((2, 44100), "float32"), 44100).shape
+        (2, 44100)
+    """
+    # A tensor can only be one of a PyTorch that is loaded already: arrays need none.
+    torch: Any = sys.modules.get("torch")
+    tensor = torch is not None and isinstance(x, torch.Tensor)
+    given: Any = x
+    samples = given.detach().cpu() if tensor else given
+    if tensor and samples.dtype in (torch.float16, torch.bfloat16):  # NumPy knows no bfloat16
+        samples = samples.float()
+    denoiser = _denoiser(model, str(given.device) if tensor else "cpu")
+    y: Any = denoiser.denoise(samples, sample_rate, seed=seed, strength=strength, **sampling)
+    return torch.from_numpy(y).to(device=given.device, dtype=given.dtype) if tensor else y
+
+
+def _denoiser(model: Denoiser | str | os.PathLike[str], device: str) -> Denoiser:
+    if isinstance(model, Denoiser):
+        return model
+    path = model_path(model)
+    files = [path.with_suffix(ending) for ending in (".json", ".safetensors", ".ckpt", ".onnx")]
+    changed = tuple(file.stat().st_mtime_ns for file in files if file.is_file())
+    return _kept(os.path.abspath(path), device, changed)
+
+
+@lru_cache(maxsize=4)
+def _kept(path: str, device: str, _changed: tuple[int, ...]) -> Denoiser:
+    """The denoiser of a file, loaded again only once the file has changed."""
+    return Denoiser.from_pretrained(path, device)

@@ -85,7 +85,8 @@ def plan(
             folder = Path(output) if output else _beside(path)
             pairs = []
             for file in walk(path, recursive):
-                if _may_be_read(file):
+                # Also what would be audio with PyAV: then the reader's error says what to install.
+                if file.suffix.lower() in (*FORMATS, *CONTAINERS):
                     pairs.append((file, _writable_name(folder / file.relative_to(path))))
                 else:
                     skipped.append(file)
@@ -101,16 +102,11 @@ def plan(
         for source, target in pairs:
             if targets.setdefault(target, source) != source:
                 raise UsageError(f"{source} and {targets[target]} would both be written to {target}")
-    jobs = [
-        Job(
-            source,
-            target,
-            target.with_suffix(".png") if picture else None,
-            target.with_name(f"{target.stem}.uncertainty.csv") if uncertainty else None,
-            spools.get(source),
-        )
-        for target, source in targets.items()
-    ]
+    jobs = []
+    for target, source in targets.items():
+        drawn = target.with_suffix(".png") if picture else None
+        table = target.with_name(f"{target.stem}.uncertainty.csv") if uncertainty else None
+        jobs.append(Job(source, target, drawn, table, spools.get(source)))
     check_outputs(jobs, overwrite)
     return jobs, skipped
 
@@ -132,11 +128,6 @@ def _names_a_file(output: str, paths: list[Path]) -> bool:
     if not path.parent.is_dir():
         raise UsageError(f"-o {output}: there is no folder {path.parent}")
     return True
-
-
-def _may_be_read(path: Path) -> bool:
-    """Whether it is audio, or would be with PyAV: then the reader's error says what to install."""
-    return is_audio(path) or path.suffix.lower() in CONTAINERS
 
 
 def _writable_name(path: Path) -> Path:

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffgmm.audio import Clip, Writer, probe, read_blocks
+from diffgmm.audio import AudioInfo, Clip, Writer, probe, read_blocks
 from diffgmm.diffusion.pretrained import check_likelihood
-from diffgmm.diffusion.sampler_options import Sampling
+from diffgmm.diffusion.sampler_options import SamplerConfig, Sampling
 from diffgmm.inference.denoiser import Denoiser
 from diffgmm.inference.file_plan import STDIN, Job, check_outputs, plan
 from diffgmm.utils.errors import FOR_USERS
@@ -32,9 +32,6 @@ from diffgmm.utils.files import replacing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from diffgmm.audio import AudioInfo
-    from diffgmm.diffusion.sampler_options import SamplerConfig
 
 PICTURE_SECONDS = 60  # a picture of more shows nothing
 ROW_SECONDS = 0.02  # of the table of uncertainty
@@ -205,22 +202,13 @@ def denoise_jobs(
 class _FileDenoiser:
     """One model and one set of options for any number of files."""
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        progress: Progress | None = None,
-        *,
-        seed: int = 0,
-        strength: float = 1.0,
-        overwrite: bool = False,
-        clip: Clip = "scale",
-        salvage: bool = False,
-        **sampling: Unpack[Sampling],
-    ) -> None:
+    def __init__(self, denoiser: Denoiser, progress: Progress | None, **options: Unpack[Options]) -> None:
         self._denoiser, self._progress = denoiser, progress or (lambda _seconds: None)
-        self._seed, self._strength, self._salvage = seed, strength, salvage
-        self._writing: dict[str, Any] = {"overwrite": overwrite, "clip": clip}
-        self._sampler = denoiser.options(**sampling)
+        given: dict[str, Any] = dict(options)
+        self._seed, self._strength = given.pop("seed", 0), given.pop("strength", 1.0)
+        self._salvage, overwrite = (given.pop(name, False) for name in ("salvage", "overwrite"))
+        self._writing: dict[str, Any] = {"overwrite": overwrite, "clip": given.pop("clip", "scale")}
+        self._sampler = denoiser.options(**given)
 
     def denoise(self, job: Job, info: AudioInfo | None = None) -> Denoised:
         """Read, denoise and write one file, with what is wanted beside it."""
@@ -278,9 +266,8 @@ class _Tracks:
         from diffgmm.inference.uncertainty import UncertainStream
 
         self._rate, self._channels, self._model_rate = info.sample_rate, info.channels, denoiser.sample_rate
-        self._stream = UncertainStream(
-            denoiser, self._rate, self._channels, sampler, seed, PICTURE_SECONDS, strength
-        )
+        sound = self._rate, self._channels
+        self._stream = UncertainStream(denoiser, *sound, sampler, seed, PICTURE_SECONDS, strength)
         self._rows = [np.zeros((2, self._channels, 0))]  # 1.4 MB for an hour of mono
         self._shown = [np.zeros((2, 0))]  # of the picture's part, channels averaged
         self._done = 0
@@ -305,11 +292,9 @@ class _Tracks:
         table = np.column_stack([ROW_SECONDS * np.arange(values.shape[1]), *values])
         columns = [""] if self._channels == 1 else [f"_{i + 1}" for i in range(self._channels)]
         head = ["seconds", *(f"{name}{c}" for c in columns for name in ("std", "confidence"))]
+        lines: Any = {"fmt": ["%.2f", *["%.4g"] * len(values)], "delimiter": ",", "newline": "\r\n"}
         with replacing(path) as part:
-            formats = ["%.2f", *["%.4g"] * len(values)]
-            np.savetxt(
-                part, table, formats, delimiter=",", newline="\r\n", header=",".join(head), comments=""
-            )
+            np.savetxt(part, table, header=",".join(head), comments="", **lines)
         shown_std, shown_confidence = np.concatenate(self._shown, axis=-1)
         bins = self._stream.bins()
         if bins is not None:
@@ -323,9 +308,6 @@ class _Tracks:
 
 def _beginning(path: Path, salvage: bool = False) -> np.ndarray:
     """The first :data:`PICTURE_SECONDS` of a file, ``[channels, samples]``."""
-    wanted, pieces = PICTURE_SECONDS * probe(path, salvage).sample_rate, []
-    for block in read_blocks(path, salvage=salvage):
-        pieces.append(block)
-        if sum(piece.shape[1] for piece in pieces) >= wanted:
-            break
-    return np.concatenate(pieces, axis=1)[:, :wanted]
+    info = probe(path, salvage)
+    wanted = min(PICTURE_SECONDS * info.sample_rate, info.frames)
+    return np.concatenate(list(read_blocks(path, count=wanted, salvage=salvage)), axis=1)

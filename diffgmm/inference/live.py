@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffgmm.audio import Writer
-from diffgmm.audio.buffer import Fifo
+from diffgmm.audio.signal import Fifo
 from diffgmm.inference.streaming import STEP_SECONDS, StreamingDenoiser
 from diffgmm.utils.errors import UserError, one_line
 
@@ -85,12 +85,11 @@ class Live:
         try:
             rate = sample_rate or round(sounddevice.query_devices(source, "input")["default_samplerate"])
             self._stream = StreamingDenoiser(denoiser, rate, channels, strength=strength)
-            self._rate, self._block = rate, round(BLOCK_SECONDS * rate)
+            self._rate, self._skip = rate, self._stream.latency
             options: dict[str, Any] = {"samplerate": rate, "channels": channels, "dtype": "float32"}
             self._waiting: queue.Queue[np.ndarray] = queue.Queue(round(MOST_SECONDS / BLOCK_SECONDS))
-            self._in = sounddevice.InputStream(
-                device=source, blocksize=self._block, callback=self._listen, **options
-            )
+            hearing: dict[str, Any] = {"device": source, "blocksize": round(BLOCK_SECONDS * rate)}
+            self._in = sounddevice.InputStream(callback=self._listen, **hearing, **options)
             self._resources.callback(self._in.close)
             self._played, self._lock = Fifo(channels), threading.Lock()
             self._played.push(np.zeros((channels, round(SLACK_SECONDS * rate)), np.float32))
@@ -109,7 +108,6 @@ class Live:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{one_line(error)}; --list shows the devices") from error
-        self._skip = self._stream.latency
 
     def _listen(self, block: np.ndarray, frames: int, time: Any, status: Any) -> None:
         """Called by PortAudio, in a thread of its own."""
@@ -160,9 +158,8 @@ class Live:
                 self._out.start()
         except _sounddevice().PortAudioError as error:
             self._resources.close()
-            raise UserError(
-                f"a device does not start: {one_line(error)}; try again, or choose another"
-            ) from error
+            why = f"a device does not start: {one_line(error)}"
+            raise UserError(f"{why}; try again, or choose another") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffgmm.audio.buffer import Fifo
-from diffgmm.audio.stream_resampler import FirResampler
+from diffgmm.audio.signal import Fifo, FirResampler
 from diffgmm.inference.any_rate import FRAME_SECONDS, FRAME_SMOOTHING, ThroughRate, check_settings
 from diffgmm.inference.denoiser import Denoiser
 from diffgmm.inference.window_grid import Enhance, Prepare, as_recorded
@@ -22,7 +21,6 @@ CONTEXT_SECONDS = 1.5  # what a window has heard before the part that is kept
 STEP_SECONDS = 0.1
 AHEAD_SECONDS = 0.14  # what it hears after that part: the U-Net sees about as far in time
 FADE_SECONDS = 0.01
-_ENDED = "the stream has ended with flush(); make a new StreamingDenoiser for the next one"
 
 
 def window_sizes(sample_rate: int, hop: int) -> dict[str, int]:
@@ -48,21 +46,16 @@ class TrailingGrid:
     Args:
         enhance: the model, see :data:`diffgmm.inference.window_grid.Enhance`.
         channels: processed independently of each other.
-        sample_rate: of the model, Hz; windows shorter than a second are mirrored before the model sees them.
+        rate: of the model, Hz; windows shorter than a second are mirrored before the model sees them.
         align: hop of the model's frames in samples.
         prepare: applied to every window, each row by itself.
     """
 
     def __init__(
-        self,
-        enhance: Enhance,
-        channels: int,
-        sample_rate: int,
-        align: int = 1,
-        prepare: Prepare = as_recorded,
+        self, enhance: Enhance, channels: int, rate: int, align: int = 1, prepare: Prepare = as_recorded
     ) -> None:
-        self._enhance, self._channels, self._shortest, self._prepare = enhance, channels, sample_rate, prepare
-        self._context, self.step, self._ahead, self._fade = window_sizes(sample_rate, align).values()
+        self._enhance, self._channels, self._shortest, self._prepare = enhance, channels, rate, prepare
+        self._context, self.step, self._ahead, self._fade = window_sizes(rate, align).values()
         self._rise = (np.sin(np.pi / 2 * (np.arange(self._fade) + 0.5) / self._fade) ** 2).astype(np.float32)
         self._input, self._next = Fifo(channels), 0
         self._tail: np.ndarray | None = None
@@ -87,10 +80,8 @@ class TrailingGrid:
         start = self._next * self.step
         first = max(0, start - self._context)
         x = self._input.view(first, heard)
-        missing = max(0, self._shortest - x.shape[1])
-        padded = np.pad(
-            self._prepare(x), [(0, 0), (0, missing)], mode="reflect" if x.shape[1] > 1 else "edge"
-        )
+        missing = [(0, 0), (0, max(0, self._shortest - x.shape[1]))]
+        padded = np.pad(self._prepare(x), missing, mode="reflect" if x.shape[1] > 1 else "edge")
         keys = [(channel, first) for channel in range(self._channels)]
         y = self._enhance(padded, keys)[:, start - first : x.shape[1]].copy()
         if self._tail is not None:
@@ -142,8 +133,7 @@ class StreamingDenoiser:
         self._path = ThroughRate(sample_rate, rate, channels, grid, strength, live=True)
         self._ready = Fifo(channels)
         self._ready.push(np.zeros((channels, self.latency), np.float32))
-        self._heard = self._given = 0
-        self._flat, self._ended = False, False
+        self._given, self._flat, self._ended = 0, False, False
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Feed ``[channels, n]`` (or ``[n]``) in [-1, 1]; returns as much, :attr:`latency` samples late.
@@ -153,14 +143,10 @@ class StreamingDenoiser:
         Raises:
             ValueError: another shape, or NaN or Inf in it; the stream has ended.
         """
-        if self._ended:
-            raise ValueError(_ENDED)
-        self._flat = np.ndim(block) == 1
         x = np.atleast_2d(np.asarray(block))
-        for clean in self._path.push(x):
-            self._ready.push(clean)
-        self._heard += x.shape[1]
-        return self._take(x.shape[1]).reshape(np.shape(block))
+        y = self._take(self._path.push(x), x.shape[1])
+        self._flat = np.ndim(block) == 1
+        return y.reshape(np.shape(block))
 
     def flush(self) -> np.ndarray:
         """The last :attr:`latency` samples, ``[channels, latency]``, after the last block. Ends the stream.
@@ -170,15 +156,16 @@ class StreamingDenoiser:
         Raises:
             ValueError: the stream has ended already.
         """
-        if self._ended:
-            raise ValueError(_ENDED)
+        rest = self._take(self._path.finish(), self.latency)
         self._ended = True
-        for clean in self._path.finish():
-            self._ready.push(clean)
-        rest = self._take(self._heard + self.latency - self._given)
         return rest[0] if self._flat else rest
 
-    def _take(self, samples: int) -> np.ndarray:
+    def _take(self, pieces: Iterator[np.ndarray], samples: int) -> np.ndarray:
+        if self._ended:
+            remedy = "make a new StreamingDenoiser for the next one"
+            raise ValueError(f"the stream has ended with flush(); {remedy}")
+        for clean in pieces:
+            self._ready.push(clean)
         if self._ready.end < self._given + samples:
             raise RuntimeError(f"output is {self._given + samples - self._ready.end} samples late")
         out = self._ready.view(self._given, self._given + samples).copy()

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from diffgmm.audio import BLOCK
-from diffgmm.audio.buffer import Fifo
+from diffgmm.audio.signal import Fifo
 from diffgmm.diffusion.expected_error import bin_errors, frame_count, frame_hop
 from diffgmm.diffusion.model import Enhanced
 from diffgmm.diffusion.pretrained import check_likelihood
@@ -71,11 +71,9 @@ class UncertainStream:
         """The :class:`~diffgmm.inference.uncertainty_tracks.BinMap` of the time asked for, after :meth:`finish`."""
         model_samples = int(np.ceil(self._waiting.end * self._model_rate / self._rate))
         representation = self._representation
-        hertz = (
-            np.arange(representation.bins) * self._model_rate / representation.n_fft
-            if representation.dims == 2
-            else np.zeros(1)
-        )
+        hertz = np.zeros(1)
+        if representation.dims == 2:
+            hertz = np.arange(representation.bins) * self._model_rate / representation.n_fft
         return self._merger.bins(hertz, self._model_rate, frame_count(representation, model_samples))
 
     def _ready(self, pieces: Iterable[np.ndarray], last: bool) -> Iterator[Tracks]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffgmm.audio.buffer import Fifo
+from diffgmm.audio.signal import Fifo
 from diffgmm.utils.files import replacing
 
 _LEAST = 1e-4  # weight of a frame at a window's edge, where nothing else has it

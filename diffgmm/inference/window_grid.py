@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from diffgmm.audio.buffer import Fifo
+from diffgmm.audio.signal import Fifo
 
 Enhance = Callable[[np.ndarray, "list[tuple[int, int]]"], np.ndarray]
 """``enhance(rows [B, T], keys)`` gives ``[B, T]``; a key is (channel, first sample) of a row."""
@@ -108,16 +108,11 @@ class WindowGrid:
         """Model output ``[windows, channels, window]`` of these windows."""
         views = [self._input.view(k * self._hop, k * self._hop + self._window) for k in indices]
         starts = [k * self._hop for k in indices]
-        return self._rows(self._prepare(np.concatenate(views)), starts).reshape(
-            len(indices), self._channels, -1
-        )
+        rows = self._rows(self._prepare(np.concatenate(views)), starts)
+        return rows.reshape(len(indices), self._channels, -1)
 
     def _rows(self, rows: np.ndarray, starts: list[int]) -> np.ndarray:
         """Model output of rows ``[windows * channels, n]``, at most ``batch`` of them at once."""
         keys = [(channel, start) for start in starts for channel in range(self._channels)]
-        return np.concatenate(
-            [
-                self._enhance(rows[i : i + self._batch], keys[i : i + self._batch])
-                for i in range(0, len(keys), self._batch)
-            ]
-        )
+        batches = [slice(i, i + self._batch) for i in range(0, len(keys), self._batch)]
+        return np.concatenate([self._enhance(rows[batch], keys[batch]) for batch in batches])

@@ -19,6 +19,10 @@ class UsageError(UserError):
     """The command line asks for something that cannot be: exit code 2, nothing was done."""
 
 
+class AudioError(UserError):
+    """A file of sound that cannot be read or written as asked: which file, what, what to do."""
+
+
 FOR_USERS = (OSError, UserError)
 """What a command reports in one line; anything else is a bug and keeps its traceback."""
 

@@ -19,7 +19,7 @@ from diffgmm.diffusion.one_step import UnsupportedModel
 from diffgmm.diffusion.pretrained import PRETRAINED
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.evaluation.results import Results, ResultsError, System, read_results
-from diffgmm.inference.export.onnx import write_light
+from diffgmm.inference.export import write_light
 from diffgmm.metrics.statistics import mean
 from diffgmm.utils.errors import UsageError, UserError, exit_code
 from diffgmm.utils.files import sha256_of, write_text

@@ -268,7 +268,7 @@ def test_damaged_tags_do_not_stop_the_sound(tmp_path: Path) -> None:
 
 def test_a_wav_beyond_4_gib_is_rf64_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the limit lowered to 4 kB; `test_four_gib` writes a true one."""
-    monkeypatch.setattr("diffgmm.audio.formats.MOST_BYTES", 4000)
+    monkeypatch.setattr("diffgmm.audio.writer.MOST_BYTES", 4000)
     x = noise(2000)
     for name, options in (("a.wav", {"subtype": "FLOAT"}), ("b.wav", {"subtype": "PCM_24"})):
         audio.write(tmp_path / name, x, RATE, **options)

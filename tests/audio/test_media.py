@@ -231,7 +231,7 @@ def test_without_pyav_the_package_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "a.wav", bursts(), RATE)
-    monkeypatch.setattr("diffgmm.audio.formats.av_is_installed", lambda: False)
+    monkeypatch.setattr("diffgmm.audio.writer.av_is_installed", lambda: False)
     assert run(tmp_path / "a.wav", tmp_path / "b.m4a") == 1
     assert "b.m4a: only PyAV writes this kind of file; pip install av" in capsys.readouterr().err
 

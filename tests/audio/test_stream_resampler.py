@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffgmm.audio.stream_resampler import FirResampler
+from diffgmm.audio.signal import FirResampler
 
 PAIRS = [(8000, 16000), (44100, 16000), (16000, 44100), (48000, 16000), (16000, 11025), (96000, 16000)]
 

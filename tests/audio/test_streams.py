@@ -309,6 +309,23 @@ def test_any_bytes_are_laid_out_or_left_alone(
         audio.read(path)
 
 
+@pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "FLAC"])
+def test_id3_tags_before_a_file_are_passed_over(tmp_path: Path, form: str) -> None:
+    """Players skip them in front of anything."""
+    path = tmp_path / f"x.{form.lower()}"
+    soundfile.write(path, sound(5000), RATE)
+    expected = audio.read(path)[0]
+    path.write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + path.read_bytes())
+    np.testing.assert_array_equal(audio.read(path)[0], expected)
+
+
+def test_a_count_that_reaches_past_its_mp3_frame_is_none(tmp_path: Path) -> None:
+    frames = bytearray((bytes([0xFF, 0xF3, 0x14, 0xC4]) + bytes(20)) * 8)  # 24 bytes each
+    frames[13:17] = b"Xing"
+    (tmp_path / "x.mp3").write_bytes(frames)
+    assert audio.read(tmp_path / "x.mp3")[1].frames == 8 * 576
+
+
 def test_a_slice_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(bytes(range(100)))

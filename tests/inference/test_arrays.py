@@ -47,14 +47,14 @@ def test_a_tensor_keeps_shape_type_and_device(
 
 
 def test_a_named_model_is_loaded_once_and_again_when_its_file_changes(tmp_path: Path) -> None:
-    from diffgmm.inference import arrays
+    from diffgmm.inference import denoiser
 
     for ending in (".json", ".safetensors"):
         shutil.copy(PRETRAINED / f"small{ending}", tmp_path / f"[mine]{ending}")
     path, x = tmp_path / "[mine].json", recording(RATE)
     before = diffgmm.denoise(x, RATE, model=path)
-    first = arrays._denoiser(path, "cpu")
-    assert arrays._denoiser(str(path), "cpu") is first
+    first = denoiser._denoiser(path, "cpu")
+    assert denoiser._denoiser(str(path), "cpu") is first
     for ending in (".json", ".safetensors"):
         shutil.copy(PRETRAINED / f"base{ending}", tmp_path / f"[mine]{ending}")
     assert not np.array_equal(diffgmm.denoise(x, RATE, model=path), before)

@@ -17,8 +17,7 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.one_step import one_step
 from diffgmm.diffusion.representation import Magnitude
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.inference.export import FORMATS, TOLERANCE, export
-from diffgmm.inference.export.onnx import WEIGHTS, ExportError, write_light
+from diffgmm.inference.export import FORMATS, TOLERANCE, WEIGHTS, ExportError, export, write_light
 from diffgmm.networks import UNet
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -98,7 +97,7 @@ def test_a_light_graph_reads_the_weights_beside_it(tmp_path: Path, pair: Pair) -
 
 def test_a_file_that_differs_is_not_kept(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     other = one_step(tiny("none"))
-    monkeypatch.setattr("diffgmm.inference.export.onnx.one_step", lambda model: other)
+    monkeypatch.setattr("diffgmm.inference.export.one_step", lambda model: other)
     (tmp_path / "t.onnx").write_bytes(b"older")
     with pytest.raises(ExportError, match=r"differs from PyTorch by .* not kept"):
         export(tiny("gru"), {}, tmp_path / "t.onnx", "onnx", pair[1], overwrite=True)

@@ -1,7 +1,13 @@
-"""Models for other runtimes: each is written, run on real sound, and kept only if it is the model."""
+"""Models for other runtimes: each is written, run on real sound, and kept only if it is the model.
+
+ONNX graphs are whole ones, or light ones that read the weights of the model file beside them. The graph is
+:class:`diffgmm.diffusion.one_step.OneStep`: float32 ``noisy`` ``[batch, 1, samples]`` to ``clean`` of that shape.
+"""
 
 from __future__ import annotations
 
+import json
+import struct
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -11,19 +17,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from diffgmm.diffusion.model import MixtureDenoiser
-from diffgmm.diffusion.one_step import UnsupportedModel, one_step
+from diffgmm.diffusion.one_step import FromParameters, UnsupportedModel, one_step
 from diffgmm.diffusion.parts import PARTS, brief
 from diffgmm.diffusion.sampler_options import SOLVERS
 from diffgmm.diffusion.saving import load_model, save_model
-from diffgmm.inference.export.onnx import TRACED, ExportError, write_light, write_onnx
-from diffgmm.utils.files import replacing
+from diffgmm.utils.errors import UserError
+from diffgmm.utils.files import replacing, sha256_of
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "torch_export": ".pt2", "safetensors": ".safetensors"}
+OPSET = 17
+TRACED = 20011  # samples of the traced input: no multiple of a hop
+WEIGHTS = "weights_sha256"  # metadata of a light graph: checksum of the file that its weights lie in
 TOLERANCE = 1e-4  # largest difference to PyTorch at full scale: -80 dB
 
 Run = Callable[[np.ndarray], np.ndarray]  # [1, 1, T] to [1, 1, T]
+
+
+class ExportError(UserError):
+    """A model that can't be written in a format; one line."""
 
 
 class Deviation(NamedTuple):
@@ -98,10 +112,8 @@ def export(
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, ExportError) or type(model.network) in PARTS["network"]:
             raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(
-            f"{path}: the network {type(model.network).__name__} does not go into a graph: {brief(first)}"
-        ) from error
+        first, name = (str(error).splitlines() or [type(error).__name__])[0], type(model.network).__name__
+        raise ExportError(f"{path}: the network {name} does not go into a graph: {brief(first)}") from error
     return Exported(tuple(files), deviation)
 
 
@@ -136,9 +148,11 @@ def compare(
 
 
 def _onnx(model: MixtureDenoiser, part: Path, samples: int | None, facts: Mapping[str, str]) -> Run:
+    """Write a graph that needs no other file."""
     import onnxruntime
 
-    write_onnx(model, part, samples, facts)
+    graph = _traced(one_step(model), samples, folding=True)
+    _write(graph, part, {"sample_rate": str(model.sample_rate), **facts})
     session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
 
     def run(noisy: np.ndarray) -> np.ndarray:
@@ -181,9 +195,8 @@ def _check_solver(description: Mapping[str, Any]) -> None:
     """Refuse a graph of a model whose own setting runs code that no graph holds."""
     solver = (description.get("sampler") or {}).get("solver", SOLVERS[0])
     if solver not in SOLVERS:
-        raise UnsupportedModel(
-            f"the solver {solver} is code of another package, and a graph has one step alone"
-        )
+        foreign = f"the solver {solver} is code of another package"
+        raise UnsupportedModel(f"{foreign}, and a graph has one step alone")
 
 
 def _safetensors(
@@ -211,7 +224,7 @@ def _safetensors(
 
 
 def _light(model: MixtureDenoiser, stem: Path, sound: np.ndarray) -> None:
-    from diffgmm.inference.backends.onnx import OnnxRuntime
+    from diffgmm.inference.backends import OnnxRuntime
 
     graph = stem.with_name(stem.name + ".onnx")
     write_light(model, stem.with_name(stem.name + ".safetensors"), graph)
@@ -221,3 +234,72 @@ def _light(model: MixtureDenoiser, stem: Path, sound: np.ndarray) -> None:
     except BaseException:
         graph.unlink()
         raise
+
+
+def write_light(model: MixtureDenoiser, weights: Path, path: Path) -> None:
+    """Write a graph of about a tenth of a megabyte whose weights are those in ``weights``, a file in the same folder.
+
+    Batch norms, process time and transforms are computed in the graph from the stored parameters; runtimes do that
+    once, when they load it.
+
+    Raises:
+        ExportError: the package onnx is missing.
+    """
+    graph = _traced(FromParameters(model).eval(), None, folding=False)
+    from onnx.external_data_helper import set_external_data
+
+    names = {tensor.name for tensor in graph.graph.initializer}
+    inputs = [entry for entry in graph.graph.input if entry.name not in names]
+    # Weights among the inputs could be replaced, so runtimes would compute nothing ahead.
+    del graph.graph.input[:]
+    graph.graph.input.extend(inputs)
+    stored = _offsets(weights)
+    data = weights.read_bytes()
+    for tensor in graph.graph.initializer:
+        place = stored.get(tensor.name.removeprefix("model."))
+        if place is None or data[place[0] : place[0] + place[1]] != tensor.raw_data:
+            continue
+        set_external_data(tensor, weights.name, *place)
+        tensor.ClearField("raw_data")
+    with replacing(path) as part:
+        _write(graph, part, {"sample_rate": str(model.sample_rate), WEIGHTS: sha256_of(weights)})
+
+
+def _traced(module: nn.Module, samples: int | None, folding: bool) -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ExportError("writing ONNX needs the package onnx; install it: pip install onnx") from error
+    axes = {0: "batch", 2: "samples"}
+    example = torch.randn(1, 1, samples or TRACED, generator=torch.Generator().manual_seed(0))
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # On deprecation, and on Python values in the trace: what is written is run at other lengths afterwards. The
+        # newer exporter's graphs fail in onnxruntime at other lengths than the traced one.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, (example,), f"{folder}/graph.onnx", dynamo=False, opset_version=OPSET, do_constant_folding=folding,
+            keep_initializers_as_inputs=not folding,  # else equal weights become one, under one of their names
+            input_names=["noisy"], output_names=["clean"],
+            dynamic_axes={"noisy": axes, "clean": axes} if samples is None else None,
+        )  # fmt: skip
+        return onnx.load(f"{folder}/graph.onnx")
+
+
+def _write(graph: Any, path: Path, facts: Mapping[str, str]) -> None:
+    from onnx.helper import set_model_props
+
+    graph.producer_name = "diffgmm"
+    set_model_props(graph, dict(facts))
+    path.write_bytes(graph.SerializeToString())
+
+
+def _offsets(weights: Path) -> dict[str, tuple[int, int]]:
+    """Where each tensor of a safetensors file lies: first byte in the file, and how many."""
+    with weights.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    return {
+        name: (8 + size + tensor["data_offsets"][0], tensor["data_offsets"][1] - tensor["data_offsets"][0])
+        for name, tensor in header.items()
+        if name != "__metadata__" and tensor["dtype"] == "F32"
+    }
