@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from data_modules import benchmarks, home
+from diffgmm.evaluation.benchmark.pairset import PairSet, load_set
 from diffgmm.evaluation.results import FILE
 from diffgmm.training.files import arguments, in_folder
 from diffgmm.utils.code_version import OURS, code_version, key_of
@@ -20,9 +22,6 @@ from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 from diffgmm.workflows.reproduce.plan import Plan, ReproduceError
 from diffgmm.workflows.reproduce.steps import Steps
-
-if TYPE_CHECKING:
-    from diffgmm.evaluation.benchmark.pairset import PairSet
 
 STEPS = ("prepare", "set", "train", "benchmark", "report")
 MINI = "mini"
@@ -69,7 +68,6 @@ class Job:
         return Path(self.steps.run(name, inputs, work, intact)["path"])
 
     def _prepare(self) -> dict[str, Any]:
-        from data_modules import home
         from data_modules.corpora.build.engine import prepare
         from data_modules.corpora.index import recipe as find_recipe
         from data_modules.mini import mini_corpus
@@ -84,11 +82,9 @@ class Job:
         folder = root / name
         sources = [] if recipe.local else recipe.sources(variant)
         # A recipe says by its revision when the same sources give another corpus: that is its code's version.
-        inputs = {
-            "recipe": [name, variant, recipe.revision, recipe.sample_rate],
-            "sources": key_of({"sources": [[file.name, file.checksum, file.size] for file in sources]}),
-            "folder": str(folder),
-        }
+        held = [[file.name, file.checksum, file.size] for file in sources]
+        inputs = {"recipe": [name, variant, recipe.revision, recipe.sample_rate], "folder": str(folder)}
+        inputs["sources"] = key_of({"sources": held})
 
         def work() -> dict[str, Any]:
             again = "prepare" in self.steps.anew
@@ -101,9 +97,6 @@ class Job:
         return self.steps.run("prepare", inputs, work, _is_complete)
 
     def _set(self, corpus: dict[str, Any]) -> PairSet:
-        from data_modules import benchmarks, home
-        from diffgmm.evaluation.benchmark.pairset import load_set
-
         options = dict(self.plan.set)
         kind = options.pop("kind")
         code = code_version("data_modules.benchmarks", "data_modules.offline.pair_folder")
@@ -147,7 +140,6 @@ class Job:
         return self._file("train", inputs, lambda: train(self.plan.training, settings, folder))
 
     def _benchmark(self, pairs: PairSet, trained: Path | None) -> Path:
-        from data_modules import home
         from diffgmm.evaluation.benchmark.cache import metric_version
         from diffgmm.evaluation.benchmark.run import run, write
         from diffgmm.evaluation.benchmark.systems import baseline_systems, models
@@ -157,12 +149,9 @@ class Job:
         nfes, estimates = systems.get("nfe", [1]), systems.get("estimate", ["mean"])
         candidates = baseline_systems(args.baselines or (), args.baselines_python)
         candidates += models(names, nfes, estimates, systems.get("samples", 1), systems.get("seed", 0))
-        inputs = {
-            "set": pairs.info.checksum,
-            "systems": {candidate.name: candidate.key for candidate in candidates},
-            "metrics": {name: metric_version(name) for name in self.plan.metrics},
-            "timing": args.timing,
-        }
+        keys = {candidate.name: candidate.key for candidate in candidates}
+        versions = {name: metric_version(name) for name in self.plan.metrics}
+        inputs = {"set": pairs.info.checksum, "systems": keys, "metrics": versions, "timing": args.timing}
 
         def make() -> Path:
             cache = home() / "benchmark"
@@ -198,9 +187,8 @@ def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], check=False)
     if done.returncode or not (checkpoint := last()):
-        raise ReproduceError(
-            f"{config}: the training ended with code {done.returncode}; run the command again to go on"
-        )
+        ended = f"the training ended with code {done.returncode}"
+        raise ReproduceError(f"{config}: {ended}; run the command again to go on")
     return checkpoint
 
 
@@ -234,7 +222,6 @@ def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
 
 def _make_set(kind: str, options: dict[str, Any], corpus: Path, kept: Path) -> Path:
     """Render or describe the pairs; what is there already is made anew."""
-    from data_modules import benchmarks
     from data_modules.benchmarks.recorded import write_corpus
     from data_modules.mixing.options import belz_blend
     from data_modules.offline.pair_folder import write_pairs
