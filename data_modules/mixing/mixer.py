@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -36,8 +36,7 @@ _ROOM_SECONDS = 0.5  # what has been said before the window still sounds in a ro
 _GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
 
 
-@dataclass(frozen=True)
-class Mixture:
+class Mixture(NamedTuple):
     """One window.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from data_modules.errors import DataError, some
 from data_modules.pools.sources import PAIR_KINDS, Item, audio_files
@@ -16,8 +16,7 @@ log = logging.getLogger(__name__)
 TOLERANCE_SECONDS = 0.01
 
 
-@dataclass(frozen=True)
-class PairedFile:
+class PairedFile(NamedTuple):
     """A clean and a noisy recording of the same name.
 
     Args:

@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 
-from data_modules import benchmarks, home
 from diffgmm.evaluation.benchmark.pairset import PairSet, load_set
 from diffgmm.evaluation.results import FILE
 from diffgmm.training.files import arguments, in_folder
@@ -68,6 +67,7 @@ class Job:
         return Path(self.steps.run(name, inputs, work, intact)["path"])
 
     def _prepare(self) -> dict[str, Any]:
+        from data_modules import home
         from data_modules.corpora.build.engine import prepare
         from data_modules.corpora.index import recipe as find_recipe
         from data_modules.mini import mini_corpus
@@ -97,6 +97,8 @@ class Job:
         return self.steps.run("prepare", inputs, work, _is_complete)
 
     def _set(self, corpus: dict[str, Any]) -> PairSet:
+        from data_modules import benchmarks, home
+
         options = dict(self.plan.set)
         kind = options.pop("kind")
         code = code_version("data_modules.benchmarks", "data_modules.offline.pair_folder")
@@ -140,6 +142,7 @@ class Job:
         return self._file("train", inputs, lambda: train(self.plan.training, settings, folder))
 
     def _benchmark(self, pairs: PairSet, trained: Path | None) -> Path:
+        from data_modules import home
         from diffgmm.evaluation.benchmark.cache import metric_version
         from diffgmm.evaluation.benchmark.run import run, write
         from diffgmm.evaluation.benchmark.systems import baseline_systems, models
@@ -222,6 +225,7 @@ def _adopted(folder: Path, name: str, variant: str) -> dict[str, Any]:
 
 def _make_set(kind: str, options: dict[str, Any], corpus: Path, kept: Path) -> Path:
     """Render or describe the pairs; what is there already is made anew."""
+    from data_modules import benchmarks
     from data_modules.benchmarks.recorded import write_corpus
     from data_modules.mixing.options import belz_blend
     from data_modules.offline.pair_folder import write_pairs

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffgmm.evaluation.results import Results
 from diffgmm.metrics import METRICS
@@ -18,8 +17,7 @@ from diffgmm.workflows.reproduce.plan import Plan
 HERE = "measured here"
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One figure beside what it should be.
 
     Args:
