@@ -116,8 +116,10 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
 
     def open_split(self, split: str, quiet: bool) -> tuple[Pool, Pool]:
         """The speech and the noise pool of ``train``, ``valid`` or ``test``."""
-        how, tell = (self.sample_rate, self.cache), {"strict": self.strict, "quiet": quiet}
-        speech, noise = (self.collection.open(split, kind, *how, **tell) for kind in KINDS)
+        how, strict = (self.sample_rate, self.cache), self.strict
+        speech, noise = (
+            self.collection.open(split, kind, *how, strict=strict, quiet=quiet) for kind in KINDS
+        )
         if split == "train" and self.max_pause_level is not None:
             self._leave_out(speech, self.max_pause_level, quiet)
         return speech, noise

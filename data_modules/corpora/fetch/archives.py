@@ -63,24 +63,24 @@ def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
 
 
 def _extract(
-    archive: Path, folder: Path, wanted: Wanted, most_bytes: float | None, tick: Callable[[], None]
+    archive: Path, folder: Path, wanted: Wanted, most: float | None, tick: Callable[[], None], below: str = ""
 ) -> None:
     """Extract an archive, member by member, within the limits.
 
     Raises:
         DataError: more files or bytes than an archive of audio has.
     """
-    limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
+    limit = max(SMALL, RATIO * archive.stat().st_size) if most is None else most
     members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
     total = 0
-    for number, size in enumerate(members(archive, folder, wanted), 1):
+    for number, size in enumerate(members(archive, folder, lambda member: wanted(below + member)), 1):
         tick()
         total += size
         if number > MOST_FILES:
             raise DataError(f"{archive}: refused, it holds more than {MOST_FILES} files")
         if total > limit:
-            most = f"{limit / 1e6:.0f} MB, as no audio does"
-            raise DataError(f"{archive}: refused, it unpacks to more than {most}")
+            size_text = f"{limit / 1e6:.0f} MB, as no audio does"
+            raise DataError(f"{archive}: refused, it unpacks to more than {size_text}")
 
 
 def unpack(
@@ -127,7 +127,7 @@ def unpack(
             for inner in sorted(path for path in part.rglob("*") if path.is_file() and is_archive(path.name)):
                 name, folder = inner.relative_to(part).as_posix(), inner.with_name(f".{inner.name}.part")
                 folder.mkdir()
-                _extract(inner, folder, lambda member, at=name: wanted(f"{at}/{member}"), most_bytes, tick)
+                _extract(inner, folder, wanted, most_bytes, tick, f"{name}/")
                 inner.unlink()
                 folder.replace(inner)
     except _BROKEN as error:
