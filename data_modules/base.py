@@ -46,12 +46,9 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
     ) -> None:
         super().__init__()
         require_between(
-            sample_rate=(sample_rate, 1000, 768_000),
-            window=(window, 2, 2**24),
-            batch_size=(batch_size, 1, MOST_SAMPLES // window),
-            num_workers=(num_workers, 0, 1024),
-            seed=(seed, 0, 2**63 - 1),
-        )
+            sample_rate=(sample_rate, 1000, 768_000), window=(window, 2, 2**24), seed=(seed, 0, 2**63 - 1),
+            batch_size=(batch_size, 1, MOST_SAMPLES // window), num_workers=(num_workers, 0, 1024),
+        )  # fmt: skip
         if start_method not in _START_METHODS:
             raise DataError(f"data.start_method is {start_method!r}, must be fork, spawn, forkserver or null")
         self.sample_rate, self.window, self.batch_size, self.seed = sample_rate, window, batch_size, seed
@@ -94,15 +91,12 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
         if len(windows) < self.batch_size * world_size * accumulate:
             times = f", {accumulate} times" if accumulate > 1 else ""
-            raise DataError(
-                f"data: an epoch of {len(windows)} windows is less than one batch "
-                f"({self.batch_size} windows on each of {world_size} rank(s){times}); "
-                "raise epoch_size or lower batch_size"
-            )
+            batch = f"{self.batch_size} windows on each of {world_size} rank(s){times}"
+            fault = f"an epoch of {len(windows)} windows is less than one batch ({batch})"
+            raise DataError(f"data: {fault}; raise epoch_size or lower batch_size")
         sampler = WindowSampler(windows, self.batch_size, rank, world_size, accumulate)
-        return ResumableLoader(
-            windows, batch_size=self.batch_size, sampler=sampler, drop_last=True, **self._workers()
-        )
+        size, workers = self.batch_size, self._workers()
+        return ResumableLoader(windows, batch_size=size, sampler=sampler, drop_last=True, **workers)
 
     def dataset(self, split: str) -> Dataset[Example]:
         """The pairs of ``valid`` or ``test``, in order (after `setup`)."""
@@ -126,12 +120,9 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
             # Its children share these imports instead of repeating them, which spares each some 280 MB.
             preload = ["torch", "data_modules.windows", "data_modules.windows.recorded"]
             multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "multiprocessing_context": self.start_method if self.num_workers > 0 else None,
-            "collate_fn": collate,
-            "pin_memory": torch.cuda.is_available(),
-            # Of its own: else every pass over a loader would move on the state of the model's random numbers.
-            "generator": torch.Generator().manual_seed(self.seed),
-        }
+        apart = self.num_workers > 0
+        context = {"multiprocessing_context": self.start_method if apart else None, "collate_fn": collate}
+        options = {"num_workers": self.num_workers, "persistent_workers": apart, **context}
+        # Of its own: else every pass over a loader would move on the state of the model's random numbers.
+        generator = torch.Generator().manual_seed(self.seed)
+        return {**options, "pin_memory": torch.cuda.is_available(), "generator": generator}

@@ -100,30 +100,25 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
     ) -> None:
         super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         require_between(
-            epoch_size=(epoch_size, 1, MOST_WINDOWS),
-            valid_pairs=(valid_pairs, 0, 100_000),
-            test_pairs=(test_pairs, 1, 100_000),
-            valid_seconds=(valid_seconds, 0.1, 3600),
+            epoch_size=(epoch_size, 1, MOST_WINDOWS), valid_pairs=(valid_pairs, 0, 100_000),
+            test_pairs=(test_pairs, 1, 100_000), valid_seconds=(valid_seconds, 0.1, 3600),
             pairs_seed=(pairs_seed, 0, 2**63 - 1),
-        )
-        require_between(
-            valid_batch_size=(valid_batch_size, 1, MOST_SAMPLES // round(valid_seconds * sample_rate))
-        )
+        )  # fmt: skip
+        self.pair_samples = round(valid_seconds * sample_rate)
+        require_between(valid_batch_size=(valid_batch_size, 1, MOST_SAMPLES // self.pair_samples))
         folders = (speech, noise, valid_speech, valid_noise, test_speech, test_noise)
         self.collection = Collection(corpus, *folders, valid_fraction, test_fraction, split_by)
         self.epoch_size, self.valid_batch_size, self.pairs_seed = epoch_size, valid_batch_size, pairs_seed
         self.mixing, self.augmentations = mixing, tuple(augmentations or ())
         self.pair_counts = {"valid": valid_pairs, "test": test_pairs}
-        self.pair_samples = round(valid_seconds * sample_rate)
         self.snrs = tuple(valid_snrs)
-        self.cache, self.strict = cache, strict
-        self.max_pause_level = max_pause_level
+        self.cache, self.strict, self.max_pause_level = cache, strict, max_pause_level
 
     def open_split(self, split: str, quiet: bool) -> tuple[Pool, Pool]:
         """The speech and the noise pool of ``train``, ``valid`` or ``test``."""
+        how, strict = (self.sample_rate, self.cache), self.strict
         speech, noise = (
-            self.collection.open(split, kind, self.sample_rate, self.cache, strict=self.strict, quiet=quiet)
-            for kind in KINDS
+            self.collection.open(split, kind, *how, strict=strict, quiet=quiet) for kind in KINDS
         )
         if split == "train" and self.max_pause_level is not None:
             self._leave_out(speech, self.max_pause_level, quiet)
@@ -135,21 +130,17 @@ class NoisySpeech(PooledDataModule[tuple[Pool, Pool]]):
         speech.weigh(group_weights(pauses, most))
         out = [name for name, weight in zip(speech.groups, speech.weights, strict=True) if weight == 0.0]
         if out and not quiet:
-            log.info(
-                f"{len(out)} of {len(speech.groups)} speakers don't train, pauses above {most:g} dB: {some(out, 8)}"
-            )
+            share = f"{len(out)} of {len(speech.groups)} speakers"
+            log.info(f"{share} don't train, pauses above {most:g} dB: {some(out, 8)}")
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """What the open pools hold, for a run's record: per split and kind clips, minutes and checksum."""
-        pools = {
-            f"{split}/{kind}": pool
-            for split, both in self.pools.items()
-            for kind, pool in zip(KINDS, both, strict=True)
-        }
-        return {
-            place: {"clips": len(pool), "minutes": round(pool.seconds / 60, 2), "sha256": pool.checksum()}
-            for place, pool in pools.items()
-        }
+        facts: dict[str, dict[str, Any]] = {}
+        for split, both in self.pools.items():
+            for kind, pool in zip(KINDS, both, strict=True):
+                size = {"clips": len(pool), "minutes": round(pool.seconds / 60, 2)}
+                facts[f"{split}/{kind}"] = {**size, "sha256": pool.checksum()}
+        return facts
 
     def train_dataloader(self) -> ResumableLoader:
         mixer = Mixer(*self.pools["train"], self.mixing, self.augmentations)

@@ -8,7 +8,7 @@ from data_modules.base import PooledDataModule
 from data_modules.errors import MOST_WINDOWS, DataError, require_between
 from data_modules.pools.collection import resolve_corpus
 from data_modules.pools.matching import PairedFile, match_folders, match_items
-from data_modules.pools.sources import PAIR_KINDS, Item, corpus_items, split_off
+from data_modules.pools.sources import PAIR_KINDS, SPLITS, Item, corpus_items, split_off
 from data_modules.windows.mixed import ResumableLoader
 from data_modules.windows.recorded import PairedPools, PairWindows, WholePairs
 
@@ -68,19 +68,15 @@ class PairedFolders(PooledDataModule[PairedPools]):
         super().__init__(sample_rate, window, batch_size, num_workers, seed, start_method)
         if epoch_size is not None:
             require_between(epoch_size=(epoch_size, 1, MOST_WINDOWS))
-        self.folders = {
-            "train": (clean, noisy),
-            "valid": (valid_clean, valid_noisy),
-            "test": (test_clean, test_noisy),
-        }
+        folders = ((clean, noisy), (valid_clean, valid_noisy), (test_clean, test_noisy))
+        self.folders = dict(zip(SPLITS, folders, strict=True))
         for split, both in self.folders.items():
             if (both[0] is None) != (both[1] is None):
                 raise DataError(f"data: {split} needs folders of both clean and noisy recordings")
         own = any(both[0] for both in self.folders.values())
         if not own and not corpus:
-            raise DataError(
-                "data: no folders; give clean and noisy, those of another split, or a corpus of pairs"
-            )
+            tip = "give clean and noisy, those of another split, or a corpus of pairs"
+            raise DataError(f"data: no folders; {tip}")
         if own and corpus:
             # An experiment's corpus of voices and noises is still in the configuration when its data is replaced.
             log.warning(f"data: folders are given, the corpus {corpus} is not used")
@@ -95,9 +91,8 @@ class PairedFolders(PooledDataModule[PairedPools]):
         source = "train" if shared and self._given("train") else split
         if not self._given(source):
             if split == "valid" and self._given("train"):
-                raise DataError(
-                    "data: no validation files; give valid_clean and valid_noisy, or a valid_fraction"
-                )
+                tip = "give valid_clean and valid_noisy, or a valid_fraction"
+                raise DataError(f"data: no validation files; {tip}")
             if self.corpus:
                 raise DataError(f"data: {self.corpus} has no pairs for {source}")
             prefix = "" if source == "train" else f"{source}_"
@@ -120,10 +115,8 @@ class PairedFolders(PooledDataModule[PairedPools]):
 
     def _share(self, pairs: list[PairedFile], split: str) -> list[PairedFile]:
         """What is left for training, or set aside for validation, by a hash of the names."""
-        items = [
-            Item("train", "speech", pair.name.split("/")[0] if "/" in pair.name else "", pair.name)
-            for pair in pairs
-        ]
+        names = [pair.name for pair in pairs]
+        items = [Item("train", "speech", name.split("/")[0] if "/" in name else "", name) for name in names]
         moved = split_off(items, self.valid_fraction, "valid", self.split_by)
         return [pair for pair, item in zip(pairs, moved, strict=True) if item.split == split]
 

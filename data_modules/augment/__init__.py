@@ -13,17 +13,6 @@ from data_modules.augment.filters import BandLimit, Formants, NoiseSpeed, NoiseT
 from data_modules.augment.reverb import Reverb
 
 __all__ = [
-    "Augmentation",
-    "BandLimit",
-    "Clip",
-    "Codec",
-    "Formants",
-    "NoiseSpeed",
-    "NoiseTilt",
-    "Offset",
-    "Quantise",
-    "Reverb",
-    "Scene",
-    "SpectralTilt",
-    "Speed",
-]
+    "Augmentation", "BandLimit", "Clip", "Codec", "Formants", "NoiseSpeed", "NoiseTilt", "Offset", "Quantise", "Reverb",
+    "Scene", "SpectralTilt", "Speed",
+]  # fmt: skip

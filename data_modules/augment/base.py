@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.random import Generator
 
 from data_modules.errors import DataError
+
+Both = tuple[np.ndarray, np.ndarray]
+"""A noisy signal and its clean target."""
+Range = tuple[float, float]
+"""The lowest and the highest."""
 
 
 @dataclass
@@ -43,34 +49,30 @@ class Augmentation:
     def stretch(self) -> float:
         return 1.0
 
-    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
         """Returns the changed voice or noise: at least as long as the input divided by `stretch`."""
-        raise TypeError(
-            f"{type(self).__name__} is an augmentation of the stage {self.stage}, not voice or noise"
-        )
+        raise self._of_another_stage("voice or noise")
 
-    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+    def apply(self, scene: Scene, rng: Generator) -> None:
         """Changes the scene in place."""
-        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not scene")
+        raise self._of_another_stage("scene")
 
-    def damage(
-        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def damage(self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: Generator) -> Both:
         """Returns the damaged noisy signal and the target, float32 [samples] each.
 
         The target changes only where the damage takes a band away that no denoiser should invent.
         """
-        raise TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not noisy")
+        raise self._of_another_stage("noisy")
 
-    def _check(self, *ranges: str, between: tuple[float, float] = (-1e6, 1e6)) -> None:
+    def _of_another_stage(self, stage: str) -> TypeError:
+        return TypeError(f"{type(self).__name__} is an augmentation of the stage {self.stage}, not {stage}")
+
+    def _check(self, *ranges: str, between: Range = (-1e6, 1e6)) -> None:
+        me = type(self).__name__
         if not 0.0 <= self.probability <= 1.0:
-            raise DataError(
-                f"{type(self).__name__}: probability is {self.probability}, must lie between 0 and 1"
-            )
+            raise DataError(f"{me}: probability is {self.probability}, must lie between 0 and 1")
         for name in ranges:
             low, high = getattr(self, name)
             if not between[0] <= low <= high <= between[1]:
-                raise DataError(
-                    f"{type(self).__name__}: {name} is ({low}, {high}), "
-                    f"must lie between {between[0]:g} and {between[1]:g}, the lower number first"
-                )
+                limits = f"between {between[0]:g} and {between[1]:g}, the lower number first"
+                raise DataError(f"{me}: {name} is ({low}, {high}), must lie {limits}")

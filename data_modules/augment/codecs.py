@@ -14,9 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.random import Generator
 from scipy import fft
 
-from data_modules.augment.base import Augmentation
+from data_modules.augment.base import Augmentation, Both
 from data_modules.augment.filters import low_pass
 from data_modules.errors import DataError
 from diffgmm.audio import fit_length, resample
@@ -27,6 +28,7 @@ class _Kind(NamedTuple):
 
     container: str
     subtype: str
+    often: float  # relative, by default
     rates: tuple[int, ...] = ()  # the codec's own, in Hz; none: any
     levels: tuple[float, ...] = ()
 
@@ -34,13 +36,13 @@ class _Kind(NamedTuple):
 _SPEECH_RATES = (8000, 12000, 16000, 24000, 48000)
 _MUSIC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 KINDS = {
-    "mu_law": _Kind("WAV", "ULAW", (8000,)),
-    "a_law": _Kind("WAV", "ALAW", (8000,)),
-    "adpcm": _Kind("WAV", "IMA_ADPCM"),
-    "gsm": _Kind("WAV", "GSM610", (8000,)),
-    "vorbis": _Kind("OGG", "VORBIS", (), (0.5, 0.8, 1.0)),
-    "mp3": _Kind("MP3", "MPEG_LAYER_III", _MUSIC_RATES, (0.4, 0.7, 0.9)),
-    "opus": _Kind("OGG", "OPUS", _SPEECH_RATES, (0.93, 0.96, 0.98)),
+    "mu_law": _Kind("WAV", "ULAW", 2.0, (8000,)),
+    "a_law": _Kind("WAV", "ALAW", 1.0, (8000,)),
+    "adpcm": _Kind("WAV", "IMA_ADPCM", 2.0),
+    "gsm": _Kind("WAV", "GSM610", 2.0, (8000,)),
+    "vorbis": _Kind("OGG", "VORBIS", 1.0, (), (0.5, 0.8, 1.0)),
+    "mp3": _Kind("MP3", "MPEG_LAYER_III", 2.0, _MUSIC_RATES, (0.4, 0.7, 0.9)),
+    "opus": _Kind("OGG", "OPUS", 0.5, _SPEECH_RATES, (0.93, 0.96, 0.98)),
 }
 
 
@@ -59,27 +61,19 @@ class Codec(Augmentation):
 
     stage: ClassVar[str] = "noisy"
     probability: float = 0.06
-    kinds: dict[str, float] = field(
-        default_factory=lambda: {
-            "mu_law": 2.0, "a_law": 1.0, "adpcm": 2.0, "gsm": 2.0, "vorbis": 1.0, "mp3": 2.0, "opus": 0.5,
-        }
-    )  # fmt: skip
+    kinds: dict[str, float] = field(default_factory=lambda: {key: kind.often for key, kind in KINDS.items()})
 
     def __post_init__(self) -> None:
         self._check()
-        unknown = sorted(self.kinds.keys() - KINDS.keys())
-        if unknown:
+        if unknown := sorted(self.kinds.keys() - KINDS.keys()):
             raise DataError(f"Codec: no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
         if not self.kinds or min(self.kinds.values()) < 0.0 or sum(self.kinds.values()) <= 0.0:
             raise DataError(f"Codec: kinds are {self.kinds}, needs frequencies of which one is above 0")
         for name in self.kinds:
             if KINDS[name].subtype not in soundfile.available_subtypes(KINDS[name].container):
-                version = soundfile.__libsndfile_version__
-                raise DataError(f"Codec: this libsndfile ({version}) can't write {name}")
+                raise DataError(f"Codec: libsndfile {soundfile.__libsndfile_version__} can't write {name}")
 
-    def damage(
-        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def damage(self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: Generator) -> Both:
         names = list(self.kinds)
         ends = np.cumsum([self.kinds[name] for name in names])
         kind = names[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
@@ -132,9 +126,6 @@ def character(kind: str, level: float | None, sample_rate: int) -> tuple[int, fl
     peak = int(np.argmax(fft.irfft(after * np.conj(before), size)))
     width = 200 * size // sample_rate  # bins in bands of 200 Hz
     bands = len(before) // width
-    power = [
-        np.square(np.abs(spectrum[: bands * width])).reshape(bands, width).sum(1)
-        for spectrum in (before, after)
-    ]
+    power = [np.square(np.abs(x[: bands * width])).reshape(bands, width).sum(1) for x in (before, after)]
     kept = np.flatnonzero(power[1] > 0.1 * power[0])
     return (peak if peak < len(noise) else peak - size), float((kept[-1] + 1) * 200) if len(kept) else 0.0

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.random import Generator
 
-from data_modules.augment.base import Augmentation
+from data_modules.augment.base import Augmentation, Both
 from data_modules.errors import DataError
 
 
@@ -29,9 +30,7 @@ class Clip(Augmentation):
         if self.threshold[0] <= 0.0:
             raise DataError(f"Clip: threshold is {self.threshold}, must be above 0")
 
-    def damage(
-        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def damage(self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: Generator) -> Both:
         limit = np.float32(rng.uniform(*self.threshold) * max(float(np.max(np.abs(noisy))), 1e-9))
         if rng.random() < 0.5:
             return np.clip(noisy, -limit, limit), clean
@@ -54,9 +53,7 @@ class Quantise(Augmentation):
     def __post_init__(self) -> None:
         self._check("bits", between=(2, 32))
 
-    def damage(
-        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def damage(self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: Generator) -> Both:
         peak = float(np.max(np.abs(noisy)))
         if peak <= 0.0:
             return noisy, clean
@@ -82,9 +79,7 @@ class Offset(Augmentation):
     def __post_init__(self) -> None:
         self._check("level")
 
-    def damage(
-        self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def damage(self, noisy: np.ndarray, clean: np.ndarray, sample_rate: int, rng: Generator) -> Both:
         wanted = 10.0 ** (rng.uniform(*self.level) / 20.0) * float(np.sqrt(np.mean(noisy**2)))
         sign = 1.0 if rng.random() < 0.5 else -1.0
         room = max(0.0, 1.0 - float(np.max(sign * noisy)))

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
 from data_modules.augment.base import Augmentation, Scene
@@ -77,7 +78,7 @@ class Speed(Augmentation):
     def stretch(self) -> float:
         return max(1.0, self.factor[1])
 
-    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
         out_samples = int(len(sound) / self.stretch + 1e-6)
         # By FFT: the spectrum of more (or fewer) samples is turned back into a signal of another length.
         size, source = _sizes_in_ratio(out_samples + _PAD, rng.uniform(*self.factor))
@@ -129,14 +130,14 @@ class SpectralTilt(Augmentation):
     def __post_init__(self) -> None:
         self._check("tilt")
 
-    def response(self, size: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    def response(self, size: int, sample_rate: int, rng: Generator) -> np.ndarray:
         """A random equaliser, float32 [size // 2 + 1]."""
         shapes = _equaliser(size, sample_rate)
         heights = rng.uniform(-self.ripple, self.ripple, len(shapes)).astype(np.float32)
         heights[-1] = rng.uniform(*self.tilt)
         return np.exp2(heights @ shapes)
 
-    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+    def apply(self, scene: Scene, rng: Generator) -> None:
         size = _fft_size(len(scene.speech))
         voice, noise = (self.response(size, scene.sample_rate, rng) for _ in range(2))
         _filter(scene, voice, noise, size)
@@ -157,9 +158,12 @@ class NoiseTilt(SpectralTilt):
     tilt: tuple[float, float] = (-4.0, 4.0)
     ripple: float = 10.0
 
-    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
         size = _fft_size(len(sound))
         return filter_by(sound, self.response(size, sample_rate, rng), size)
+
+
+_BANDS = ((300.0, 3400.0), (0.0, 4000.0), (0.0, 4000.0), (0.0, 5500.0), (0.0, 6000.0), (0.0, 7000.0))
 
 
 @dataclass(frozen=True)
@@ -176,21 +180,14 @@ class BandLimit(Augmentation):
 
     stage: ClassVar[str] = "scene"
     probability: float = 0.2
-    bands: tuple[tuple[float, float], ...] = (
-        (300.0, 3400.0),
-        (0.0, 4000.0),
-        (0.0, 4000.0),
-        (0.0, 5500.0),
-        (0.0, 6000.0),
-        (0.0, 7000.0),
-    )
+    bands: tuple[tuple[float, float], ...] = _BANDS
 
     def __post_init__(self) -> None:
         self._check()
         if not self.bands or any(not 0.0 <= low < high for low, high in self.bands):
             raise DataError(f"BandLimit: bands are {self.bands}, each needs 0 <= low < high in Hz")
 
-    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+    def apply(self, scene: Scene, rng: Generator) -> None:
         low, high = self.bands[int(rng.integers(len(self.bands)))]
         edge = high * rng.uniform(0.88, 0.97)  # resamplers and telephones differ in how steep they are
         if high >= scene.sample_rate / 2 and low <= 0.0:
@@ -289,5 +286,5 @@ class Formants(Augmentation):
     def __post_init__(self) -> None:
         self._check("factor", between=(0.5, 2.0))
 
-    def reshape(self, sound: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    def reshape(self, sound: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
         return move_formants(sound, sample_rate, rng.uniform(*self.factor))

@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
-from data_modules.augment.base import Augmentation, Scene
+from data_modules.augment.base import Augmentation, Range, Scene
 from data_modules.errors import DataError
 
 _FADE_SECONDS = 0.005
@@ -53,19 +54,17 @@ class Reverb(Augmentation):
         if self.rt60[0] <= 0.0 or self.rooms < 1 or self.early < 0.0:
             raise DataError("Reverb: rt60 must be above 0, rooms at least 1, early at least 0")
         if self.rooms * self.rt60[1] > _MOST_SECONDS:
-            raise DataError(
-                f"Reverb: {self.rooms} rooms of up to {self.rt60[1]:g} s; together at most {_MOST_SECONDS} s are kept"
-            )
+            most = f"together at most {_MOST_SECONDS} s are kept"
+            raise DataError(f"Reverb: {self.rooms} rooms of up to {self.rt60[1]:g} s; {most}")
         if not 0.0 <= self.noise <= 1.0:
             raise DataError(f"Reverb: noise is {self.noise}, a probability lies between 0 and 1")
 
     def bank(self, sample_rate: int) -> tuple[np.ndarray, ...]:
         """The responses of the rooms at a sample rate in Hz."""
-        return room_bank(
-            sample_rate, self.rt60, self.direct_to_reverberant, self.early, self.rooms, self.seed
-        )
+        room = (self.rt60, self.direct_to_reverberant, self.early)
+        return room_bank(sample_rate, *room, self.rooms, self.seed)
 
-    def apply(self, scene: Scene, rng: np.random.Generator) -> None:
+    def apply(self, scene: Scene, rng: Generator) -> None:
         bank = self.bank(scene.sample_rate)
         early, late = _convolve(scene.speech, bank[int(rng.integers(len(bank)))])
         scene.speech, scene.late = early, late
@@ -79,7 +78,7 @@ def _convolve(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
     return fft.irfft(fft.rfft(samples, size) * fft.rfft(response, size), size)[:, : len(samples)]
 
 
-def from_afar(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def from_afar(samples: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
     """A sound from across a room: far more of it comes off the walls than straight, float32 [samples]."""
     bank = room_bank(sample_rate, (0.3, 1.0), (-15.0, -5.0), 0.05, rooms=32, seed=1)
     return _convolve(samples, bank[int(rng.integers(len(bank)))])[1]
@@ -87,12 +86,7 @@ def from_afar(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -
 
 @lru_cache(maxsize=8)
 def room_bank(
-    sample_rate: int,
-    rt60: tuple[float, float],
-    direct_to_reverberant: tuple[float, float],
-    early: float,
-    rooms: int,
-    seed: int,
+    sample_rate: int, rt60: Range, direct_to_reverberant: Range, early: float, rooms: int, seed: int
 ) -> tuple[np.ndarray, ...]:
     """Responses of several rooms, made once per process for each set of arguments and always the same for it.
 
@@ -108,19 +102,11 @@ def room_bank(
         Of each room float32 [2, taps]: early and late part, of which the sum is the response; the direct sound is the
         first tap and has height 1.
     """
-    return tuple(
-        _room(np.random.default_rng([seed, number]), sample_rate, rt60, direct_to_reverberant, early)
-        for number in range(rooms)
-    )
+    rngs = (np.random.default_rng([seed, number]) for number in range(rooms))
+    return tuple(_room(rng, sample_rate, rt60, direct_to_reverberant, early) for rng in rngs)
 
 
-def _room(
-    rng: np.random.Generator,
-    sample_rate: int,
-    rt60: tuple[float, float],
-    direct_to_reverberant: tuple[float, float],
-    early: float,
-) -> np.ndarray:
+def _room(rng: Generator, sample_rate: int, rt60: Range, direct: Range, early: float) -> np.ndarray:
     decay = float(np.exp(rng.uniform(*np.log(rt60))))
     taps = max(2, int(min(decay, _LONGEST_SECONDS) * sample_rate))
     time = np.arange(taps) / sample_rate
@@ -139,7 +125,7 @@ def _room(
         if 0 < at < taps:
             tail[at] += rng.choice((-1.0, 1.0)) * rng.uniform(1.0, 4.0) * 10.0 ** (-3.0 * delay / decay)
     tail[0] = 0.0
-    energy = 10.0 ** (-rng.uniform(*direct_to_reverberant) / 10.0)
+    energy = 10.0 ** (-rng.uniform(*direct) / 10.0)
     tail *= np.sqrt(energy / max(float(np.sum(tail**2)), 1e-12))
     largest = float(np.max(np.abs(tail)))
     if largest > 0.7:  # the direct sound stays the highest peak, so that the target is aligned with it

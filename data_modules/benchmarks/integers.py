@@ -19,9 +19,8 @@ GAIN_BITS, FILTER_BITS = 16, 15
 # halve, 16 kHz: firwin(63, 3700, fs=16000, window=("kaiser", 7)), down to 8 kHz
 # triple, 48 kHz: 3 firwin(95, 7750, fs=48000, window=("kaiser", 6.5)), up from 16 kHz
 # telephone, 8 kHz: firwin(127, [250, 3450], fs=8000, pass_zero=False), what a telephone lets through
-_HALVES: dict[str, list[int]] = json.loads(
-    Path(__file__).with_name("filters.json").read_text(encoding="utf-8")
-)
+_FILE = Path(__file__).with_name("filters.json")
+_HALVES: dict[str, list[int]] = json.loads(_FILE.read_text(encoding="utf-8"))
 
 
 def divided(x: np.ndarray, bits: int) -> np.ndarray:
@@ -36,8 +35,7 @@ def divided(x: np.ndarray, bits: int) -> np.ndarray:
 def _filtered(x: np.ndarray, name: str) -> np.ndarray:
     half = _HALVES[name]
     taps = np.array(half + half[-2::-1], dtype=np.int64)
-    padded = np.pad(x, len(taps) // 2)
-    return divided(np.convolve(padded, taps, mode="valid"), FILTER_BITS)
+    return divided(np.convolve(np.pad(x, len(taps) // 2), taps, mode="valid"), FILTER_BITS)
 
 
 def to_8k(x: np.ndarray) -> np.ndarray:

@@ -248,13 +248,9 @@ def describe(pairs: PairList) -> dict[str, Any]:
     for pair in pairs.pairs:
         places = {kind: f"{kind}/{pair.id}.wav" for kind in ("clean", "noisy")}
         files |= {places["clean"]: pair.clean_sha256, places["noisy"]: pair.noisy_sha256}
-        about = {
-            "id": pair.id,
-            "sample_rate": pair.sample_rate,
-            "seconds": float(pair.seconds),
-            "snr": pair.snr,
-        }
-        entries.append({**about, "speaker": pair.speaker, "noise": list(pair.noise), **places})
+        about = {"id": pair.id, "sample_rate": pair.sample_rate, "seconds": float(pair.seconds)}
+        whose = {"snr": pair.snr, "speaker": pair.speaker, "noise": list(pair.noise)}
+        entries.append({**about, **whose, **places})
     facts = {"name": pairs.name, "description": pairs.description, "checksum": pairs.checksum}
     return {**facts, "subsets": pairs.ids(), "pairs": entries, "files": files}
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from data_modules.corpora.recipe import Recipe, described
 from data_modules.errors import DataError
 
-RECIPES = {
-    path.stem.replace("_", "-"): f"{__package__}.recipes.{path.stem}"
-    if path.with_suffix(".py").is_file()
-    else ""
-    for path in sorted(Path(__file__).with_name("recipes").glob("*.yaml"))
-}
+
+def _module(facts: Path) -> str:
+    return f"{__package__}.recipes.{facts.stem}" if facts.with_suffix(".py").is_file() else ""
+
+
+_FACTS = sorted(Path(__file__).with_name("recipes").glob("*.yaml"))
+RECIPES = {path.stem.replace("_", "-"): _module(path) for path in _FACTS}
 """Name of a corpus -> module with its `RECIPE`, or nothing where its YAML file says it all."""
 
 

@@ -113,6 +113,7 @@ class Rule:
         split: of all of them, but for the groups that `splits` names.
         splits: split -> groups.
         language: of speech.
+        folder: see `Entry`.
     """
 
     pattern: str
@@ -122,6 +123,7 @@ class Rule:
     split: str = "train"
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     language: str = ""
+    folder: str = ""
 
     def match(self, source: str, member: str) -> re.Match[str] | None:
         """Whether a file of an archive is one of these clips."""
@@ -129,14 +131,12 @@ class Rule:
 
     def entry(self, file: Path, source: str, member: PurePosixPath) -> Entry | None:
         """The clip, if it is one."""
-        match = self.match(source, str(member))
-        if match is None:
+        if (match := self.match(source, str(member))) is None:
             return None
         group = match["group"]
         split = next((split for split, groups in self.splits.items() if group in groups), self.split)
-        return Entry(
-            file, split, self.kind, group, member.stem, self.language, source=source, member=str(member)
-        )
+        about = {"source": source, "member": str(member), "folder": self.folder}
+        return Entry(file, split, self.kind, group, member.stem, self.language, **about)
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,7 @@ def described(name: str, **functions: Any) -> Recipe:
     """The recipe whose facts stand in ``recipes/NAME.yaml``.
 
     Its ``sources`` are those of `Source`, with ``variants`` if not all take them, and its ``clips`` those of `Rule`.
+    ``unpacks`` is a pattern of the members to unpack, if they are more or less than the clips.
 
     Args:
         name: of the recipe.
@@ -222,11 +223,14 @@ def described(name: str, **functions: Any) -> Recipe:
     only = [row.pop("variants", None) for row in rows]
     sources = [Source(**row) for row in rows]
     rules = [Rule(**row) for row in facts.pop("clips", ())]
+    unpacks = facts.pop("unpacks", "")
 
     def of_variant(variant: str) -> list[Source]:
         return [source for source, some in zip(sources, only, strict=True) if some is None or variant in some]
 
     def wanted(source: str, member: str) -> bool:
+        if unpacks:
+            return re.search(unpacks, member) is not None
         return any(rule.match(source, member) for rule in rules)
 
     def entries(folder: Path, variant: str) -> Iterator[Entry]:
@@ -235,7 +239,9 @@ def described(name: str, **functions: Any) -> Recipe:
             for file, member in audio_below(folder / source.name):
                 yield from filter(None, (rule.entry(file, source.name, member) for rule in chosen))
 
-    by_rule: dict[str, Any] = {"sources": of_variant, "entries": entries, "wanted": wanted if rules else None}
+    by_rule: dict[str, Any] = {"sources": of_variant, "entries": entries}
+    if rules or unpacks:
+        by_rule["wanted"] = wanted
     return Recipe(name=name, **facts, **(by_rule | functions))
 
 

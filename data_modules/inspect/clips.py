@@ -54,14 +54,11 @@ def measure(item: Item) -> Measured | str:
         return str(error).removeprefix(f"{item.path}: ")
     digest = hashlib.sha256(f"{rate}\n".encode() + np.rint(samples * 32768.0).astype("<i4").tobytes())
     slow = np.abs(resample(samples, rate, RATE))
-    return Measured(
-        active_level(samples, rate),
-        float(np.abs(samples).max(initial=0.0)),
-        grade(samples, rate) if item.kind in ("speech", "clean") else None,
-        sha256_of(item.path),
-        digest.hexdigest(),
-        (len(slow), int(np.argmax(slow)) if len(slow) else 0),
-    )
+    peak = float(np.abs(samples).max(initial=0.0))
+    graded = grade(samples, rate) if item.kind in ("speech", "clean") else None
+    checksums = (sha256_of(item.path), digest.hexdigest())
+    shape = (len(slow), int(np.argmax(slow)) if len(slow) else 0)
+    return Measured(active_level(samples, rate), peak, graded, *checksums, shape)
 
 
 @dataclass(frozen=True)
@@ -95,11 +92,9 @@ def find_leaks(measured: Iterable[tuple[Item, Measured]]) -> list[Leak]:
 
 
 def _speakers(items: Sequence[Item]) -> Iterator[Leak]:
+    spoken = sorted(item for item in items if item.kind != "noise")
     for name, splits in shared_speakers(items).items():
-        clips = [
-            min(item for item in items if (item.group, item.split) == (name, split) and item.kind != "noise")
-            for split in splits
-        ]
+        clips = [next(item for item in spoken if (item.group, item.split) == (name, s)) for s in splits]
         yield from (Leak("speaker", *pair) for pair in combinations(clips, 2))
 
 

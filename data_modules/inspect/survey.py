@@ -27,24 +27,18 @@ Row = dict[str, Any]
 def overview(name: str, records: Records) -> Row:
     """Parts, speakers, categories of noise and licences with clips and seconds, in fixed order."""
     groups = _grouped(records.clips, lambda clip: (clip.split, clip.kind, clip.group))
-    parts = [
-        {"split": split, "kind": kind, **_sums(clips), "groups": len({clip.group for clip in clips}),
-         "languages": _named(clip.language for clip in clips)}
-        for (split, kind), clips in by_part(records).items()
-    ]  # fmt: skip
-    speakers = [
-        {"speaker": group, "language": " ".join(_named(clip.language for clip in clips)), "split": split,
-         "kind": kind, **_sums(clips)}
-        for (split, kind, group), clips in groups.items()
-        if kind in _SPOKEN
-    ]  # fmt: skip
-    noises = [
-        {"noise": group, "split": split, **_sums(clips)}
-        for (split, kind, group), clips in groups.items()
-        if kind == "noise"
-    ]
+    parts, speakers, noises = list[Row](), list[Row](), list[Row]()
+    for (split, kind), clips in by_part(records).items():
+        names = {"groups": len({clip.group for clip in clips}), "languages": _named(clips, "language")}
+        parts.append({"split": split, "kind": kind, **_sums(clips), **names})
+    for (split, kind, group), clips in groups.items():
+        if kind in _SPOKEN:
+            who = {"speaker": group, "language": " ".join(_named(clips, "language"))}
+            speakers.append({**who, "split": split, "kind": kind, **_sums(clips)})
+        elif kind == "noise":
+            noises.append({"noise": group, "split": split, **_sums(clips)})
     licences: list[Row] = [
-        {"licence": licence or "not stated", **_sums(clips), "sources": _named(clip.source for clip in clips)}
+        {"licence": licence or "not stated", **_sums(clips), "sources": _named(clips, "source")}
         for licence, clips in _grouped(records.clips, lambda clip: clip.licence).items()
     ]
     unreadable = [{"file": file, "reason": reason} for file, reason in records.unreadable]
@@ -66,9 +60,8 @@ def survey(
         workers: processes; None: one per core.
     """
     parts = by_part(records)
-    chosen = [
-        clip for part in parts.values() for clip in (sample(part, clips) if clips and not check else part)
-    ]
+    most = 0 if check else clips
+    chosen = [clip for part in parts.values() for clip in (sample(part, most) if most else part)]
     measured: dict[Record, Measured] = {}
     results = in_processes(measure, chosen, workers=workers, title="measure")
     for clip, result in zip(chosen, results, strict=True):
@@ -106,20 +99,18 @@ def _sums(clips: Sequence[Record]) -> Row:
     return {"clips": len(clips), "seconds": round(math.fsum(clip.seconds for clip in clips), 3)}
 
 
-def _named(names: Iterable[str]) -> list[str]:
-    return sorted({*names} - {""})
+def _named(clips: Sequence[Record], what: str) -> list[str]:
+    return sorted({getattr(clip, what) for clip in clips} - {""})
 
 
 def _levels(measured: Sequence[Measured]) -> Row:
     """Quantiles of the active levels in dBFS, and how many clips are silent or reach full scale."""
     finite = [facts.level for facts in measured if math.isfinite(facts.level)]
     quantiles = np.percentile(finite, _QUANTILES).round(2).tolist() if finite else [None] * len(_QUANTILES)
-    return {
-        "measured": len(measured),
-        "silent": sum(facts.peak == 0.0 for facts in measured),
-        "clipping": sum(facts.peak >= 1.0 for facts in measured),
-        "level": {f"p{at:02d}": value for at, value in zip(_QUANTILES, quantiles, strict=True)},
-    }
+    peaks = [facts.peak for facts in measured]
+    counts = {"silent": peaks.count(0.0), "clipping": sum(peak >= 1.0 for peak in peaks)}
+    level = {f"p{at:02d}": value for at, value in zip(_QUANTILES, quantiles, strict=True)}
+    return {"measured": len(measured), **counts, "level": level}
 
 
 def _grades(measured: Mapping[Record, Measured]) -> list[Row]:
@@ -140,21 +131,10 @@ def _grades(measured: Mapping[Record, Measured]) -> list[Row]:
 def render(survey: Row, root: str = "") -> str:
     """The survey, or an overview, as tables; paths of leaks below `root` are given from there."""
     tables: list[list[Row]] = [
-        [
-            _only(row, "split", "kind", "clips")
-            | {"hours": f"{row['seconds'] / 3600:.2f}", "groups": row["groups"]}
-            | {"languages": " ".join(row["languages"])}
-            for row in survey["parts"]
-        ],
-        [
-            _only(row, "speaker", "language", "split", "kind", "clips", "minutes")
-            for row in survey["speakers"]
-        ],
+        _columns(survey["parts"], "split", "kind", "clips", "hours", "groups", "languages"),
+        _columns(survey["speakers"], "speaker", "language", "split", "kind", "clips", "minutes"),
         _noises(survey["noises"]),
-        [
-            _only(row, "licence", "clips", "minutes") | {"from": some(row["sources"], 3)}
-            for row in survey["licences"]
-        ],
+        _columns(survey["licences"], "licence", "clips", "minutes", "from"),
         [
             _only(row, "split", "kind")
             | {"level, dBFS": row["measured"]}
@@ -170,10 +150,8 @@ def render(survey: Row, root: str = "") -> str:
             for row in survey.get("grades", ())
         ],
     ]
-    blocks = [
-        f"{survey['corpus']}: {survey['clips']} clips, {survey['seconds'] / 3600:.2f} h",
-        *map(_table, tables),
-    ]
+    head = f"{survey['corpus']}: {survey['clips']} clips, {survey['seconds'] / 3600:.2f} h"
+    blocks = [head, *map(_table, tables)]
     if survey["unreadable"]:
         lines = [f"  {row['file']}: {row['reason']}" for row in survey["unreadable"]]
         blocks.append("\n".join([f"{len(lines)} file(s) can't be read:", *_cut(lines, 10)]))
@@ -182,9 +160,21 @@ def render(survey: Row, root: str = "") -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+_MADE: dict[str, Callable[[Row], str]] = {
+    "hours": lambda row: f"{row['seconds'] / 3600:.2f}",
+    "minutes": lambda row: f"{row['seconds'] / 60:.1f}",
+    "languages": lambda row: " ".join(row["languages"]),
+    "from": lambda row: some(row["sources"], 3),
+}
+"""Columns of the text that the data have otherwise."""
+
+
 def _only(row: Row, *names: str) -> Row:
-    """Some columns of a row; minutes are those of its seconds."""
-    return {name: f"{row['seconds'] / 60:.1f}" if name == "minutes" else row[name] for name in names}
+    return {name: _MADE[name](row) if name in _MADE else row[name] for name in names}
+
+
+def _columns(rows: Sequence[Row], *names: str) -> list[Row]:
+    return [_only(row, *names) for row in rows]
 
 
 def _noises(rows: Sequence[Row]) -> list[Row]:

@@ -7,7 +7,10 @@ mean square of one, unless they say otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
 from data_modules.augment.filters import octaves
@@ -21,7 +24,7 @@ def unit_power(samples: np.ndarray) -> np.ndarray:
     return samples * np.float32(1.0 / np.sqrt(power)) if power > 1e-30 else np.zeros_like(samples)
 
 
-def _from_spectrum(samples: int, log_gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _from_spectrum(samples: int, log_gain: np.ndarray, rng: Generator) -> np.ndarray:
     """Gaussian noise with a magnitude of 2 to the power `log_gain` in each bin of the next quick FFT size."""
     parts = rng.standard_normal((2, len(log_gain)), dtype=np.float32)
     spectrum = (parts[0] + 1j * parts[1]) * np.exp2(log_gain)
@@ -34,7 +37,7 @@ def _bins(samples: int, sample_rate: int) -> np.ndarray:
     return octaves(fft.next_fast_len(samples, real=True), sample_rate)
 
 
-def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
+def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: Generator) -> np.ndarray:
     """Gaussian noise whose power density follows frequency to some exponent (above 20 Hz).
 
     Args:
@@ -47,7 +50,7 @@ def coloured_noise(samples: int, sample_rate: int, exponent: float, rng: np.rand
     return _from_spectrum(samples, log_gain, rng)
 
 
-def shaped_noise(samples: int, sample_rate: int, rng: np.random.Generator, depth: float = 14.0) -> np.ndarray:
+def shaped_noise(samples: int, sample_rate: int, rng: Generator, depth: float = 14.0) -> np.ndarray:
     """Noise under a random smooth curve: up to `depth` dB up and down at each octave, and a random slope."""
     position = _bins(samples, sample_rate)
     points = np.arange(4.0, 15.0)  # octaves from 16 Hz to 16 kHz
@@ -56,7 +59,7 @@ def shaped_noise(samples: int, sample_rate: int, rng: np.random.Generator, depth
     return _from_spectrum(samples, curve.astype(np.float32), rng)
 
 
-def band_noise(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def band_noise(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """A band of noise, a fifth of an octave to four octaves wide, with slopes of 12 to 60 dB per octave."""
     position = _bins(samples, sample_rate)
     centre = rng.uniform(np.log2(100.0), np.log2(0.45 * sample_rate))
@@ -65,7 +68,7 @@ def band_noise(samples: int, sample_rate: int, rng: np.random.Generator) -> np.n
     return _from_spectrum(samples, np.maximum(np.float32(-slope) * outside, -16.0), rng)
 
 
-def wave_table(harmonics: int, fall: float, rng: np.random.Generator) -> np.ndarray:
+def wave_table(harmonics: int, fall: float, rng: Generator) -> np.ndarray:
     """One period of a tone with random harmonics that fall by `fall` dB per octave, float32 [16384]."""
     numbers = np.arange(1, max(1, harmonics) + 1)
     level = rng.uniform(-12.0, 0.0, len(numbers)) - fall * np.log2(numbers)
@@ -79,7 +82,7 @@ def play(table: np.ndarray, cycles: np.ndarray) -> np.ndarray:
     return table[(cycles * len(table)).astype(np.int64) & (len(table) - 1)]
 
 
-def motor(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def motor(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """A machine: harmonics of a steady, slightly wandering pitch above a noise of random spectrum.
 
     From mains hum (50 or 60 Hz) to the whine of a fan or vacuum cleaner.
@@ -96,7 +99,7 @@ def motor(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarra
     return unit_power(tone + np.float32(share) * noise)
 
 
-def pulsing(noise: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def pulsing(noise: np.ndarray, sample_rate: int, rng: Generator) -> np.ndarray:
     """A noise whose level rises and falls 0.5 to 30 times a second: engines, wipers, sawing, lapping water."""
     rate = np.exp(rng.uniform(np.log(0.5), np.log(30.0)))
     wave = wave_table(int(rng.integers(1, 5)), 6.0, rng)
@@ -104,18 +107,15 @@ def pulsing(noise: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
     return unit_power(noise * np.exp2(np.float32(rng.uniform(0.3, 2.0)) * gain))
 
 
-def draw_coloured(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def draw_coloured(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """One of the kinds above at random; a fifth of them pulsing."""
     choice = int(rng.integers(8))
-    if choice < 3:
-        # white, pink or brown
-        out = coloured_noise(samples, sample_rate, (0.0, -1.0, -2.0)[choice], rng)
-    elif choice == 3:
-        out = coloured_noise(samples, sample_rate, rng.uniform(-2.5, 1.0), rng)
-    elif choice == 4:
-        out = band_noise(samples, sample_rate, rng)
-    elif choice == 5:
-        out = motor(samples, sample_rate, rng)
+    if choice < 4:  # white, pink, brown, or something between
+        exponent = (0.0, -1.0, -2.0)[choice] if choice < 3 else rng.uniform(-2.5, 1.0)
+        out = coloured_noise(samples, sample_rate, exponent, rng)
     else:
-        out = shaped_noise(samples, sample_rate, rng)
+        kind: Callable[[int, int, Generator], np.ndarray] = {4: band_noise, 5: motor}.get(
+            choice, shaped_noise
+        )
+        out = kind(samples, sample_rate, rng)
     return pulsing(out, sample_rate, rng) if rng.random() < 0.2 else out

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from data_modules.augment import Augmentation, Scene
 from data_modules.augment.reverb import from_afar
@@ -28,14 +29,14 @@ from data_modules.mixing.tones import draw_tones
 from data_modules.pools.pool import Pool
 from diffgmm.audio.levels import active_power, at_factor, at_snr
 
+Augmentations = Sequence[Augmentation]
 _FILTERED = 1e-6  # a noise that filters brought more than 60 dB down is raised no further than by that
 BABBLE, COLOURED, TONES = -1, -2, -3  # in the place of clip numbers
 _ROOM_SECONDS = 0.5  # what has been said before the window still sounds in a room
 _GENERATED_LEVEL = -26.0  # dBFS, of noises that have no recorded level
 
 
-@dataclass(frozen=True)
-class Mixture:
+class Mixture(NamedTuple):
     """One window.
 
     Args:
@@ -64,11 +65,7 @@ class Mixer:
     """
 
     def __init__(
-        self,
-        speech: Pool,
-        noise: Pool,
-        mixing: Mixing | None = None,
-        augmentations: Sequence[Augmentation] = (),
+        self, speech: Pool, noise: Pool, mixing: Mixing | None = None, augmentations: Augmentations = ()
     ) -> None:
         if speech.sample_rate != noise.sample_rate:
             rates = f"speech at {speech.sample_rate} Hz and noise at {noise.sample_rate} Hz"
@@ -82,7 +79,7 @@ class Mixer:
         }
         self._counts = np.cumsum(self.mixing.noises) / np.sum(self.mixing.noises)
 
-    def draw(self, rng: np.random.Generator, samples: int) -> Mixture:
+    def draw(self, rng: Generator, samples: int) -> Mixture:
         """One window of `samples` samples."""
         mixing = self.mixing
         kind = rng.random()
@@ -98,20 +95,17 @@ class Mixer:
                 augmentation.apply(scene, rng)
         return self._at_levels(scene, rng, group, clips)
 
-    def _chosen(self, stage: str, rng: np.random.Generator) -> list[Augmentation]:
+    def _chosen(self, stage: str, rng: Generator) -> list[Augmentation]:
         """Which augmentations of a stage this window gets."""
-        return [
-            augmentation for augmentation in self._stages[stage] if rng.random() < augmentation.probability
-        ]
+        listed = self._stages[stage]
+        return [augmentation for augmentation in listed if rng.random() < augmentation.probability]
 
-    def _reshaped(
-        self, chosen: list[Augmentation], sound: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _reshaped(self, chosen: list[Augmentation], sound: np.ndarray, rng: Generator) -> np.ndarray:
         for augmentation in chosen:
             sound = augmentation.reshape(sound, self.sample_rate, rng)
         return sound
 
-    def _voice(self, rng: np.random.Generator, samples: int, group: int) -> np.ndarray:
+    def _voice(self, rng: Generator, samples: int, group: int) -> np.ndarray:
         mixing, chosen = self.mixing, self._chosen("voice", rng)
         needed = math.ceil(samples * math.prod(augmentation.stretch for augmentation in chosen))
         for _ in range(3):  # a window may fall into a long pause: draw again
@@ -120,9 +114,7 @@ class Mixer:
                 break
         return self._reshaped(chosen, voice, rng)[:samples]
 
-    def _noises(
-        self, rng: np.random.Generator, samples: int, group: int
-    ) -> tuple[np.ndarray, tuple[int, ...]]:
+    def _noises(self, rng: Generator, samples: int, group: int) -> tuple[np.ndarray, tuple[int, ...]]:
         """One or more noises, and which; the first has an active level of 0 dB, the others lie below.
 
         With `Mixing.noise_level` all keep the level they were recorded at.
@@ -135,22 +127,20 @@ class Mixer:
                 noise = noise * sounds.envelope(samples, rng, self.mixing.envelope_depth)
             lower = rng.uniform(0.0, self.mixing.spread) if number else 0.0
             if not (as_recorded and clip >= 0):
-                noise = sounds.to_level(
-                    noise, self.sample_rate, (_GENERATED_LEVEL if as_recorded else 0.0) - lower
-                )
+                level = (_GENERATED_LEVEL if as_recorded else 0.0) - lower
+                noise = sounds.to_level(noise, self.sample_rate, level)
             total += noise
             clips.append(clip)
         return total, tuple(clips)
 
-    def _one_noise(self, rng: np.random.Generator, samples: int, group: int) -> tuple[np.ndarray, int, bool]:
+    def _one_noise(self, rng: Generator, samples: int, group: int) -> tuple[np.ndarray, int, bool]:
         """A noise, the number of its clip, and whether it was made to run on steadily."""
         mixing, kind = self.mixing, rng.random()
         if kind < mixing.babble:
             far = mixing.far > 0.0 and rng.random() < mixing.far
             lead = int(_ROOM_SECONDS * self.sample_rate) if far else 0
-            babble = sounds.draw_babble(
-                self.speech, lead + samples, rng, mixing.voices, exclude=group, balance=mixing.balance
-            )
+            voices, balance = mixing.voices, mixing.balance
+            babble = sounds.draw_babble(self.speech, lead + samples, rng, voices, group, balance)
             if babble is not None:
                 babble = from_afar(babble, self.sample_rate, rng)[lead:] if far else babble
                 return babble, BABBLE, False
@@ -166,9 +156,7 @@ class Mixer:
         noise = draw(self.noise, clip, needed, rng)
         return self._reshaped(chosen, noise, rng)[:samples], clip, steady
 
-    def _at_levels(
-        self, scene: Scene, rng: np.random.Generator, group: int, clips: tuple[int, ...]
-    ) -> Mixture:
+    def _at_levels(self, scene: Scene, rng: Generator, group: int, clips: tuple[int, ...]) -> Mixture:
         """Sets the ratio and the level, adds up, and lets the noisy-stage augmentations have the sum."""
         mixing, rate = self.mixing, self.sample_rate
         if mixing.noise_level is not None:

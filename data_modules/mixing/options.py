@@ -79,9 +79,8 @@ class Mixing:
         for name, (least, most) in _RANGES.items():
             low, high = getattr(self, name) or (least, most)
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-                raise DataError(
-                    f"mixing.{name} is ({low}, {high}): needs two finite numbers, the lower first"
-                )
+                fault = "needs two finite numbers, the lower first"
+                raise DataError(f"mixing.{name} is ({low}, {high}): {fault}")
             for bound in (low, high):
                 require_between("mixing.", **{name: (bound, least, most)})
         require_between("mixing.", **{name: (getattr(self, name), 0, 1) for name in _PROBABILITIES})
@@ -91,12 +90,8 @@ class Mixing:
             raise DataError("mixing: noise_only + clean_only + silence must be at most 1")
         if not self.noises or min(self.noises) < 0.0 or sum(self.noises) <= 0.0:
             raise DataError(f"mixing.noises is {self.noises}: needs probabilities of one, two, ... noises")
-        require_between(
-            "mixing.",
-            noises=(len(self.noises), 1, 16),
-            spread=(self.spread, 0, 200),
-            envelope_depth=(self.envelope_depth, 0, 200),
-        )
+        decibels = {name: (getattr(self, name), 0, 200) for name in ("spread", "envelope_depth")}
+        require_between("mixing.", noises=(len(self.noises), 1, 16), **decibels)
 
 
 def belz_blend() -> Mixing:

@@ -6,7 +6,9 @@ Every function draws from the generator it is given and from nothing else.
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
+from data_modules.augment.base import Range
 from data_modules.pools.pool import Pool
 from diffgmm.audio.levels import active_power
 
@@ -23,13 +25,7 @@ def to_level(samples: np.ndarray, sample_rate: int, level: float = 0.0) -> np.nd
 
 
 def draw_voice(
-    pool: Pool,
-    group: int,
-    samples: int,
-    rng: np.random.Generator,
-    *,
-    join: float = 0.3,
-    pause: tuple[float, float] = (0.1, 0.8),
+    pool: Pool, group: int, samples: int, rng: Generator, *, join: float = 0.3, pause: Range = (0.1, 0.8)
 ) -> np.ndarray:
     """A stretch of one speaker: the inside of an utterance, or several with pauses between them.
 
@@ -96,9 +92,7 @@ def loop(clip: np.ndarray, samples: int, start: int, fade: int) -> np.ndarray:
     return np.tile(body, repeats)[start : start + samples]
 
 
-def repeat_event(
-    clip: np.ndarray, samples: int, rng: np.random.Generator, gap: tuple[int, int]
-) -> np.ndarray:
+def repeat_event(clip: np.ndarray, samples: int, rng: Generator, gap: tuple[int, int]) -> np.ndarray:
     """A short event (a bark, a knock) that occurs now and then, with random gaps between."""
     out = np.zeros(samples, dtype=np.float32)
     position = int(rng.integers(-(len(clip) // 2), max(1, samples - len(clip) // 2)))
@@ -109,9 +103,7 @@ def repeat_event(
     return out
 
 
-def noise_stretch(
-    pool: Pool, clip: int, samples: int, rng: np.random.Generator, events: float = 0.0
-) -> np.ndarray:
+def noise_stretch(pool: Pool, clip: int, samples: int, rng: Generator, events: float = 0.0) -> np.ndarray:
     """A recorded noise of a given length: a stretch of a long clip, or a short one looped or as repeated events.
 
     Args:
@@ -141,12 +133,7 @@ def noise_stretch(
 
 
 def draw_babble(
-    pool: Pool,
-    samples: int,
-    rng: np.random.Generator,
-    voices: tuple[int, int],
-    exclude: int | None,
-    balance: float = 0.5,
+    pool: Pool, samples: int, rng: Generator, voices: tuple[int, int], exclude: int | None, balance: float
 ) -> np.ndarray | None:
     """Several other speakers at once, each at its own level (6 dB more or less).
 
@@ -170,13 +157,12 @@ def draw_babble(
     return out
 
 
-def envelope(samples: int, rng: np.random.Generator, depth: float) -> np.ndarray:
+def envelope(samples: int, rng: Generator, depth: float) -> np.ndarray:
     """A gain that wanders by up to `depth` dB up and down over two to six points, float32 [samples]."""
     points = int(rng.integers(2, 7))
     steps = 64  # straight lines between so many points of the curve in dB are close enough to it, and quick
-    curve = np.interp(
-        np.linspace(0.0, points - 1.0, steps + 1), np.arange(points), rng.uniform(-depth, depth, points)
-    )
+    heights = rng.uniform(-depth, depth, points)
+    curve = np.interp(np.linspace(0.0, points - 1.0, steps + 1), np.arange(points), heights)
     gain = (10.0 ** (curve / 20.0)).astype(np.float32)
     size = -(-samples // steps)
     slope = np.arange(size, dtype=np.float32) / np.float32(size)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
 from data_modules.mixing import sounds
@@ -36,8 +37,7 @@ def _octaves(bins: int, sample_rate: int) -> np.ndarray:
 
 def _frames(clip: np.ndarray, size: int) -> np.ndarray:
     """Power spectra of overlapping frames, float32 [frames, size // 2 + 1]."""
-    if len(clip) < size:
-        clip = np.pad(clip, (0, size - len(clip)))
+    clip = np.pad(clip, (0, max(0, size - len(clip))))
     frames = np.lib.stride_tricks.sliding_window_view(clip, size)[:: size // 4]
     spectrum = fft.rfft(frames * np.hanning(size).astype(np.float32), axis=-1)
     return spectrum.real**2 + spectrum.imag**2
@@ -59,7 +59,7 @@ def _modulation(powers: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return level * share[:, None]
 
 
-def _redrawn(level: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
+def _redrawn(level: np.ndarray, frames: int, rng: Generator) -> np.ndarray:
     """Modulation with the same spectra and other phases, in as many pieces as it takes, [octaves, frames]."""
     spectrum = fft.rfft(level, axis=1)
     pieces = []
@@ -70,7 +70,7 @@ def _redrawn(level: np.ndarray, frames: int, rng: np.random.Generator) -> np.nda
     return np.concatenate(pieces, axis=1)[:, :frames].astype(np.float32)
 
 
-def texture(clip: np.ndarray, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def texture(clip: np.ndarray, samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """Noise in the likeness of a clip, of any length, never the same twice.
 
     Args:
@@ -103,7 +103,7 @@ def texture(clip: np.ndarray, samples: int, sample_rate: int, rng: np.random.Gen
     return unit_power(np.einsum("bt,bt->t", bands, gain[:, :samples]))
 
 
-def steady_stretch(pool: Pool, clip: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+def steady_stretch(pool: Pool, clip: int, samples: int, rng: Generator) -> np.ndarray:
     """A recorded noise that fills its stretch: a texture, or the recording itself, looped where it is short.
 
     Events below 0.4 s always become a texture; of the others every second one.

@@ -7,6 +7,7 @@ All functions draw from the generator they are given and return float32 [samples
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft
 
 from data_modules.mixing.coloured_noise import play, unit_power, wave_table
@@ -18,12 +19,12 @@ _BELL = (0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.61, 3.0, 4.0, 5.3)
 _BAR = (1.0, 2.756, 5.404, 8.933, 13.34)
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+def _between(rng: Generator, low: float, high: float) -> float:
     """Between two numbers above zero, uniform on a logarithmic scale."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def beeps(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def beeps(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """A rhythm of beeps of one to three pitches that repeats: alarm clocks, appliances, reversing lorries."""
     step = _between(rng, 0.04, 0.5)  # seconds
     rhythm = rng.random(int(rng.integers(2, 9))) < rng.uniform(0.4, 0.9)
@@ -39,7 +40,7 @@ def beeps(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarra
     return unit_power(play(table, np.cumsum(slots[slot]) / sample_rate) * gate.astype(np.float32))
 
 
-def siren(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def siren(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """A tone that glides up and down (or up and again), 0.2 to 12 times a second."""
     low = _between(rng, 300.0, 0.2 * sample_rate)
     high = min(low * _between(rng, 1.15, 4.0), 0.42 * sample_rate)
@@ -51,7 +52,7 @@ def siren(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarra
     return unit_power(play(table, np.cumsum(frequency) / sample_rate))
 
 
-def bell(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def bell(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """Partials that ring out, struck now and then, or by the hammer of an alarm clock 8 to 25 times a second."""
     note = _between(rng, 180.0, 2500.0)
     kind = rng.random()
@@ -81,7 +82,7 @@ def bell(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray
     return unit_power(rung[before : before + samples])
 
 
-def insects(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def insects(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """One to four crickets or cicadas: a high narrow tone in quick pulses, steady or in chirps."""
     out = np.zeros(samples, dtype=np.float32)
     time = np.arange(samples) / sample_rate
@@ -103,7 +104,7 @@ def insects(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndar
     return unit_power(out)
 
 
-def draw_tones(samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def draw_tones(samples: int, sample_rate: int, rng: Generator) -> np.ndarray:
     """One of the kinds above at random."""
     kinds = (beeps, siren, bell, insects)
     return kinds[int(rng.integers(len(kinds)))](samples, sample_rate, rng)

@@ -12,6 +12,7 @@ from data_modules.pools.pool import Pool
 from data_modules.pools.sources import Item, corpus_items, folder_items, select, split_off
 
 Folders = str | Sequence[str] | None
+Cache = str | Path | None
 
 
 def resolve_corpus(name: str) -> Path:
@@ -27,8 +28,7 @@ def resolve_corpus(name: str) -> Path:
         return Path(__file__).parents[1] / "mini"
     if path.exists():
         return path
-    prepared = home() / "corpora" / name
-    if prepared.exists():
+    if (prepared := home() / "corpora" / name).exists():
         return prepared
     places = f"give a folder, a manifest, mini, or a name in {home() / 'corpora'}"
     raise DataError(f"{name}: no such corpus; {places}")
@@ -92,21 +92,19 @@ class Collection:
         self,
         split: str,
         kind: str,
-        sample_rate: int,
-        cache: str | Path | None = None,
+        rate: int,
+        cache: Cache = None,
         *,
         strict: bool = False,
         quiet: bool = False,
     ) -> Pool:
-        """The pool of one split and kind, built if it isn't there yet.
+        """The pool of one split and kind at a rate in Hz, built if it isn't there yet.
 
         Raises:
             DataError: the split has no such files, or the pool can't be built.
         """
-        items = select(self.items(strict), split, kind)
-        if not items:
+        if not (items := select(self.items(strict), split, kind)):
             place = self.corpus or f"the {kind} folders"
-            raise DataError(
-                f"{place}: no {kind} for {split}; give {split}_{kind} folders or a {split}_fraction"
-            )
-        return open_pool(items, sample_rate, cache, title=f"{split} {kind}", strict=strict, quiet=quiet)
+            tip = f"give {split}_{kind} folders or a {split}_fraction"
+            raise DataError(f"{place}: no {kind} for {split}; {tip}")
+        return open_pool(items, rate, cache, title=f"{split} {kind}", strict=strict, quiet=quiet)

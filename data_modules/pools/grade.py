@@ -66,17 +66,11 @@ def grade(samples: np.ndarray, sample_rate: int) -> Grade:
     top = active_level(samples, sample_rate)
     active = np.flatnonzero(levels > top - ACTIVE_DB)
     low, high = (seconds * sample_rate / hop for seconds in PAUSE_SECONDS)
-    pauses = [
-        levels[first + 1 : last].min() - top
-        for first, last in itertools.pairwise(active)
-        if low <= last - first - 1 <= high
-    ]
-    return Grade(
-        float(np.median(pauses)) if pauses else np.nan,
-        float(np.mean(silent)),
-        _bandwidth(samples, starts[active], sample_rate),
-        _clipped(samples),
-    )
+    gaps = itertools.pairwise(active)
+    pauses = [levels[a + 1 : b].min() - top for a, b in gaps if low <= b - a - 1 <= high]
+    pause = float(np.median(pauses)) if pauses else np.nan
+    bandwidth = _bandwidth(samples, starts[active], sample_rate)
+    return Grade(pause, float(np.mean(silent)), bandwidth, _clipped(samples))
 
 
 def _bandwidth(samples: np.ndarray, starts: np.ndarray, sample_rate: int) -> float:

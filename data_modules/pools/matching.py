@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from data_modules.errors import DataError, some
 from data_modules.pools.sources import PAIR_KINDS, Item, audio_files
@@ -16,8 +16,7 @@ log = logging.getLogger(__name__)
 TOLERANCE_SECONDS = 0.01
 
 
-@dataclass(frozen=True)
-class PairedFile:
+class PairedFile(NamedTuple):
     """A clean and a noisy recording of the same name.
 
     Args:
@@ -30,18 +29,19 @@ class PairedFile:
     noisy: str
 
 
-def _by_name(place: str, files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+Pairs = list[PairedFile]
+Named = list[tuple[str, Path]]
+
+
+def _by_name(place: str, files: Named) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
     for name, path in files:
-        other = by_name.setdefault(name, path)
-        if other != path:
+        if (other := by_name.setdefault(name, path)) != path:
             raise DataError(f"{place}: two files are named {name} ({other.name}, {path.name}); keep one")
     return by_name
 
 
-def match_folders(
-    clean: str | Path, noisy: str | Path, strict: bool = False, quiet: bool = False
-) -> list[PairedFile]:
+def match_folders(clean: str | Path, noisy: str | Path, strict: bool = False, quiet: bool = False) -> Pairs:
     """Pairs the files of two folders by their path below the folder, endings aside.
 
     Files without a partner, and pairs whose sample rates differ or whose lengths differ by more than 10 ms,
@@ -59,16 +59,14 @@ def match_folders(
         DataError: no folder, no pair, two files of one name, or anything amiss with `strict`.
     """
     folders = [Path(folder).expanduser() for folder in (clean, noisy)]
-    named = [
-        [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in audio_files(folder)]
-        for folder in folders
-    ]
-    return _match(named, [str(folder) for folder in folders], strict, quiet)
+    return _match([_names(folder) for folder in folders], [str(folder) for folder in folders], strict, quiet)
 
 
-def match_items(
-    items: Sequence[Item], where: str, strict: bool = False, quiet: bool = False
-) -> list[PairedFile]:
+def _names(folder: Path) -> Named:
+    return [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in audio_files(folder)]
+
+
+def match_items(items: Sequence[Item], where: str, strict: bool = False, quiet: bool = False) -> Pairs:
     """Pairs the clean and noisy files of one split of a corpus, as `match_folders` does with two folders.
 
     A file's name is its path below the ``clean`` or ``noisy`` folder; where there is none, group and file name.
@@ -78,7 +76,7 @@ def match_items(
         where: what they are, for messages.
         strict, quiet: as in `match_folders`.
     """
-    named: dict[str, list[tuple[str, Path]]] = {kind: [] for kind in PAIR_KINDS}
+    named: dict[str, Named] = {kind: [] for kind in PAIR_KINDS}
     for item in items:
         path = Path(item.path)
         parts = path.with_suffix("").parts
@@ -87,9 +85,7 @@ def match_items(
     return _match(list(named.values()), [f"{kind} of {where}" for kind in PAIR_KINDS], strict, quiet)
 
 
-def _match(
-    named: Sequence[Iterable[tuple[str, Path]]], places: Sequence[str], strict: bool, quiet: bool
-) -> list[PairedFile]:
+def _match(named: list[Named], places: list[str], strict: bool, quiet: bool) -> Pairs:
     """Pairs the named files of two places, clean ones first."""
     left, right = map(_by_name, places, named)
     clean, noisy = places
@@ -97,8 +93,7 @@ def _match(
     for side, opposite, place in ((left, right, noisy), (right, left, clean)):
         if alone := sorted(side.keys() - opposite.keys()):
             problems.append(f"{len(alone)} without a partner in {place}: {some(alone)}")
-    pairs: list[PairedFile] = []
-    unlike: list[str] = []
+    pairs, unlike = Pairs(), list[str]()
     for name in sorted(left.keys() & right.keys()):
         if difference := _difference(left[name], right[name]):
             unlike.append(f"{name} ({difference})")

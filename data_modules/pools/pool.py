@@ -56,6 +56,7 @@ class Pool:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        anew = "delete the folder to build it anew"
         try:
             info = json.loads((self.folder / INFO).read_text(encoding="utf-8"))
             with np.load(self.folder / INDEX) as index:
@@ -64,9 +65,7 @@ class Pool:
             with (self.folder / AUDIO).open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{self.folder}: not a complete pool ({error}); delete the folder to build it anew"
-            ) from None
+            raise DataError(f"{self.folder}: not a complete pool ({error}); {anew}") from None
         self._samples = np.frombuffer(self._map, dtype="<i2")
         self._since_release = 0
         if len(self._map) > _LARGE:
@@ -75,7 +74,7 @@ class Pool:
         self.groups: list[str] = info["groups"]
         self.skipped: list[list[str]] = info["skipped"]
         if len(self.offset) == 0 or len(self._samples) < int(self.offset[-1] + self.length[-1]):
-            raise DataError(f"{self.folder}: the pool is cut short; delete the folder to build it anew")
+            raise DataError(f"{self.folder}: the pool is cut short; {anew}")
         self.weights = np.ones(len(self.groups))
         # Groups are drawn by a power of their duration, clips by their duration: sums up to each.
         self._ends = np.concatenate(([0], np.cumsum(self.length)))

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from data_modules.errors import DataError
@@ -49,8 +50,7 @@ def audio_files(folder: str | Path) -> list[Path]:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(f"{root}: {what}; give a folder that holds audio files")
-    files = [path for path in walk(root) if is_audio(path)]
-    if not files:
+    if not (files := [path for path in walk(root) if is_audio(path)]):
         raise DataError(f"{root}: no audio files below this folder (looked for {', '.join(FORMATS)})")
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 
@@ -85,8 +85,7 @@ def read_manifest(path: str | Path) -> dict[Item, dict[str, str]]:
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, restval="")
-            missing = {"path", "split", "kind", "group"} - set(table.fieldnames or ())
-            if missing:
+            if missing := {"path", "split", "kind", "group"} - set(table.fieldnames or ()):
                 names = ", ".join(sorted(missing))
                 raise DataError(f"{manifest}: no column {names}; needs path, split, kind, group")
             rows = {_row_item(row, manifest, table.line_num): row for row in table}
@@ -126,9 +125,7 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
     if manifest.is_file():
         items = list(read_manifest(manifest))
     elif root.is_dir():
-        parts = [
-            (split, kind) for split in SPLITS for kind in KINDS + PAIR_KINDS if (root / split / kind).is_dir()
-        ]
+        parts = [part for part in product(SPLITS, KINDS + PAIR_KINDS) if root.joinpath(*part).is_dir()]
         items = [item for split, kind in parts for item in folder_items(root / split / kind, kind, split)]
         if not items:
             raise DataError(
@@ -137,8 +134,7 @@ def corpus_items(corpus: str | Path, kinds: Sequence[str] = KINDS, strict: bool 
             )
     else:
         raise DataError(f"{root}: no such corpus folder or manifest")
-    wanted = [item for item in items if item.kind in kinds]
-    if not wanted:
+    if not (wanted := [item for item in items if item.kind in kinds]):
         tip = (
             "it holds pairs of clean and noisy recordings: use data_modules.paired.PairedFolders with corpus="
             if items[0].kind in PAIR_KINDS
@@ -199,8 +195,7 @@ def split_off(items: Sequence[Item], fraction: float, split: str, by: str = "gro
     def unit(item: Item) -> str:
         return item.group if by == "group" and len(groups) > 1 else f"{item.group}/{Path(item.path).name}"
 
-    sizes = Counter(map(unit, items))
-    if len(sizes) < 2:
+    if len(sizes := Counter(map(unit, items))) < 2:
         raise DataError(f"can't split {len(items)} file(s) in one {by} into two; give a folder for {split}")
     order = sorted(sizes, key=lambda name: hashlib.sha256(f"0:{name}".encode()).digest())
     chosen: set[str] = set()

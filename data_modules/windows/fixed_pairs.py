@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -23,8 +23,7 @@ _JOIN = 0.3
 _EVENT_SECONDS = 1.5
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """What a pair is made of.
 
     Args:

@@ -71,13 +71,9 @@ def collate(examples: Sequence[Example]) -> dict[str, Any]:
         ``noisy`` and ``clean`` float32 [B, 1, T], ``snr`` float32 [B] in dB (NaN where there is none),
         ``name``.
     """
-    noisy, clean, snr, name = zip(*examples, strict=True)
-    return {
-        "noisy": torch.from_numpy(np.stack(noisy)[:, None]),
-        "clean": torch.from_numpy(np.stack(clean)[:, None]),
-        "snr": torch.tensor(snr, dtype=torch.float32),
-        "name": list(name),
-    }
+    *sounds, snr, name = zip(*examples, strict=True)
+    noisy, clean = (torch.from_numpy(np.stack(sound)[:, None]) for sound in sounds)
+    return {"noisy": noisy, "clean": clean, "snr": torch.tensor(snr, dtype=torch.float32), "name": list(name)}
 
 
 class WindowSampler(DistributedSampler[int]):

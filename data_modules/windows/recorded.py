@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from data_modules.errors import DataError
 from data_modules.pools.build import open_pool
-from data_modules.pools.matching import PairedFile
+from data_modules.pools.matching import Pairs
 from data_modules.pools.pool import Pool
 from data_modules.pools.sources import Item
 from data_modules.windows.mixed import EpochWindows, Example
@@ -35,13 +34,7 @@ class PairedPools:
     """
 
     def __init__(
-        self,
-        pairs: Sequence[PairedFile],
-        sample_rate: int,
-        cache: str | None,
-        title: str,
-        strict: bool = False,
-        quiet: bool = False,
+        self, pairs: Pairs, sample_rate: int, cache: str | None, title: str, strict: bool, quiet: bool
     ) -> None:
         self.pools: list[Pool] = []
         numbers: list[dict[str, int]] = []
@@ -53,8 +46,7 @@ class PairedPools:
             self.pools.append(pool)
             numbers.append({path: clip for clip, path in enumerate(pool.names())})
         # A file that can't be decoded leaves its partner unused; the pool has named it.
-        usable = [pair for pair in pairs if pair.clean in numbers[0] and pair.noisy in numbers[1]]
-        if not usable:
+        if not (usable := [pair for pair in pairs if pair.clean in numbers[0] and pair.noisy in numbers[1]]):
             raise DataError(f"{title}: no pair of files can be read")
         self.names = [pair.name for pair in usable]
         self.clips = np.array([(numbers[0][pair.clean], numbers[1][pair.noisy]) for pair in usable])
@@ -65,10 +57,8 @@ class PairedPools:
         """Clean and noisy, float32, from `start` on; whole pairs have the length of the shorter file."""
         length = int(self.lengths[pair])
         count = length - start if samples is None else min(samples, length - start)
-        clean, noisy = (
-            pool.read(int(clip), start, count)
-            for pool, clip in zip(self.pools, self.clips[pair], strict=True)
-        )
+        clips = zip(self.pools, self.clips[pair], strict=True)
+        clean, noisy = (pool.read(int(clip), start, count) for pool, clip in clips)
         return clean, noisy
 
 

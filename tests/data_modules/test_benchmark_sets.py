@@ -166,7 +166,7 @@ def test_voicebank_is_described_where_it_lies(tmp_path: Path, mini: Path) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write(path, x, info.sample_rate)
             where = path.relative_to(corpus).as_posix()
-            clips.append(Clip(where, "test", kind, "p", "en", "VoiceBank", "CC-BY-4.0", 1.0, f"{kind}{name}"))
+            clips.append(Clip("test", kind, "p", where, 1.0, "en", "CC-BY-4.0", "VoiceBank", f"{kind}{name}"))
     write_manifest(corpus / "manifest.csv", clips)
     told = json.loads(benchmarks.open_set("voicebank-demand", corpus, tmp_path / "sets").read_text())
     assert told["subsets"] == {"p232": ["p232_001"], "p257": ["p257_002"]}

@@ -188,7 +188,7 @@ def test_opensfx_container():
 
 
 def row(path: str = "train/noise/rain/a.flac") -> Clip:
-    return Clip(path, "train", "noise", "rain", "", "p 1", "MIT", 1.5, "0" * 64, 'a "b", c')
+    return Clip("train", "noise", "rain", path, 1.5, "", "MIT", "p 1", "0" * 64, 'a "b", c')
 
 
 def test_manifest_round_trip_and_damage(tmp_path):

@@ -302,7 +302,9 @@ def test_babble_leaves_the_target_out(train: tuple[Pool, Pool], monkeypatch: pyt
     monkeypatch.setattr(sounds, "draw_voice", listen)
     for number in range(30):
         before = len(heard)
-        assert sounds.draw_babble(speech, 16384, window_rng(number), (3, 6), exclude=1) is not None
+        assert (
+            sounds.draw_babble(speech, 16384, window_rng(number), (3, 6), exclude=1, balance=0.5) is not None
+        )
         assert 3 <= len(heard) - before <= 6
     assert 1 not in heard
     assert len(set(heard)) == len(speech.groups) - 1

@@ -28,6 +28,10 @@ class Prepared:
     content: str
 
 
+Results = list[tuple[Entry, Prepared | Refused]]
+"""Clips in order, each with what became of it."""
+
+
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Samples [channels, samples] (float32) and rate in Hz; raw G.722 by PyAV, the rest by soundfile.
 
@@ -94,8 +98,7 @@ def convert(
     except AudioError as error:
         return Refused("undecodable", str(error).removeprefix(f"{entry.file}: "))
     to_rate = sample_rate or rate
-    pcm = (condition or keep)(x, rate, entry.kind, to_rate)
-    if isinstance(pcm, Refused):
+    if isinstance(pcm := (condition or keep)(x, rate, entry.kind, to_rate), Refused):
         return pcm
     if pcm.dtype != np.int16:
         pcm = np.clip(np.rint(pcm * 32768.0), -32768, 32767).astype(np.int16)

@@ -23,15 +23,15 @@ import soxr
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from data_modules.corpora.build.convert import Prepared, convert
+from data_modules.corpora.build.convert import Results, convert
 from data_modules.corpora.build.finish import check_entries, choose, describe
-from data_modules.corpora.fetch.archives import find_packs, open_pack, pack_checksum, unpack
+from data_modules.corpora.fetch.archives import Packs, find_packs, open_pack, pack_checksum, unpack
 from data_modules.corpora.fetch.download import Fetched, fetch, missing_bytes
 from data_modules.corpora.fetch.space import require_space, telling_full_disk, used
 from data_modules.corpora.fetch.transfer import in_threads
 from data_modules.corpora.recipe import Entry, Recipe, Refused, Source
 from data_modules.errors import DataError
-from data_modules.pools.sources import Item, check_speakers
+from data_modules.pools.sources import check_speakers
 from diffgmm.utils.cores import usable_cores
 from diffgmm.utils.processes import in_processes
 from diffgmm.utils.version import __version__
@@ -83,8 +83,7 @@ def prepare(
         raise DataError(f"{fault}; name the folder of your files with --downloads")
     corpus = root / name
     _refuse_existing(corpus, overwrite)
-    packs = find_packs(recipe.packs, downloads)
-    if packs:
+    if packs := find_packs(recipe.packs, downloads):
         recipe = replace(recipe, condition=None, make=None)
     elif recipe.ready is not None:
         recipe.ready(variant)
@@ -94,7 +93,7 @@ def prepare(
             _refuse_existing(corpus, overwrite)
             work, replaced = root / f".{name}.unfinished", root / f".{name}.replaced"
             shutil.rmtree(replaced, ignore_errors=True)
-            entries, sources, notes = _gather(recipe, variant, root, work, downloads, mirror, packs)
+            entries, sources, notes = _gather(recipe, variant, work, downloads, mirror, packs)
             results = _convert(recipe, entries, work / "corpus", workers or usable_cores(), strict)
             clips, left = choose(recipe, results, work / "corpus", strict)
             if not clips:
@@ -102,8 +101,7 @@ def prepare(
                     f"{recipe.name}: no usable clip in {downloads or root / 'downloads'} "
                     f"({len(left)} left out, the first for: {left[0][1].reason}); nothing was written"
                 )
-            items = (Item(clip.split, clip.kind, clip.group, clip.path) for clip in clips)
-            notes = list(filter(None, [*recipe.notes, *notes, check_speakers(items, strict)]))
+            notes = list(filter(None, [*recipe.notes, *notes, check_speakers(clips, strict)]))
             describe(work / "corpus", recipe, name, variant, sources, clips, left, notes)
             os.sync()  # a machine that goes down now must not leave a corpus of empty files
             if corpus.exists():
@@ -112,9 +110,8 @@ def prepare(
             for gone in (replaced, work):
                 shutil.rmtree(gone, ignore_errors=True)
     except Timeout as error:
-        raise DataError(
-            f"{corpus}: another run is preparing it just now; wait until that one is done"
-        ) from error
+        busy = "another run is preparing it just now; wait until that one is done"
+        raise DataError(f"{corpus}: {busy}") from error
     return corpus
 
 
@@ -124,13 +121,7 @@ def _refuse_existing(corpus: Path, overwrite: bool) -> None:
 
 
 def _gather(
-    recipe: Recipe,
-    variant: str,
-    root: Path,
-    work: Path,
-    downloads: Path | None,
-    mirror: str | None,
-    packs: dict[str, Path],
+    recipe: Recipe, variant: str, work: Path, downloads: Path | None, mirror: str | None, packs: Packs
 ) -> tuple[list[Entry], list[Fetched], list[str]]:
     """Everything up to the list of clips: downloads, checks, unpacking."""
     state: dict[str, Any] = {
@@ -138,7 +129,7 @@ def _gather(
         "made_by": [__version__, soundfile.__libsndfile_version__, soxr.__version__],
     }
     sources = [] if recipe.local or packs else list(recipe.sources(variant))
-    _check_space(recipe, variant, root, work, sources, downloads)
+    _check_space(recipe, variant, work, sources, downloads)
     if recipe.local:
         assert downloads is not None  # checked by prepare
         entries = check_entries(recipe, recipe.entries(downloads, variant))
@@ -149,12 +140,10 @@ def _gather(
     unpacked = work / "unpacked"
     notes: list[str] = []
     if packs:
-        fetched = [
-            Fetched(Source(path.name, by="pack", package=name), path, pack_checksum(path), "recorded")
-            for name, path in packs.items()
-        ]
+        given = [(Source(path.name, by="pack", package=name), path) for name, path in packs.items()]
+        fetched = [Fetched(source, path, pack_checksum(path), "recorded") for source, path in given]
     else:
-        fetched, notes = fetch(sources, root / "downloads", given=downloads, mirror=mirror)
+        fetched, notes = fetch(sources, work.parent / "downloads", given=downloads, mirror=mirror)
     _open(work, state | {"sources": {item.source.name: item.checksum for item in fetched}})
     for name, path in packs.items():
         open_pack(path, unpacked / name)
@@ -177,17 +166,16 @@ def _open(work: Path, state: dict[str, Any]) -> None:
 
 
 def _check_space(
-    recipe: Recipe, variant: str, root: Path, work: Path, sources: Sequence[Source], downloads: Path | None
+    recipe: Recipe, variant: str, work: Path, sources: list[Source], downloads: Path | None
 ) -> None:
     """Ask for the room that downloads, unpacked sources and corpus will take, less what they take already."""
     samples = recipe.hours.get(variant, 0.0) * 3600 * (recipe.sample_rate or 48000)
     needs = {"corpus": max(0.0, samples * 2 * _FLAC_RATIO - used(work / "corpus"))}
     if not recipe.local:
-        needs["unpacked"] = max(
-            0.0, recipe.unpacked_bytes.get(variant, samples * 2) - used(work / "unpacked")
-        )
-        needs["downloads"] = missing_bytes(sources, root / "downloads", downloads)
-    require_space(root, needs)
+        size = recipe.unpacked_bytes.get(variant, samples * 2)
+        needs["unpacked"] = max(0.0, size - used(work / "unpacked"))
+        needs["downloads"] = missing_bytes(sources, work.parent / "downloads", downloads)
+    require_space(work.parent, needs)
 
 
 def _unpack(recipe: Recipe, variant: str, fetched: Sequence[Fetched], folder: Path) -> None:
@@ -197,23 +185,16 @@ def _unpack(recipe: Recipe, variant: str, fetched: Sequence[Fetched], folder: Pa
     wanted = recipe.wanted or (lambda *_: True)
 
     def unpack_source(item: Fetched, tick: Callable[[], None]) -> None:
-        unpack(
-            item.path,
-            folder / item.source.name,
-            wanted=partial(wanted, item.source.name),
-            most_bytes=None if stated is None else 1.2 * stated,
-            tick=tick,
-            by=None if how is None else lambda archive, target: how(archive, item.source, target, tick),
-        )
+        name, most = item.source.name, None if stated is None else 1.2 * stated
+        by = None if how is None else lambda archive, target: how(archive, item.source, target, tick)
+        unpack(item.path, folder / name, wanted=partial(wanted, name), most_bytes=most, tick=tick, by=by)
         bar.update()
 
     with tqdm(total=len(to_do), unit="archive", desc="unpack", disable=None if to_do else True) as bar:
         in_threads(unpack_source, to_do, max(1, min(4, usable_cores())), Event())
 
 
-def _convert(
-    recipe: Recipe, entries: list[Entry], folder: Path, workers: int, strict: bool
-) -> list[tuple[Entry, Prepared | Refused]]:
+def _convert(recipe: Recipe, entries: list[Entry], folder: Path, workers: int, strict: bool) -> Results:
     function = partial(convert, folder=folder, sample_rate=recipe.sample_rate, condition=recipe.condition)
     results = []
     converted = in_processes(function, entries, workers=workers, title="convert")

@@ -6,13 +6,14 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_modules.corpora.build.convert import Prepared
+from data_modules.corpora.build.convert import Prepared, Results
 from data_modules.corpora.fetch.download import Fetched
 from data_modules.corpora.recipe import Entry, Recipe, Refused
+from data_modules.corpora.records import Record
 from data_modules.errors import DataError
 from data_modules.pools.matching import TOLERANCE_SECONDS
 from data_modules.pools.sources import KINDS, PAIR_KINDS, SPLITS
@@ -25,29 +26,24 @@ Kept = dict[str, tuple[Entry, Prepared]]
 """Clips that stay, by path."""
 
 
-@dataclass(frozen=True)
-class Clip:
+_COLUMNS = ["path", "split", "kind", "group", "language", "source", "licence", "seconds", "sha256", "member"]
+
+
+@dataclass(frozen=True, order=True)
+class Clip(Record):
     """A row of the manifest. `path` is relative to the corpus, with "/"; `group` is the speaker or the noise category.
 
     `source` is package and version, `member` the file's name inside it; `sha256` is that of the FLAC file.
     """
 
-    path: str
-    split: str
-    kind: str
-    group: str
-    language: str
-    source: str
-    licence: str
-    seconds: float
-    sha256: str
+    sha256: str = ""
     member: str = ""
 
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write the rows as CSV, sorted by path; the file appears whole or not at all."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, [field.name for field in fields(Clip)], lineterminator="\n")
+        writer = csv.DictWriter(handle, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         for clip in sorted(clips, key=lambda clip: clip.path):
             writer.writerow({**asdict(clip), "seconds": f"{clip.seconds:.4f}"})
@@ -68,15 +64,12 @@ def check_entries(recipe: Recipe, entries: Iterable[Entry]) -> list[Entry]:
             raise DataError(f"{recipe.name}: {both} would both become {entry.path}; keep one")
         by_path[entry.path] = entry
     if not by_path:
-        raise DataError(
-            f"{recipe.name}: no audio where this corpus keeps it; its sources are incomplete or not its own"
-        )
+        fault = "no audio where this corpus keeps it; its sources are incomplete or not its own"
+        raise DataError(f"{recipe.name}: {fault}")
     return list(by_path.values())
 
 
-def choose(
-    recipe: Recipe, results: Sequence[tuple[Entry, Prepared | Refused]], folder: Path, strict: bool
-) -> tuple[list[Clip], Left]:
+def choose(recipe: Recipe, results: Results, folder: Path, strict: bool) -> tuple[list[Clip], Left]:
     """Clips for the manifest, and what was left out; every other file in `folder` is removed.
 
     Raises:
@@ -91,9 +84,9 @@ def choose(
     _keep_only(folder, kept)
     clips = []
     for path, (entry, result) in kept.items():
-        about = (entry.language, entry.source or recipe.name, entry.licence or recipe.licence)
-        facts = (result.frames / result.sample_rate, result.sha256, entry.member)
-        clips.append(Clip(path, entry.split, entry.kind, entry.group, *about, *facts))
+        facts = (entry.split, entry.kind, entry.group, path, result.frames / result.sample_rate)
+        about = (entry.language, entry.licence or recipe.licence, entry.source or recipe.name)
+        clips.append(Clip(*facts, *about, result.sha256, entry.member))
     return clips, left
 
 
@@ -124,8 +117,7 @@ def _drop_doubles(kept: Kept, left: Left) -> None:
     """Of clips with equal samples keep the first."""
     seen: dict[str, str] = {}
     for path, (entry, result) in list(kept.items()):
-        first = seen.setdefault(result.content, path)
-        if first != path:
+        if (first := seen.setdefault(result.content, path)) != path:
             left.append((entry, Refused("double", f"the same as {first}")))
             del kept[path]
 
@@ -158,36 +150,19 @@ def describe(
         member = entry.member or entry.file.name
         text = f"{member}: {why.detail}" if why.detail else member
         reasons[entry.source or recipe.name, why.reason].append(text)
-    about: dict[str, Any] = {
-        "corpus": name,
-        "recipe": recipe.name,
-        "variant": variant,
-        "diffgmm": __version__,
-        "homepage": recipe.homepage,
-        "licence": recipe.licence,
-        "citation": recipe.citation,
-        "sample_rate": recipe.sample_rate,
-        "clips": len(clips),
-        "notes": list(notes),
-        "sources": {
-            item.source.name: {
-                "from": item.source.url or f"{item.source.by} {item.source.package}",
-                "checksum": item.checksum,
-                "origin": item.origin,
-                **({"stated_by": item.source.checksum_from} if item.source.checksum_from else {}),
-            }
-            for item in sources
-        },
-        "refused": [
-            {
-                "source": source,
-                "reason": reason,
-                "by_rule": reason in recipe.rejects or reason == "double",
-                "count": len(members),
-                "members": sorted(members),
-            }
-            for (source, reason), members in sorted(reasons.items())
-        ],
-    }
+    origins = {}
+    for item in sources:
+        place = item.source.url or f"{item.source.by} {item.source.package}"
+        stated = {"stated_by": item.source.checksum_from} if item.source.checksum_from else {}
+        facts = {"from": place, "checksum": item.checksum, "origin": item.origin, **stated}
+        origins[item.source.name] = facts
+    refused = []
+    for (origin, reason), members in sorted(reasons.items()):
+        row = {"source": origin, "reason": reason, "by_rule": reason in (*recipe.rejects, "double")}
+        refused.append({**row, "count": len(members), "members": sorted(members)})
+    about: dict[str, Any] = {"corpus": name, "recipe": recipe.name, "variant": variant}
+    about["diffgmm"] = __version__
+    about |= {key: getattr(recipe, key) for key in ("homepage", "licence", "citation", "sample_rate")}
+    about |= {"clips": len(clips), "notes": list(notes), "sources": origins, "refused": refused}
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (folder / "corpus.json").write_text(text, encoding="utf-8")

@@ -13,13 +13,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from data_modules.corpora.fetch.checksums import checksum_of
 from data_modules.errors import DataError
 
 Wanted = Callable[[str], bool]
+Packs = dict[str, Path]
+"""Packs by name, each a folder or a tar file."""
 _ZIPS = (".zip", ".whl")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 RATIO = 100
@@ -62,25 +63,24 @@ def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
 
 
 def _extract(
-    archive: Path, folder: Path, wanted: Wanted, most_bytes: float | None, tick: Callable[[], None]
+    archive: Path, folder: Path, wanted: Wanted, most: float | None, tick: Callable[[], None], below: str = ""
 ) -> None:
     """Extract an archive, member by member, within the limits.
 
     Raises:
         DataError: more files or bytes than an archive of audio has.
     """
-    limit = max(SMALL, RATIO * archive.stat().st_size) if most_bytes is None else most_bytes
+    limit = max(SMALL, RATIO * archive.stat().st_size) if most is None else most
     members = _from_zip if archive.name.lower().endswith(_ZIPS) else _from_tar
     total = 0
-    for number, size in enumerate(members(archive, folder, wanted), 1):
+    for number, size in enumerate(members(archive, folder, lambda member: wanted(below + member)), 1):
         tick()
         total += size
         if number > MOST_FILES:
             raise DataError(f"{archive}: refused, it holds more than {MOST_FILES} files")
         if total > limit:
-            raise DataError(
-                f"{archive}: refused, it unpacks to more than {limit / 1e6:.0f} MB, as no audio does"
-            )
+            size_text = f"{limit / 1e6:.0f} MB, as no audio does"
+            raise DataError(f"{archive}: refused, it unpacks to more than {size_text}")
 
 
 def unpack(
@@ -127,8 +127,7 @@ def unpack(
             for inner in sorted(path for path in part.rglob("*") if path.is_file() and is_archive(path.name)):
                 name, folder = inner.relative_to(part).as_posix(), inner.with_name(f".{inner.name}.part")
                 folder.mkdir()
-                below = partial(_wanted_below, wanted, name)
-                _extract(inner, folder, below, most_bytes, tick)
+                _extract(inner, folder, wanted, most_bytes, tick, f"{name}/")
                 inner.unlink()
                 folder.replace(inner)
     except _BROKEN as error:
@@ -139,11 +138,7 @@ def unpack(
     return target
 
 
-def _wanted_below(wanted: Wanted, folder: str, member: str) -> bool:
-    return wanted(f"{folder}/{member}")
-
-
-def find_packs(names: Sequence[str], downloads: Path | None) -> dict[str, Path]:
+def find_packs(names: Sequence[str], downloads: Path | None) -> Packs:
     """Which of these packs a folder holds, name -> folder or tar; none if the first is missing."""
     if downloads is None:
         return {}
@@ -178,18 +173,14 @@ def pack_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[Path, dict
     Raises:
         DataError: the manifest is missing or lacks a column, or names a file that isn't there.
     """
-    manifest = next(
-        (path for path in (folder / MANIFEST, folder / folder.name / MANIFEST) if path.is_file()), None
-    )
-    if manifest is None:
+    places = (folder / MANIFEST, folder / folder.name / MANIFEST)
+    if (manifest := next((path for path in places if path.is_file()), None)) is None:
         raise DataError(f"{folder}: holds no {MANIFEST}; this is not the pack {folder.name}")
     with manifest.open(encoding="utf-8", newline="") as handle:
         table = csv.DictReader(handle)
-        missing = [name for name in ("path", *columns) if name not in (table.fieldnames or ())]
-        if missing:
+        if missing := [name for name in ("path", *columns) if name not in (table.fieldnames or ())]:
             raise DataError(f"{manifest}: lacks the column {missing[0]}; this is not the pack {folder.name}")
         for row in table:
-            file = manifest.parent / row["path"]
-            if not file.is_file():
+            if not (file := manifest.parent / row["path"]).is_file():
                 raise DataError(f"{manifest}: names {row['path']}, which is not there; get the pack again")
             yield file, row

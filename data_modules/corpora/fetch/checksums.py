@@ -54,9 +54,8 @@ class Ledger:
             entries = json.loads(self.path.read_text(encoding="utf-8"))
             return {name: dict(entry) for name, entry in entries.items()}
         except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{self.path}: damaged; delete it, and the files are recorded anew at the next run"
-            ) from error
+            again = "delete it, and the files are recorded anew at the next run"
+            raise DataError(f"{self.path}: damaged; {again}") from error
 
     def expected(self, source: Source) -> tuple[str, str] | None:
         """``(checksum, "published" or "recorded")``, or None for a file that nobody has seen yet."""
@@ -74,8 +73,7 @@ class Ledger:
         size = path.stat().st_size
         if source.size is not None and size != source.size:
             raise WrongChecksum(f"{path}: has {size} bytes, but {source.name} has {source.size}")
-        known = self.expected(source)
-        if known is None:
+        if (known := self.expected(source)) is None:
             checksum = checksum_of(path, "sha256", tick)
             with FileLock(self.path.with_name(".checksums.lock")):
                 origin = {"checksum": checksum, "origin": "recorded", "url": source.url or source.package}
@@ -83,8 +81,7 @@ class Ledger:
                 write_text(self.path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
             return checksum, "recorded"
         algorithm = known[0].partition(":")[0]
-        actual = checksum_of(path, algorithm, tick)
-        if actual != known[0]:
+        if (actual := checksum_of(path, algorithm, tick)) != known[0]:
             stated = "its publisher states" if known[1] == "published" else f"{self.path} recorded"
             raise WrongChecksum(f"{path}: has the checksum {actual}, but {stated} {known[0]}")
         return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
@@ -45,19 +45,18 @@ def part_path(folder: Path, source: Source) -> Path:
 
 def missing_bytes(sources: Sequence[Source], folder: Path, given: Path | None) -> int:
     """How much is still to be fetched, as far as the sizes are known."""
-    return sum(
-        max(0, (source.size or 0) - size_of(part_path(folder, source)))
-        for source in sources
-        if _given(source, given) is None and not (folder / source.name).is_file()
-    )
+    to_come = _to_come(sources, folder, given)
+    return sum(max(0, (source.size or 0) - size_of(part_path(folder, source))) for source in to_come)
+
+
+def _to_come(sources: Sequence[Source], folder: Path, given: Path | None) -> list[Source]:
+    return [one for one in sources if not _given(one, given) and not (folder / one.name).is_file()]
 
 
 class _Fetcher:
     """What the threads of one `fetch` share."""
 
-    def __init__(
-        self, folder: Path, given: Path | None, mirror: str | None, to_come: Sequence[Source]
-    ) -> None:
+    def __init__(self, folder: Path, given: Path | None, mirror: str | None, to_come: list[Source]) -> None:
         self.folder, self.given, self.mirror = folder, given, mirror
         self._by_apt = [source for source in to_come if source.by == "apt"]
         self._apt: dict[str, str] | None = None
@@ -70,8 +69,7 @@ class _Fetcher:
 
     def obtain(self, source: Source, tick: Callable[[], None]) -> Fetched | str:
         """The checked file: the user's, else one that is there, else a download; or why an optional one is missing."""
-        path = _given(source, self.given)
-        if path is not None:
+        if (path := _given(source, self.given)) is not None:
             try:
                 return Fetched(source, path, *self.ledger.check(source, path, tick))
             except WrongChecksum as error:
@@ -100,10 +98,8 @@ class _Fetcher:
         lock = FileLock(self.folder / f".{source.name}.lock")
         while not lock.is_locked:
             tick()
-            try:
+            with suppress(Timeout):
                 lock.acquire(timeout=0.2)
-            except Timeout:
-                continue
         try:
             yield
         finally:
@@ -139,8 +135,7 @@ class _Fetcher:
 
     def _transfer(self, source: Source, part: Path) -> bool:
         """Fetch into `part`; returns whether bytes of an earlier run are in it."""
-        url = self._url(source)
-        if url is None:
+        if (url := self._url(source)) is None:
             for left in self.folder.glob(f".fetch-{source.name}-*"):  # of a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
             fetch_by_program(source, part, self.stop)
@@ -182,10 +177,7 @@ def fetch(
     if mirror is not None and not mirror.startswith(("http://", "https://")):
         raise DataError(f"{mirror}: no address of a mirror; it starts with http:// or https://")
     folder.mkdir(parents=True, exist_ok=True)
-    to_come = [
-        source for source in sources if not _given(source, given) and not (folder / source.name).is_file()
-    ]
-    fetcher = _Fetcher(folder, given, mirror, to_come)
+    fetcher = _Fetcher(folder, given, mirror, _to_come(sources, folder, given))
     with fetcher.bar, fetcher.session:
         results = in_threads(fetcher.obtain, sources, PARALLEL, fetcher.stop)
     fetched = [result for result in results if isinstance(result, Fetched)]

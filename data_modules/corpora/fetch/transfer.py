@@ -26,12 +26,7 @@ TIMEOUT_SECONDS = (15.0, 60.0)
 """To connect, and between two pieces."""
 _PIECE = 1 << 18
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
-_REASONS = {
-    401: "needs a login",
-    403: "is refused by the server",
-    404: "is not there",
-    410: "is not there any more",
-}
+_REASONS = {401: "needs a login", 403: "is refused by the server", 404: "is not there", 410: "is gone"}
 _ELSEWHERE = "get the file some other way and name its folder with --downloads, or name a --mirror"
 
 Given = TypeVar("Given")

@@ -37,17 +37,15 @@ def _unpack(archive: Path, source: Source, folder: Path, tick: Callable[[], None
 def _entries(folder: Path, variant: str) -> list[Entry]:
     """By split, package and name: of equal clips the engine keeps the first."""
     entries = []
-    for pin in PINS:
-        if not (folder / pin.file_name).is_dir():
-            continue
+    for pin in (pin for pin in PINS if (folder / pin.file_name).is_dir()):
         clips = []
         for member, path in unpacked(folder / pin.file_name):
             label = label_of(pin, member)
             assert label is not None  # only wanted files were unpacked
             stem = file_stem(pin.name, member)
-            clips.append(
-                Entry(path, label.split, label.kind, label.group, stem, label.language, pin.licence, pin.source, member)
-            )  # fmt: skip
+            split, kind, group, language = label
+            about = (language, pin.licence, pin.source, member)
+            clips.append(Entry(path, split, kind, group, stem, *about))
         entries += sorted(clips, key=lambda clip: clip.path)
     return sorted(entries, key=lambda entry: SPLITS.index(entry.split))
 
@@ -59,11 +57,10 @@ def _ready(variant: str) -> None:
         raise DataError(f"{NAME}: G.722 speech needs PyAV; run `pip install 'diffgmm[corpora]'`")
 
 
+def _sources(variant: str) -> list[Source]:
+    return [source_of(pin) for pin in packages_of(variant)]
+
+
 RECIPE = described(
-    NAME,
-    sources=lambda variant: [source_of(pin) for pin in packages_of(variant)],
-    entries=_entries,
-    unpack=_unpack,
-    condition=condition,
-    ready=_ready,
+    NAME, sources=_sources, entries=_entries, unpack=_unpack, condition=condition, ready=_ready
 )

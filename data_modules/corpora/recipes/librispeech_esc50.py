@@ -16,11 +16,6 @@ NAME = "librispeech-esc50"
 _ESC50 = "ESC-50-master.zip"
 
 
-def _wanted(source: str, member: str) -> bool:
-    path = PurePosixPath(member)
-    return path.suffix == ".wav" or path.name == "esc50.csv" if source == _ESC50 else path.suffix == ".flac"
-
-
 def _seconds(file: Path) -> float:
     try:
         return probe(file).seconds
@@ -52,16 +47,13 @@ def _speech(folder: Path, variant: str, split: str) -> Iterator[Entry]:
                 stem = queues[reader][turn]
                 file, inside = readers[reader][stem]
                 left -= _seconds(file)
-                source = f"LibriSpeech {archive}"
-                yield Entry(
-                    file, split, "speech", reader, stem, "en", "CC-BY-4.0", source, member=str(inside)
-                )
+                about = (f"LibriSpeech {archive}", str(inside))
+                yield Entry(file, split, "speech", reader, stem, "en", "CC-BY-4.0", *about)
 
 
 def _noise(folder: Path) -> Iterator[Entry]:
     root = folder / _ESC50
-    tables = sorted(root.glob("**/meta/esc50.csv"))
-    if not tables:
+    if not (tables := sorted(root.glob("**/meta/esc50.csv"))):
         raise DataError(f"{root}: no meta/esc50.csv; this is not the ESC-50 archive")
     audio = tables[0].parents[1] / "audio"
     for row in csv_rows(tables[0]):
@@ -82,4 +74,4 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
     yield from _noise(folder)
 
 
-RECIPE = described(NAME, entries=_entries, wanted=_wanted)
+RECIPE = described(NAME, entries=_entries)

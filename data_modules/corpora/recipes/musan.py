@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from data_modules.corpora.recipe import Entry, audio_below, described, share
 
 NAME = "musan"
 _ARCHIVE = "musan.tar.gz"
-
-
-def _wanted(source: str, member: str) -> bool:
-    path = PurePosixPath(member)
-    return path.suffix == ".wav" or path.name == "ANNOTATIONS"
 
 
 def _languages(folder: Path) -> dict[str, str]:
@@ -42,4 +37,4 @@ def _entries(folder: Path, variant: str) -> Iterator[Entry]:
         yield Entry(file, split, kind, group, inside.stem, code, source=_ARCHIVE, member=str(inside))
 
 
-RECIPE = described(NAME, entries=_entries, wanted=_wanted)
+RECIPE = described(NAME, entries=_entries)

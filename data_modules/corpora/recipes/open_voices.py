@@ -103,9 +103,7 @@ def _entry(
 
 
 def _from_packs(folder: Path) -> Iterator[Entry]:
-    for pack in PACKS:
-        if not (folder / pack).is_dir():
-            continue
+    for pack in (pack for pack in PACKS if (folder / pack).is_dir()):
         for file, row in pack_rows(folder / pack, ("kind", "source", "group", "origin", "sha256_source")):
             origin, _, rest = row["origin"].partition(":")
             member = rest.split(" | ")[0].strip()
@@ -156,11 +154,8 @@ def _wanted(source: str, member: str) -> bool:
 
 
 def _sources(variant: str) -> list[Source]:
-    places = {part.archive: part for part in _PARTS}
-    return [
-        Source(name, f"https://github.com/{part.repository}/archive/{part.commit}.tar.gz")
-        for name, part in places.items()
-    ]
+    places = {part.archive: f"{part.repository}/archive/{part.commit}" for part in _PARTS}
+    return [Source(name, f"https://github.com/{place}.tar.gz") for name, place in places.items()]
 
 
 LEVEL = -20.0
@@ -180,8 +175,7 @@ def condition(x: np.ndarray, rate: int, kind: str, to_rate: int) -> np.ndarray |
     """
     most = int(MOST_SECONDS[kind] * rate)
     start = max(0, (x.shape[-1] - most) // 2) if kind == "noise" else 0
-    mono = clean(x[:, start : start + most], rate, kind)
-    if isinstance(mono, Refused):
+    if isinstance(mono := clean(x[:, start : start + most], rate, kind), Refused):
         return mono
     levels = 10.0 * np.log10(frame_powers(mono, to_rate) + 1e-12)
     if kind == "speech" and speech_to_floor_db(levels) < SPEECH_FLOOR_DB:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from diffgmm.evaluation.benchmark.pairset import PairSet, load_set
 from diffgmm.evaluation.results import FILE
 from diffgmm.training.files import arguments, in_folder
 from diffgmm.utils.code_version import OURS, code_version, key_of
@@ -20,9 +21,6 @@ from diffgmm.utils.errors import UserError
 from diffgmm.utils.files import sha256_of
 from diffgmm.workflows.reproduce.plan import Plan, ReproduceError
 from diffgmm.workflows.reproduce.steps import Steps
-
-if TYPE_CHECKING:
-    from diffgmm.evaluation.benchmark.pairset import PairSet
 
 STEPS = ("prepare", "set", "train", "benchmark", "report")
 MINI = "mini"
@@ -84,11 +82,9 @@ class Job:
         folder = root / name
         sources = [] if recipe.local else recipe.sources(variant)
         # A recipe says by its revision when the same sources give another corpus: that is its code's version.
-        inputs = {
-            "recipe": [name, variant, recipe.revision, recipe.sample_rate],
-            "sources": key_of({"sources": [[file.name, file.checksum, file.size] for file in sources]}),
-            "folder": str(folder),
-        }
+        held = [[file.name, file.checksum, file.size] for file in sources]
+        inputs = {"recipe": [name, variant, recipe.revision, recipe.sample_rate], "folder": str(folder)}
+        inputs["sources"] = key_of({"sources": held})
 
         def work() -> dict[str, Any]:
             again = "prepare" in self.steps.anew
@@ -102,7 +98,6 @@ class Job:
 
     def _set(self, corpus: dict[str, Any]) -> PairSet:
         from data_modules import benchmarks, home
-        from diffgmm.evaluation.benchmark.pairset import load_set
 
         options = dict(self.plan.set)
         kind = options.pop("kind")
@@ -157,12 +152,9 @@ class Job:
         nfes, estimates = systems.get("nfe", [1]), systems.get("estimate", ["mean"])
         candidates = baseline_systems(args.baselines or (), args.baselines_python)
         candidates += models(names, nfes, estimates, systems.get("samples", 1), systems.get("seed", 0))
-        inputs = {
-            "set": pairs.info.checksum,
-            "systems": {candidate.name: candidate.key for candidate in candidates},
-            "metrics": {name: metric_version(name) for name in self.plan.metrics},
-            "timing": args.timing,
-        }
+        keys = {candidate.name: candidate.key for candidate in candidates}
+        versions = {name: metric_version(name) for name in self.plan.metrics}
+        inputs = {"set": pairs.info.checksum, "systems": keys, "metrics": versions, "timing": args.timing}
 
         def make() -> Path:
             cache = home() / "benchmark"
@@ -198,9 +190,8 @@ def train(config: Path, settings: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([sys.executable, "-m", "diffgmm.cli.main", *words], check=False)
     if done.returncode or not (checkpoint := last()):
-        raise ReproduceError(
-            f"{config}: the training ended with code {done.returncode}; run the command again to go on"
-        )
+        ended = f"the training ended with code {done.returncode}"
+        raise ReproduceError(f"{config}: {ended}; run the command again to go on")
     return checkpoint
 
 

@@ -101,9 +101,7 @@ def read_plan(path: Path) -> Plan:
         raise ReproduceError(f"{path}: unknown {unknown[0]!r}; there are {', '.join(sorted(known))}")
     if missing := [key for key in ("title", "corpus", "set", "systems", "metrics") if not data.get(key)]:
         raise ReproduceError(f"{path}: {missing[0]} is missing")
-    given: Any = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if value
-    }
+    given: Any = {key: tuple(x) if isinstance(x, list) else x for key, x in data.items() if x}
     plan = Plan(path.stem, path, **given)
     if plan.set.get("kind") not in SETS:
         raise ReproduceError(f"{path}: kind of the set must be one of {', '.join(SETS)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from diffgmm.utils.code_version import key_of
 from diffgmm.utils.files import write_text
 
 FILE = "steps.json"
+Facts = dict[str, Any]
+"""What a step hands on, as plain data."""
 
 
 class Steps:
@@ -27,11 +29,7 @@ class Steps:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        names: tuple[str, ...],
-        tell: Callable[[str], object],
-        anew: frozenset[str] = frozenset(),
+        self, folder: Path, names: Sequence[str], tell: Callable[[str], object], anew: Container[str] = ()
     ) -> None:
         self.folder, self.names, self.tell, self.anew = folder, names, tell, anew
         self.done: dict[str, dict[str, Any]] = {}
@@ -42,12 +40,8 @@ class Steps:
             pass  # nothing kept, or a file that is none: everything is done anew
 
     def run(
-        self,
-        name: str,
-        inputs: Mapping[str, Any],
-        work: Callable[[], dict[str, Any]],
-        intact: Callable[[dict[str, Any]], bool],
-    ) -> dict[str, Any]:
+        self, name: str, inputs: Mapping[str, Any], work: Callable[[], Facts], intact: Callable[[Facts], bool]
+    ) -> Facts:
         """Do a step, unless it was done with the same inputs and its result is intact.
 
         Args:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffgmm.evaluation.results import Results
 from diffgmm.metrics import METRICS
@@ -18,8 +17,7 @@ from diffgmm.workflows.reproduce.plan import Plan
 HERE = "measured here"
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One figure beside what it should be.
 
     Args:
@@ -47,10 +45,7 @@ class Check:
 def means(plan: Plan, results: Results) -> dict[str, dict[str, float]]:
     """Mean of every metric by system over the scores there are; NaN where there is none."""
     ids = results.set.ids(plan.subset)
-    return {
-        system.name: {name: mean(system.values(name, ids)) for name in plan.metrics}
-        for system in results.systems
-    }
+    return {one.name: {name: mean(one.values(name, ids)) for name in plan.metrics} for one in results.systems}
 
 
 def expectations(plan: Plan, results: Results) -> dict[str, Any]:
@@ -106,9 +101,8 @@ def facts(plan: Plan, results: Results, outcomes: Sequence[Check]) -> list[str]:
     lines += plan.notes
     missing = [system.name for system in results.systems if system.name not in plan.expected]
     if not plan.expected:
-        lines.append(
-            "No figures are expected of this benchmark yet: it was never run here (--record writes them)."
-        )
+        never = "it was never run here (--record writes them)"
+        lines.append(f"No figures are expected of this benchmark yet: {never}.")
     elif missing:
         lines.append(f"Nothing is expected yet of {', '.join(missing)}.")
     return lines + [check.text() for check in outcomes]

@@ -105,9 +105,8 @@ def rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return (
-        "" if value is None else f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
-    )
+    text = f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return "" if value is None else text
 
 
 def write_page(study: optuna.Study, space: Space, folder: Path) -> Path:
@@ -140,9 +139,8 @@ def write_best(study: optuna.Study, space: Space, configs: Sequence[Path], folde
     try:
         settings: dict[str, Any] = yaml.safe_load(saved.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SweepError(
-            f"{saved}: {error.strerror}; the best trial ran in another folder, run this there"
-        ) from error
+        there = "the best trial ran in another folder, run this there"
+        raise SweepError(f"{saved}: {error.strerror}; {there}") from error
     experiment: dict[str, Any] = {}
     for config in configs:  # as they are laid over one another
         experiment |= (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("trainer") or {}

@@ -136,8 +136,7 @@ def parse_space(data: Mapping[str, Any]) -> Space:
 
 
 def _only(data: Mapping[str, Any], allowed: set[str], of: str) -> None:
-    unknown = sorted(set(map(str, data)) - allowed)
-    if unknown:
+    if unknown := sorted(set(map(str, data)) - allowed):
         raise SweepError(f"unknown {unknown[0]!r} in {of}; there are {', '.join(sorted(allowed))}")
 
 
@@ -152,8 +151,7 @@ def _parameter(key: str, options: Any, before: Mapping[str, Parameter]) -> Param
             raise SweepError(f"{key}: `when` names {other}, which is not a parameter above it")
         when[other] = values if isinstance(values, list) else [values]
         choices = before[other].choices
-        missing = [value for value in when[other] if choices and value not in choices]
-        if missing:
+        if missing := [value for value in when[other] if choices and value not in choices]:
             raise SweepError(f"{key}: {other} is never {missing[0]!r}; it is one of {list(choices)}")
     if kind == "categorical":
         _only(options, {"choices"}, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,12 +63,7 @@ def public(address: str) -> str:
     >>> public("postgresql://me:secret@host/db")
     'postgresql://me:***@host/db'
     """
-    head, at, tail = address.rpartition("@")
-    if not at or "://" not in head:
-        return address
-    scheme, _, user = head.partition("://")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}://{name}{':***' if colon else ''}@{tail}"
+    return re.sub("(://[^:]*):.*@", r"\1:***@", address, count=1, flags=re.DOTALL)
 
 
 def make_sampler(space: Space, number: int = 0) -> optuna.samplers.BaseSampler:
@@ -129,14 +125,12 @@ def open_study(
         storage=storage, study_name=name, sampler=make_sampler(space), pruner=make_pruner(space.pruner),
         direction=space.direction, load_if_exists=True,
     )  # fmt: skip
-    known = study.user_attrs.get("identity")
-    if known is None:
+    if (known := study.user_attrs.get("identity")) is None:
         study.set_user_attr("identity", dict(identity))
     elif known != dict(identity):
         changed = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
-        raise SweepError(
-            f"study {name} was begun with another {' and '.join(changed)}; name a new one with --study"
-        )
+        what = " and ".join(changed)
+        raise SweepError(f"study {name} was begun with another {what}; name a new one with --study")
     return study
 
 

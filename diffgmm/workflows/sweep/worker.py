@@ -90,8 +90,7 @@ def work(sweep: Sweep, seconds: float | None = None) -> None:
         lock.acquire()
         try:
             optuna.storages.fail_stale_trials(sweep.study)  # those of killed workers wait for another now
-            left = remaining(sweep)
-            if left == "take":
+            if (left := remaining(sweep)) == "take":
                 objective = partial(_run, sweep, lock)  # gives the lock back once it has the trial
                 sweep.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
         finally:
@@ -137,9 +136,8 @@ def _run(sweep: Sweep, lock: FileLock, trial: optuna.Trial) -> float:
         lock.release(force=True)
     folder.mkdir(parents=True, exist_ok=True)
     argv = fit_arguments(sweep.space, sweep.configs, drawn, folder)
-    (folder / "trial.yaml").write_text(
-        yaml.safe_dump({"parameters": drawn, "command": argv}, sort_keys=False)
-    )
+    about = {"parameters": drawn, "command": argv}
+    (folder / "trial.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
     monitor, shared = sweep.space.monitor, ("monitor", "direction", "value", "pruner")
     task = {name: getattr(sweep.space, name) for name in shared}
     task |= {"storage": sweep.storage, "study": sweep.study.study_name, "trial_id": trial._trial_id}

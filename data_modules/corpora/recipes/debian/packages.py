@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from data_modules.corpora.recipe import csv_rows
 
@@ -65,8 +66,7 @@ def packages_of(variant: str) -> tuple[Pin, ...]:
     return tuple(pin for pin in PINS if pin.light or variant == "full")
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """Where a clip goes: split, kind (speech or noise), group (speaker or category), language of speech."""
 
     split: str

@@ -22,11 +22,8 @@ Unpacked = tuple[str, Path]
 """Name that a file had inside its package, and the file."""
 _INDEX = "members.json"
 _AUDIO = re.compile(r"\.(wav|ogg|flac|oga|g722)$", re.IGNORECASE)
-_NESTED = {
-    "0ad-data": re.compile(r"mods/public/public\.zip$"),
-    "ufoai-sound": re.compile(r"\.pk3$"),
-    "openarena-data": re.compile(r"\.pk3$"),
-}
+_PK3 = re.compile(r"\.pk3$")
+_NESTED = {"0ad-data": re.compile(r"mods/public/public\.zip$"), "ufoai-sound": _PK3, "openarena-data": _PK3}
 
 
 class _Shelf:
@@ -87,8 +84,7 @@ def _from_deb(package: Path, pin: Pin, wanted: Wanted, shelf: _Shelf) -> Iterato
         with tarfile.open(fileobj=process.stdout, mode="r|") as bundle:
             for entry in bundle:
                 name = entry.name.removeprefix("./")
-                content = bundle.extractfile(entry) if entry.isreg() else None
-                if content is None:
+                if (content := bundle.extractfile(entry) if entry.isreg() else None) is None:
                     continue
                 if nested is not None and nested.search(name):
                     _, inner = shelf.put(name, content)
