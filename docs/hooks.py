@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import html
+import importlib
 import json
 import posixpath
 import re
@@ -57,14 +58,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def commands() -> str:
     """Markdown of every verb's ``--help``."""
-    from diffgmm.cli.main import TRAINING, Parser
-    from diffgmm.cli.options import VERBS, declare
+    from diffgmm.cli.main import TRAINING, VERBS, Parser
 
     parts = ["# Commands", "`diffgmm VERB --help` prints the same."]
     wide = functools.partial(argparse.HelpFormatter, width=100)
-    for verb in VERBS:
-        parser = Parser(prog=f"diffgmm {verb}", formatter_class=wide)
-        declare(parser, verb)
+    for verb, path in VERBS.items():
+        module = importlib.import_module(path)
+        parser = Parser(prog=f"diffgmm {verb}", description=module.HELP, formatter_class=wide)
+        module.add_arguments(parser)
         parts.append(f"## diffgmm {verb}\n\n```text\n{parser.format_help()}```")
     parts += [f"## diffgmm {verb}\n\n{text[0].upper()}{text[1:]}. Its options are the keys of its YAML file: "
               "see [Configuration](configuration.md)." for verb, text in TRAINING.items()]  # fmt: skip

@@ -1,1 +1,1 @@
-"""The ``diffgmm`` command: one verb a module with ``run(args) -> int``, each imported only when it is used."""
+"""The ``diffgmm`` command: one verb a module, each imported only when it is used."""

@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import check_metrics
+from diffgmm.cli.options import add_renamed, add_shared, check_metrics, names, numbers, steps
 from diffgmm.utils.errors import FAILED, UsageError
 from diffgmm.utils.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.benchmark.pairset import PairSet
+
+HELP = "measure models and other denoisers on a fixed set of pairs"
+_SETS = (
+    "cross-test, cross-valid, real-valid, dsn-test, dsn-valid, voicebank-demand, voicebank-demand-valid, or a folder "
+    "with clean/ and noisy/"
+)
+_SUBSETS = (
+    "only these pairs: main, snr-5 snr0 snr5 snr10 snr15 snr20, several_loud, narrow_8k (of dsn: alarm_8k), noise_48k, "
+    "clean"
+)
+_BASELINES = (
+    "noisereduce-stationary noisereduce speex webrtc webrtc-noise-gain rnnoise nsnet2 dtln gtcrn dfn3 hush, all, "
+    "installed, none (installed)"
+)
+_COMMAND = "any program: NAME='prog {in} {out}' with WAV files; NAME@RATE+LAG=... resamples and aligns"
+_METRICS = (
+    "default: pesq_wb (pesq_nb at 8 kHz), stoi, estoi, si_sdr; or PACKAGE.MODULE:FUNCTION that you --trust"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("--set", required=True, metavar="NAME", help=_SETS)
+    add("--subset", type=names, default=(), metavar="NAME,...", help=_SUBSETS)
+    models = "shipped or file, NAME=FILE (base)"
+    add("--models", type=names, default=("base",), metavar="NAME,...", help=models)
+    add("--nfe", type=numbers, default=(1,), metavar="N,...", help="network calls (1)")
+    add("--estimate", type=names, default=("mean",), metavar="E,...", help="mean, sample, mode (mean)")
+    add("--samples", type=steps, default=1, metavar="N", help="sampled results that are averaged (1)")
+    add("--baselines", type=names, default=("installed",), metavar="NAME,...", help=_BASELINES)
+    add("--command", action="append", default=[], metavar="NAME=CMD", help=_COMMAND)
+    add("--metrics", type=names, default=(), metavar="NAME,...", help=_METRICS)
+    timing = "speed and memory: of what is not known yet (auto), of everything, or none"
+    add("--timing", choices=("auto", "again", "skip"), default="auto", help=timing)
+    add("--corpus", metavar="DIR", help="where the set's corpus is (where `diffgmm prepare` puts it)")
+    add("-o", "--out", type=Path, metavar="DIR", help="results.json, scores.csv, audio/ (benchmark-SET)")
+    add_shared(parser, "--trust", "--seed", "--baselines-python", "--jobs", "--overwrite")
+    add_renamed(parser, peers=("baselines", names), peers_python=("baselines_python", str))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +104,9 @@ def _check_out(out: Path, name: str, overwrite: bool) -> None:
 
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    with suppress(ResultsError):
-        if read_results(out / FILE).set.name == name:
-            return
-    raise UsageError(f"{out}: exists and holds no results of {name}; choose another --out or --overwrite")
+    try:
+        same = (out / FILE).is_file() and read_results(out).set.name == name
+    except ResultsError:
+        same = False
+    if not same:
+        raise UsageError(f"{out}: exists and holds no results of {name}; choose another --out or --overwrite")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.text_table import aligned
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 
     from diffgmm.diffusion.model import MixtureDenoiser
     from diffgmm.evaluation.calibration import Posteriors, Scores
+
+HELP = "fit on validation pairs how sure a model is, and save it so"
+DESCRIPTION = (
+    f"{HELP}. One temperature multiplies every standard deviation of the model's mixtures; what `diffgmm denoise` "
+    "gives by default does not change, its --uncertainty and its samples do."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = DESCRIPTION
+    add = parser.add_argument
+    add_shared(parser, "--model", "--trust", "--threads", "--overwrite")
+    add("--data", required=True, metavar="CORPUS", help="mini, a prepared corpus, its folder or manifest")
+    add("--split", choices=("valid", "test"), default="valid", help="what it is fitted on (valid)")
+    add("--test", action="store_true", help="also show the scores on the test split")
+    add("--pairs", type=at_least(1), default=192, metavar="N", help="pairs of four seconds per split (192)")
+    add("--criterion", choices=("crps", "nll", "coverage"), default="crps", help="what is best (crps)")
+    add("-o", "--output", type=Path, metavar="OUT", help="OUT.safetensors and OUT.json (NAME.calibrated)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
     source = model_file(args.model)
     stem = _stem(args.output, source)
-    _refuse_existing(stem, args.overwrite)
+    if not args.overwrite:
+        _refuse_existing(stem)
     if args.threads:
         torch.set_num_threads(args.threads)
     model, description = load_model(source, args.trust)
@@ -48,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         "fitted_on": args.split, "pairs": args.pairs,
         "scores": {split: [fitted.record() for fitted in both] for split, both in scores.items()},
     }  # fmt: skip
-    _refuse_existing(stem, args.overwrite)  # someone else may have written meanwhile
+    if not args.overwrite:  # someone else may have written meanwhile
+        _refuse_existing(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     card = {**description.get("card", {}), "calibration": record}
     save_model(stem, model, card, {**description.get("sampler", {}), "temperature": round(temperature, 4)})
@@ -65,9 +86,9 @@ def _stem(output: Path | None, source: Path) -> Path:
     return output.with_suffix("") if output.suffix in (".json", ".safetensors") else output
 
 
-def _refuse_existing(stem: Path, overwrite: bool) -> None:
+def _refuse_existing(stem: Path) -> None:
     for path in (stem.with_name(f"{stem.name}{suffix}") for suffix in (".json", ".safetensors")):
-        if path.exists() and not overwrite:
+        if path.exists():
             raise UsageError(f"{path} exists already; --overwrite replaces it, -o names another")
 
 
@@ -93,6 +114,7 @@ def _table(scores: dict[str, list[Scores]]) -> str:
     for split, both in scores.items():
         for fitted in both:
             shares = [f"{100 * fitted.coverage[level]:.1f}" for level in ("50", "90", "99")]
-            losses = (f"{fitted.crps:.5f}", f"{fitted.nll:.4f}")
-            rows.append([split, f"{fitted.temperature:.3f}", *shares, *losses])
+            rows.append(
+                [split, f"{fitted.temperature:.3f}", *shares, f"{fitted.crps:.5f}", f"{fitted.nll:.4f}"]
+            )
     return "\n".join(aligned(rows, left={0}))

@@ -6,8 +6,24 @@ import argparse
 import json
 from pathlib import Path
 
-from diffgmm.cli.options import check_output_file
+from diffgmm.cli.options import add_shared, at_least, check_output_file
 from diffgmm.utils.errors import FAILED, UsageError, complain
+
+HELP = "look at a corpus: what is in it, how loud and clean it is, whether its splits are apart"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("corpus", nargs="?", metavar="CORPUS", help="mini, a prepared corpus's name, a folder or a manifest")
+    add("--speech", nargs="+", metavar="DIR", help="instead of a corpus: folders of voices")
+    add("--noise", nargs="+", metavar="DIR", help="and folders of noises, split as training would split them")
+    add("--check", action="store_true", help="read every clip; exit code 1 if anything is in two splits")
+    add("--json", metavar="FILE", help="write all figures as JSON (- for stdout, without tables)")
+    clips = "without --check: how many clips of each split and kind to measure (400; 0: all)"
+    add("--clips", type=at_least(0), default=400, metavar="N", help=clips)
+    add("--strict", action="store_true", help="stop at unreadable files and at a speaker in two splits")
+    add_shared(parser, "--workers", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

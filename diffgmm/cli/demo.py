@@ -6,8 +6,20 @@ import argparse
 from importlib.util import find_spec
 
 from diffgmm.cli.denoise import open_denoiser
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.utils.errors import UsageError, warn
+
+HELP = "denoise in the browser: drop or record, compare, download"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add_shared(parser, "--model", "--trust", "--device", "--threads")
+    add("--port", type=at_least(1), metavar="N", help="of 127.0.0.1 (the first free one from 7860)")
+    add("--max-minutes", type=at_least(1), default=10, metavar="N", help="longer recordings are refused (10)")
+    share = "also make a public address: recordings then pass through Gradio's servers"
+    add("--share", action="store_true", help=share)
 
 
 def run(args: argparse.Namespace) -> int:

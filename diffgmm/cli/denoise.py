@@ -14,13 +14,60 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, model_file, processes, steps
+from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, SOLVERS
 from diffgmm.utils.errors import FAILED, UsageError, complain, warn
 
 if TYPE_CHECKING:
     from diffgmm.audio import AudioInfo
     from diffgmm.inference import Denoiser
     from diffgmm.inference.file_plan import Job
+
+HELP = "denoise audio files or folders"
+
+
+_UNCERTAINTY = (
+    "also write how sure the model is: NAME.uncertainty.csv, every 20 ms the standard deviation of the error "
+    "(1 is full scale) and the confidence (share of the speech's energy that the output has, 0 to 1), of each channel; "
+    "and NAME.uncertainty.png, the first minute with the expected error of each bin. They describe the model's result, "
+    "whatever --strength mixes back"
+)
+
+
+def _solver(text: str) -> str:
+    if text not in SOLVERS and not FOREIGN.fullmatch(text):
+        known = ", ".join(SOLVERS)
+        raise argparse.ArgumentTypeError(f"choose from {known}, or PACKAGE.MODULE:FUNCTION, got {text!r}")
+    return text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    solvers = f"{', '.join(SOLVERS)}, or PACKAGE.MODULE:FUNCTION of a package that you --trust"
+    clip = "what would pass full scale: lower the whole file, or keep its level and cut the peaks off (scale)"
+    add("inputs", nargs="+", metavar="IN", help="audio file, folder of audio files, or - (stdin)")
+    add("-o", "--output", metavar="OUT", help="file, folder, or - for stdout (NAME.denoised beside IN)")
+    add("--nfe", type=steps, metavar="N", help="network calls per window (the model's, mostly 1)")
+    add("--estimate", choices=ESTIMATES, help="what is taken from the mixture (the model's)")
+    add("--samples", type=steps, metavar="N", help="sampled results that are averaged (the model's)")
+    add("--solver", type=_solver, metavar="S", help=f"for several calls: {solvers} (the model's)")
+    add("--substeps", type=steps, metavar="N", help="closed-form steps between calls (the model's)")
+    step_noise = "whether the process's own noise is added between steps (the model's)"
+    add("--step-noise", action=argparse.BooleanOptionalAction, default=None, help=step_noise)
+    add_shared(parser, "--model", "--trust", "--strength", "--seed", "--device", "--threads", "--overwrite")
+    backends, auto = (
+        ("auto", "torch", "onnxruntime"),
+        "auto: onnxruntime where it is installed, else torch (auto)",
+    )
+    add("--backend", choices=backends, default="auto", help=f"what computes the default setting; {auto}")
+    add("--jobs", type=processes, default=1, metavar="N", help="files at a time; they share the threads (1)")
+    picture = "also write NAME.png: spectrogram and waveform of the first minute, before and after"
+    add("--picture", action="store_true", help=picture)
+    add("--uncertainty", action="store_true", help=_UNCERTAINTY)
+    add("--clip", choices=("scale", "keep"), default="scale", help=clip)
+    add("--salvage", action="store_true", help="of a damaged or truncated file, denoise what can be read")
+    add("--recursive", action="store_true", help="also look into the subfolders of a folder")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,11 +7,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import check_metrics, check_output_file
+from diffgmm.cli.options import add_shared, check_metrics, check_output_file
 from diffgmm.utils.errors import FAILED, UsageError, complain
 
 if TYPE_CHECKING:
     from diffgmm.evaluation.pairing import Pair, Pairing
+
+HELP = "score enhanced speech against clean speech"
+_MANIFEST = (
+    "instead of --clean and --noisy: a table with columns clean, enhanced (or give --enhanced DIR), and optionally "
+    "noisy, name, snr, speaker, noise; paths relative to it"
+)
+_METRICS = (
+    "default: pesq_wb (pesq_nb below 16 kHz) stoi estoi si_sdr; also snr segmental_snr sdr lsd llr wss csig cbak covl "
+    "dnsmos_sig dnsmos_bak dnsmos_ovrl dnsmos_p808 distillmos wer_moonshine_tiny residual_noise iou f1 dice, or "
+    "all; or PACKAGE.MODULE:FUNCTION of a package that you --trust"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("--clean", metavar="DIR", help="folder of clean speech")
+    add("--enhanced", metavar="DIR", help="folder of enhanced files of the same names")
+    add("--noisy", metavar="DIR", help="folder of noisy files of the same names, to show the improvement")
+    add("--manifest", metavar="FILE.csv", help=_MANIFEST)
+    add("--vs", metavar="DIR", help="compare with another system's files of the same names, with a test")
+    add("-o", "--output", type=Path, metavar="FILE.csv", help="write the scores of every file")
+    add("--results", type=Path, metavar="FILE.json", help="write what `diffgmm report` reads")
+    add("--metrics", nargs="+", metavar="NAME", help=_METRICS)
+    add("--resample", action="store_true", help="bring differing sample rates together instead of refusing")
+    add("--align", action="store_true", help="shift files that lag their clean ones back before scoring")
+    add_shared(parser, "--trust", "--jobs", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,11 +7,29 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, at_least, model_file
 from diffgmm.utils.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+HELP = "write a model as ONNX, TorchScript, torch.export program or safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    formats = ("onnx", "torchscript", "torch_export", "safetensors")
+    lengths = "onnx and torchscript take any length, torch_export a fixed one; safetensors is this project's own format"
+    add("--format", required=True, choices=formats, help=lengths)
+    add("-o", "--output", type=Path, metavar="OUT", help="file to write (the model's name with the ending)")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--samples", type=at_least(1000), metavar="N", help="fixed length of the input in samples")
+    streaming = (
+        "fixed length of the windows that live sound is cut into; what they are is in the file's metadata"
+    )
+    add("--streaming", action="store_true", help=streaming)
+    add_shared(parser, "--model", "--trust", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,15 +8,24 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from diffgmm.cli.options import model_file
+from diffgmm.cli.options import add_shared, model_file
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.provenance import installed
 from diffgmm.utils.version import __version__
 
+HELP = "print versions, devices, models and folders"
 PACKAGES = (
     "torch", "torchaudio", "lightning", "torchmetrics", "jsonargparse", "numpy", "librosa", "soundfile",
     "soxr", "pesq", "pystoi", "safetensors", "matplotlib", "tensorboard", "wandb", "onnxruntime",
 )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--model", metavar="NAME", help="print the card of a shipped model, or of a .json file"
+    )
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import diffgmm
-from diffgmm.cli.options import VERBS, declare
 from diffgmm.utils.errors import BROKEN_PIPE, INTERRUPTED, UsageError, complain, exit_code
 
+_SOUND = ("denoise", "demo", "live", "animate", "evaluate", "calibrate", "benchmark", "report")
+_MAKING = ("prepare", "data", "sweep", "runs", "reproduce", "export", "info")
+#: Verbs with their own module: ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
+VERBS = {verb: f"diffgmm.cli.{verb}" for verb in (*_SOUND, *_MAKING)}
 #: Verbs of Lightning's command line: ``run(argv) -> int`` gets everything, the verb first, untouched.
 TRAINING = {
     "fit": "train a model from an experiment's YAML",
@@ -34,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 def _overview() -> str:
     width = max(map(len, [*VERBS, *TRAINING])) + 2
-    helps = {verb: about["help"] for verb, about in VERBS.items()} | TRAINING
+    helps = {name: importlib.import_module(module).HELP for name, module in VERBS.items()} | TRAINING
     lines = "\n".join(f"  {name:<{width}}{text}" for name, text in helps.items())
     return (
         f"usage: diffgmm VERB ...\n\n{diffgmm.__doc__}\n\nverbs:\n{lines}\n\n"
@@ -47,9 +50,10 @@ def _dispatch(argv: list[str]) -> int:
     if verb in TRAINING:
         return int(importlib.import_module("diffgmm.training.lightning_cli").run(argv))
     if verb in VERBS:
-        parser = Parser(prog=f"diffgmm {verb}", allow_abbrev=False)
-        declare(parser, verb)
-        return int(importlib.import_module(f"diffgmm.cli.{verb}").run(parser.parse_args(rest)))
+        module = importlib.import_module(VERBS[verb])
+        parser = Parser(prog=f"diffgmm {verb}", description=module.HELP, allow_abbrev=False)
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(rest)))
     if verb in ("-h", "--help", "help"):
         print(_overview(), end="")
         return 0

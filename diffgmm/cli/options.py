@@ -1,16 +1,15 @@
-"""The verbs' options, listed in ``options.json``, and their types; nothing heavy is imported for ``--help``."""
+"""Options that several verbs share; nothing heavy is imported for ``--help``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffgmm.diffusion.sampler_options import ESTIMATES, FOREIGN, MOST_STEPS, SOLVERS
+from diffgmm.diffusion.sampler_options import MOST_STEPS
 from diffgmm.utils.errors import UsageError, warn
 
 
@@ -65,65 +64,49 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(map(steps, names(text)))
 
 
-def solver(text: str) -> str:
-    """Type of a solver's name: one of ours, or a function of another package."""
-    if text not in SOLVERS and not FOREIGN.fullmatch(text):
-        known = ", ".join(SOLVERS)
-        raise argparse.ArgumentTypeError(f"choose from {known}, or PACKAGE.MODULE:FUNCTION, got {text!r}")
-    return text
+def add_shared(parser: argparse.ArgumentParser, *wanted: str) -> None:
+    """Declare those of the options that several verbs have; ``--model`` is read by :func:`model_file`."""
+
+    def add(name: str, **settings: Any) -> None:
+        if name in wanted:
+            parser.add_argument(name, **settings)
+
+    trust = (
+        "import this package if the model or an option names a part of it, which runs its code; repeatable"
+    )
+    add("--model", default="base", metavar="NAME", help="shipped model, .ckpt, .json or .safetensors (base)")
+    add("--trust", action="append", default=[], metavar="PACKAGE", help=trust)
+    add("--device", default="auto", metavar="D", help="cpu, cuda, cuda:N, or auto: a GPU if there is one")
+    add("--threads", type=processes, metavar="N", help="CPU threads in all (OMP_NUM_THREADS, or all cores)")
+    add("--strength", type=fraction, default=1.0, metavar="S", help="0: no change, 1: the model's result (1)")
+    add("--seed", type=at_least(0, 2**63 - 1), default=0, metavar="N", help="of what is drawn at random (0)")
+    add("--jobs", type=processes, metavar="N", help="processes (default: all cores)")
+    add("--workers", type=processes, metavar="N", help="processes (default: one per core)")
+    add("--downloads", type=Path, metavar="DIR", help="folder of files that you have already; only read")
+    add("--mirror", metavar="URL", help="address of a folder with all files of the corpus")
+    add("--baselines-python", metavar="PYTHON", help="interpreter that has the baselines, if not this one")
+    add("--overwrite", action="store_true", help="replace what exists")
+    add("--json", action="store_true", help="print everything as JSON")
 
 
-def device(text: str) -> int | str:
-    """Type of a sound device: its number, or part of its name."""
-    return int(text) if text.isdigit() else text
+def add_renamed(parser: argparse.ArgumentParser, **renamed: tuple[str, Callable[[str], Any]]) -> None:
+    """Accept options by the names of an earlier version, with a warning; ``--help`` leaves them out.
 
+    Args:
+        parser: has the options by their new names.
+        renamed: by the old name, the new one (both as attributes) and the type.
+    """
 
-_TABLE: dict[str, dict[str, Any]] = json.loads(
-    Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
-)
-_SHARED = _TABLE.pop("shared")
-VERBS = _TABLE
-"""By verb, in order: its ``help``, and its ``options`` as ``add_argument`` takes them, ``null`` for shared ones."""
-#: What types, choices and actions in the table stand for.
-_MEANT: dict[str, Any] = {
-    "Path": Path, "float": float, "int": int, "processes": processes, "steps": steps, "fraction": fraction,
-    "setting": setting, "names": names, "numbers": numbers, "solver": solver, "device": device,
-    "ESTIMATES": ESTIMATES, "SOLVERS": SOLVERS, "BooleanOptionalAction": argparse.BooleanOptionalAction,
-}  # fmt: skip
+    class Renamed(argparse.Action):
+        """Stores the value for the new option."""
 
+        def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+            warn(f"{option} is now --{self.dest.replace('_', '-')}")
+            setattr(namespace, self.dest, values)
 
-def _meant(word: Any) -> Any:
-    """What a type, choices or an action of the table is; ``["at_least", 1]`` is a call."""
-    if isinstance(word, list):
-        return at_least(*word[1:]) if word[0] == "at_least" else word
-    return _MEANT.get(word, word)
-
-
-class _Renamed(argparse.Action):
-    """An option by the name of an earlier version: stores the value for the new one, with a warning."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
-        warn(f"{option} is now --{self.dest.replace('_', '-')}")
-        setattr(namespace, self.dest, values)
-
-
-def declare(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Declare a verb's options, and without a help those that were renamed."""
-    about, actions = VERBS[verb], dict[str, argparse.Action]()
-    group: Any = None  # of options that exclude one another; argparse wants none that is empty
-    parser.description = about.get("description", about["help"])
-    for option, own in about["options"].items():
-        settings = dict(own or _SHARED[option])
-        settings |= {key: _meant(settings[key]) for key in ("type", "choices", "action") if key in settings}
-        settings["help"] = settings["help"].replace("{SOLVERS}", ", ".join(SOLVERS))
-        if exclusive := settings.pop("exclusive", False):
-            group = group or parser.add_mutually_exclusive_group()
-        place = group if exclusive else parser
-        actions[option] = place.add_argument(*option.split(), **settings)
-    for old, new in about.get("renamed", {}).items():
-        hidden: dict[str, Any] = dict.fromkeys(("default", "help"), argparse.SUPPRESS)
-        hidden |= {"dest": actions[new].dest, "type": actions[new].type}
-        parser.add_argument(old, action=_Renamed, **hidden)
+    for old, (new, kind) in renamed.items():
+        hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        parser.add_argument(f"--{old.replace('_', '-')}", action=Renamed, dest=new, type=kind, **hidden)
 
 
 def model_file(name: str) -> Path:

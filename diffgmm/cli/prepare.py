@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.cli.options import add_shared
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.interrupts import Interrupts
 from diffgmm.utils.text_table import aligned
@@ -17,7 +18,23 @@ from diffgmm.utils.text_table import aligned
 if TYPE_CHECKING:
     from data_modules.corpora.recipe import Recipe
 
+HELP = "fetch a corpus and prepare it for training"
 _NAMED = 3  # files left out that are named for each reason; corpus.json has them all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("corpus", nargs="?", metavar="CORPUS", help="name of the corpus, see --list")
+    add("--list", action="store_true", help="show the corpora: what, hours, size, licence, where from")
+    add("--json", action="store_true", help="with --list: as JSON")
+    add("--root", type=Path, metavar="DIR", help="folder of corpora (where `corpus:` in a YAML looks)")
+    add("--variant", metavar="NAME", help="one of the corpus's variants (default: its first)")
+    add("--name", metavar="NAME", help="what to call the result (default: the corpus's name)")
+    add("--speech", nargs="+", metavar="DIR", help="your own voices, for the corpus `folders`")
+    add("--noise", nargs="+", metavar="DIR", help="your own noises, for the corpus `folders`")
+    add("--strict", action="store_true", help="stop at the first unusable file instead of leaving it out")
+    add_shared(parser, "--downloads", "--mirror", "--workers", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

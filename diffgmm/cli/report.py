@@ -5,8 +5,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from diffgmm.cli.options import check_output_file
+from diffgmm.cli.options import add_shared, at_least, check_output_file
 from diffgmm.utils.errors import UsageError
+
+HELP = "make one HTML page of benchmark, evaluation and training runs"
+_RUNS = "folder with results.json (of benchmark) or metrics.csv (of training), or a results file of evaluate"
+_CODECS = ("auto", "flac", "ogg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="RUN", help=_RUNS)
+    add("-o", "--out", type=Path, metavar="FILE.html", help="the page (report.html without --markdown)")
+    add("--markdown", type=Path, metavar="FILE.md", help="write the tables as Markdown")
+    add("--examples", type=at_least(0), default=3, metavar="N", help="pairs to listen to, worst to best (3)")
+    add("--audio", choices=_CODECS, default="auto", help="auto: FLAC while the page stays small (auto)")
+    add("--model", metavar="NAME", help="show this model's uncertainty (default: of the run's own models)")
+    add("--title", metavar="TEXT", help="of the page")
+    add_shared(parser, "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,12 +7,37 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffgmm.cli.options import add_renamed, add_shared, names, setting
 from diffgmm.utils.errors import FAILED, UsageError, complain
 from diffgmm.utils.interrupts import Interrupts
 from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
     from diffgmm.workflows.reproduce.plan import Plan
+
+HELP = "do a whole benchmark: data, models, scores, table, and compare with what is expected"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    yours = "see --list, or a YAML of your own like experiments/benchmarks/*"
+    add("benchmark", nargs="?", metavar="NAME", help=yours)
+    add("--list", action="store_true", help="show the benchmarks")
+    train = "train the benchmark's experiment first, and measure that model too"
+    add("--train", action="store_true", help=train)
+    changes = "with --train: a setting of the training"
+    add("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help=changes)
+    others = "also measure other denoisers, as `diffgmm benchmark` does (none)"
+    add("--baselines", type=names, metavar="NAME,...", help=others)
+    add("--out", type=Path, metavar="DIR", help="results, table, report (runs/reproduce/NAME)")
+    again = "do these again: prepare, set, train, benchmark, report, all"
+    add("--again", type=names, default=(), metavar="STEP,...", help=again)
+    add("--timing", choices=("auto", "skip"), default="skip", help="auto: measure speed and memory (skip)")
+    record = "write the measured figures into the benchmark's YAML as expected ones"
+    add("--record", action="store_true", help=record)
+    add_shared(parser, "--jobs", "--downloads", "--mirror", "--baselines-python")
+    add_renamed(parser, peers=("baselines", names), peers_python=("baselines_python", str))
 
 
 def run(args: argparse.Namespace) -> int:

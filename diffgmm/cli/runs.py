@@ -8,11 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffgmm.cli.options import add_shared, names
 from diffgmm.utils.errors import UsageError
 from diffgmm.utils.text_table import aligned
 
 if TYPE_CHECKING:
     from diffgmm.training.run_folders import Run
+
+HELP = "list and compare training runs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("folders", nargs="*", default=["runs"], metavar="DIR", help="runs, or folders with runs below (runs)")
+    add("--metric", type=names, default=(), metavar="NAME,...", help="columns, as val/loss (the usual ones)")
+    add("--sort", metavar="NAME", help="from the best to the worst of this (by start)")
+    add("--last", action="store_true", help="last values instead of the best ones")
+    add("--best", metavar="NAME", help="print only the folder of the run that is best by this")
+    add("--diff", action="store_true", help="show what two runs (given as the two folders) differ in")
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,35 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from diffgmm.cli.options import at_least, setting
 from diffgmm.utils.errors import FAILED, UsageError
 from diffgmm.utils.interrupts import Interrupts
+
+HELP = "search an experiment's settings with many trainings"
+_CONFIG = "YAML of the experiment; given again, each is laid over those before it, as in fit"
+_STORAGE = (
+    "sqlite:///FILE, postgresql+psycopg://..., mysql+pymysql://..., journal:FILE (default: study.db in --out)"
+)
+_HEARTBEAT = "seconds between signs of life; a trial without any for twice as long is begun anew (60)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; nothing heavy is imported for ``--help``."""
+    add = parser.add_argument
+    add("--config", required=True, action="append", metavar="FILE", help=_CONFIG)
+    add("--space", required=True, type=Path, metavar="FILE", help="what varies (see experiments/sweeps)")
+    add("--study", metavar="NAME", help="workers of one name share one study (the space's name)")
+    add("--out", type=Path, metavar="DIR", help="trials, report and best.yaml (runs/sweeps/STUDY)")
+    add("--storage", metavar="URL", help=_STORAGE)
+    add("--trials", type=at_least(1), metavar="N", help="in all, those of all workers (the space's)")
+    add("--minutes", type=float, metavar="M", help="take no more trials after this time")
+    fixed = "a setting of every trial"
+    add("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help=fixed)
+    add("--heartbeat", type=at_least(1), default=60, metavar="S", help=_HEARTBEAT)
+    add("--retries", type=int, default=3, metavar="N", help="how often a killed trial is begun anew (3)")
+    requeue = "first give back all running trials: no other worker may be alive"
+    add("--requeue", action="store_true", help=requeue)
+    add("--report", action="store_true", help="train nothing, only write report and best.yaml")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -13,8 +14,7 @@ import pytest
 
 import diffgmm
 from diffgmm.audio import AudioError
-from diffgmm.cli.main import TRAINING, main
-from diffgmm.cli.options import VERBS, declare
+from diffgmm.cli.main import TRAINING, VERBS, main
 from diffgmm.utils.errors import complain, exit_code
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_options_of_an_earlier_version_work_with_a_warning(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
-    declare(parser, verb)
+    importlib.import_module(VERBS[verb]).add_arguments(parser)
     required = {"benchmark": ["--set", "dsn-test"], "reproduce": ["dsn"]}[verb]
     arguments = parser.parse_args([*required, "--peers", "dtln", "--peers-python", "py"])
     assert (arguments.baselines, arguments.baselines_python) == (("dtln",), "py")
