@@ -10,7 +10,14 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules.errors import MOST_SAMPLES, DataError, require_between
-from data_modules.windows.mixed import EpochWindows, Example, ResumableLoader, WindowSampler, collate
+from data_modules.windows.mixed import (
+    EpochWindows,
+    Example,
+    ResumableLoader,
+    WindowSampler,
+    collate,
+    outlive_first_signal,
+)
 
 _SPLITS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",), "predict": ("test",)}
 _START_METHODS = (None, "fork", "spawn", "forkserver")
@@ -123,6 +130,7 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
         apart = self.num_workers > 0
         context = {"multiprocessing_context": self.start_method if apart else None, "collate_fn": collate}
         options = {"num_workers": self.num_workers, "persistent_workers": apart, **context}
+        options["worker_init_fn"] = outlive_first_signal
         # Of its own: else every pass over a loader would move on the state of the model's random numbers.
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.ranks()[0])
         return {**options, "pin_memory": torch.cuda.is_available(), "generator": generator}

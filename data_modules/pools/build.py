@@ -180,9 +180,14 @@ def _write(part: Path, items: Sequence[Item], sample_rate: int, title: str, keep
     items, lengths, gains, levels = zip(*kept, strict=True)
     groups, group = np.unique([item.group for item in items], return_inverse=True)
     length = np.array(lengths, dtype=np.int64)
-    gain, level = (np.array(values, dtype=np.float32) for values in (gains, levels))
-    group, offset = group.astype(np.int64), np.cumsum(length) - length
-    np.savez(part / INDEX, offset=offset, length=length, group=group, gain=gain, level=level)
+    np.savez(
+        part / INDEX,
+        offset=np.cumsum(length) - length,
+        length=length,
+        group=group.astype(np.int64),
+        gain=np.array(gains, dtype=np.float32),
+        level=np.array(levels, dtype=np.float32),
+    )
     names = "\n".join(item.path.replace("\n", " ") for item in items)
     (part / NAMES).write_text(names, encoding="utf-8", errors="surrogateescape")
     info = {"version": VERSION, "sample_rate": sample_rate, "groups": groups.tolist(), "skipped": skipped}

@@ -6,6 +6,7 @@ any number of ranks, and different in every epoch.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -105,6 +106,20 @@ class WindowSampler(DistributedSampler[int]):
         size, stride = self.batch_size, self.batch_size * self.num_replicas
         first = self.epoch * self.epoch_size + self.rank * size
         return (first + i // size * stride + i % size for i in range(skip, self.num_samples))
+
+
+def outlive_first_signal(worker: int) -> None:  # noqa: ARG001 (a worker_init_fn)
+    """Have a loading process live on when its group is asked to end, until the training has saved what it needs.
+
+    Clusters and Ctrl-C signal whole groups of processes. A second signal, as a training sends at its end, ends it.
+    """
+
+    def once(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), once)
 
 
 class ResumableLoader(DataLoader[Example]):

@@ -85,7 +85,8 @@ class Denoiser:
         self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
         window = window_seconds or getattr(representation, "window_seconds", None) or WINDOW_SECONDS
         overlap = overlap_seconds or min(OVERLAP_SECONDS, window / 4)
-        self._sizes = [round(s * self.sample_rate) for s in (window, overlap, SHORTEST_SECONDS)]
+        seconds = window, overlap, SHORTEST_SECONDS
+        self._window, self._overlap, self._shortest = (round(s * self.sample_rate) for s in seconds)
 
     @classmethod
     def from_pretrained(
@@ -287,9 +288,8 @@ class Denoiser:
 
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
         """The fixed grid of windows, running ``enhance``."""
-        return WindowGrid(
-            enhance, channels, *self._sizes, batch=self._rows, align=self.align, prepare=self.prepare
-        )
+        sizes = self._window, self._overlap, self._shortest
+        return WindowGrid(enhance, channels, *sizes, self._rows, self.align, self.prepare)
 
     def prepare(self, windows: np.ndarray) -> np.ndarray:
         """Windows ``[B, T]`` as the model is to see them: without an offset (``Prepare`` of the window grid)."""

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,7 +162,7 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
         for (key, row), p in zip(means.items(), adjusted, strict=True):
             cells = [number(value, digits) for value in row]
             bold = [f"**{cell}**" if known and cell == number(best, digits) else cell for cell in cells]
-            difference, low, high = (number(x, digits) for x in astuple(compared[key])[:3])
+            difference, low, high = (number(x, digits) for x in compared[key][:3])
             rows.append([SETTINGS[key].label, *bold, f"{difference} ({low} … {high})", number(p, 3)])
         before = number(mean_of(name, "noisy"), digits)
         unit = " in dB" if name == "si_sdr" else ""

@@ -186,6 +186,23 @@ def test_a_signal_saves_at_the_end_of_the_step_and_leaves(tmp_path: Path, number
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_to_the_whole_group_spares_the_loading_processes(tmp_path: Path, number: int) -> None:
+    """As Ctrl-C and SLURM send them; a loading process that ended at once took the training with it, unsaved."""
+    config, log = configuration(tmp_path, max_epochs=400, limit_val_batches=0), tmp_path / "log.txt"
+    with training(
+        ["--config", str(config), "--data.num_workers=2", "--last.every_n_steps=1"], log
+    ) as process:
+        wait_for(lambda: list(tmp_path.rglob("last.ckpt")), log)
+        os.killpg(process.pid or 0, number)
+        process.join(60)
+        assert process.exitcode == 128 + number, log.read_text(encoding="utf-8")[-2000:]
+    text = log.read_text(encoding="utf-8")
+    assert f"{signal.Signals(number).name} after step" in text and "Traceback" not in text
+    assert is_complete(next(tmp_path.rglob("last.ckpt")))
+
+
+@pytest.mark.slow
 def test_slurm_queues_the_job_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SLURM's variables are set as it sets them; ``scontrol`` is a program here that writes down how it was called."""
     program = tmp_path / "bin" / "scontrol"
