@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import fuzz
@@ -34,3 +35,13 @@ def test_the_page_is_what_was_found() -> None:
     found = json.loads(reliability.FUZZED.read_text(encoding="utf-8"))["outcomes"]
     assert {one["kind"]: one["tried"] for one in found} == fuzz.NUMBERS
     assert not any(one["faults"] or one["lost"] for one in found)
+
+
+def test_every_case_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "cases.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py)::(\w+)`", page))
+    assert len(named) > 120
+    missing = [
+        name for name in named if f"def {name[1]}(" not in (ROOT / "tests" / name[0]).read_text("utf-8")
+    ]
+    assert not missing
