@@ -161,7 +161,7 @@ def test_making_speech_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.M
 def kokoro_voices_unpack(archive: Path, target: Path) -> None:
     from data_modules.corpora.fetch.archives import unpack
 
-    unpack(archive, target, wanted=lambda member: kokoro_voices._wanted(archive.name, member))
+    unpack(archive, target, wanted=lambda member: kokoro_voices.RECIPE.wanted(archive.name, member))
 
 
 def test_from_the_pack(tmp_path: Path) -> None:
