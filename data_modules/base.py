@@ -128,9 +128,13 @@ class PooledDataModule(LightningDataModule, Generic[PoolsT]):
             preload = ["torch", "data_modules.windows", "data_modules.windows.recorded"]
             multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         apart = self.num_workers > 0
-        context = {"multiprocessing_context": self.start_method if apart else None, "collate_fn": collate}
-        options = {"num_workers": self.num_workers, "persistent_workers": apart, **context}
-        options["worker_init_fn"] = outlive_first_signal
+        context = self.start_method if apart else None
+        functions = {"collate_fn": collate, "worker_init_fn": outlive_first_signal}
+        options = {
+            "num_workers": self.num_workers,
+            "persistent_workers": apart,
+            "multiprocessing_context": context,
+        }
         # Of its own: else every pass over a loader would move on the state of the model's random numbers.
         generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.ranks()[0])
-        return {**options, "pin_memory": torch.cuda.is_available(), "generator": generator}
+        return {**options, **functions, "pin_memory": torch.cuda.is_available(), "generator": generator}
