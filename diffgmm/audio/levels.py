@@ -39,16 +39,17 @@ def without_offset(samples: np.ndarray) -> np.ndarray:
     return samples - np.asarray(offset, dtype=samples.dtype)
 
 
-def to_mono(channels: np.ndarray) -> np.ndarray:
+def to_mono(channels: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
     """The mean of all channels, or the strongest one where the mean would cancel them (out-of-phase stereo).
 
     Args:
         channels: float32 [channels, samples].
+        like: decides which channel is kept, if any: another version of the same channels; None: they themselves.
 
     Returns:
         float32 [samples]
     """
-    kept = kept_channel(channels)
+    kept = kept_channel(channels if like is None else like)
     return channels.mean(axis=0, dtype=np.float32) if kept is None else channels[kept].astype(np.float32)
 
 

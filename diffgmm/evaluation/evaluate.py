@@ -15,7 +15,7 @@ import numpy as np
 from scipy import signal
 
 from diffgmm import audio, metrics
-from diffgmm.audio.levels import kept_channel, without_offset
+from diffgmm.audio.levels import to_mono, without_offset
 from diffgmm.evaluation.pairing import Pair
 from diffgmm.metrics import Score
 from diffgmm.utils.cores import one_thread
@@ -82,12 +82,8 @@ def evaluate_pair(pair: Pair, names: Sequence[str], resample: bool = False, alig
             signals["noisy"] = _beside(pair.noisy, clean, rate, resample, repaired)
         except audio.AudioError as error:
             errors.append(str(error))
-    kept = kept_channel(clean)  # the same of all: channels of opposite phase have no mean
-
-    def mono(x: np.ndarray) -> np.ndarray:
-        return without_offset(x.mean(axis=0) if kept is None else x[kept])
-
-    delays = {kind: estimate_delay(mono(x), mono(clean), rate) for kind, x in signals.items()}
+    mono = {kind: without_offset(to_mono(x, clean)) for kind, x in {"clean": clean, **signals}.items()}
+    delays = {kind: estimate_delay(mono[kind], mono["clean"], rate) for kind in signals}
     shifts = delays if align else dict.fromkeys(signals, 0)
     start = max(0, *(-shift for shift in shifts.values()))
     ends = (x.shape[1] - shifts[kind] for kind, x in signals.items())
