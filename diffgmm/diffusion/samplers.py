@@ -22,6 +22,7 @@ from diffgmm.diffusion.grids import grid_for, intervals, sub_grid
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Process, ReverseStep
 from diffgmm.diffusion.sampler_options import ESTIMATES, Estimate, SamplerConfig
+from diffgmm.utils.errors import one_of
 
 Posterior = Callable[[Tensor, Tensor, Tensor], GaussianMixture]
 """``posterior(state [B, C, *S], noisy [B, C, *S], time [B])``: the mixture of the noise given what is known."""
@@ -215,13 +216,10 @@ def noise_estimate(mixture: GaussianMixture, estimate: Estimate, generator: torc
     Raises:
         ValueError: for another name.
     """
+    one_of("estimate", estimate, ESTIMATES)
     if estimate == "mean":
         return mixture.mean()
-    if estimate == "sample":
-        return mixture.sample(generator)
-    if estimate == "mode":
-        return mixture.mode()
-    raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}, got {estimate!r}")
+    return mixture.sample(generator) if estimate == "sample" else mixture.mode()
 
 
 def transport(
