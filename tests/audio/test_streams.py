@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from damage import without_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,12 +221,6 @@ def test_flac_without_a_length_is_read_like_one_with(
     if samples == 50001:
         with pytest.raises(AudioError, match="truncated"):
             audio.read(path)
-
-
-def without_count(data: bytes) -> bytes:
-    """An MP3 file without its first frame, which holds the count of the others."""
-    info = data.index(b"Info") if b"Info" in data else data.index(b"Xing")
-    return data[data.index(b"\xff\xfb", info) :]
 
 
 def varying(seconds: float = 6.0) -> np.ndarray:

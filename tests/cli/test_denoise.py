@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from damage import claim_size
 
 from diffgmm import audio
 from diffgmm.cli.main import main
@@ -126,9 +126,7 @@ def test_a_wrong_size_in_a_header_is_told(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = make(tmp_path / "x.wav", subtype="PCM_16")
-    data = bytearray(source.read_bytes())
-    struct.pack_into("<I", data, data.index(b"data") + 4, 1000)
-    source.write_bytes(data)
+    claim_size(source, 1000)
     assert main(["denoise", str(source), "-o", str(tmp_path / "y.wav"), "--model", model]) == 0
     error = capsys.readouterr().err
     assert error.count(f"warning: {source}: the header promises 1000 bytes of samples, 9600 are there") == 1
