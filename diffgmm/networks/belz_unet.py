@@ -24,6 +24,7 @@ class BelzUNet(Network):
         features: channels of the output at full resolution.
         blocks: convolutions per level beside the one after its pooling, on the way down and again on the way up.
         kernel: taps per axis, odd.
+        up_kernel: taps of the convolutions that follow a repetition; ``None``: as ``kernel``. Belz has 2 x 2.
         norm_kind: ``batch``, ``group`` or ``none``.
         slope: of LeakyReLU.
         dropout: share of values that training drops at the end of the two lowest levels. It is drawn from the global
@@ -50,11 +51,15 @@ class BelzUNet(Network):
         norm_kind: NormKind = "none",
         slope: float = 0.3,
         dropout: float = 0.5,
+        up_kernel: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.dims = dims = layers.check_levels(channels, strides, kernel)
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout {dropout} out of range")
+        up_kernel = list(kernel) if up_kernel is None else list(up_kernel)
+        if len(up_kernel) != dims or min(up_kernel) < 1:
+            raise ValueError(f"up_kernel needs {dims} numbers of at least 1, got {up_kernel}")
         self.features = features
         self.totals = [math.prod(s[axis] for s in strides) for axis in range(dims)]
 
@@ -73,7 +78,7 @@ class BelzUNet(Network):
         for i in range(len(channels) - 1, 0, -1):
             width = channels[i - 1]
             merge = layers.conv(dims, 2 * width, width, kernel, [1] * dims)
-            resample = layers.unpool(dims, channels[i], width, strides[i], kernel)
+            resample = layers.unpool(dims, channels[i], width, strides[i], up_kernel)
             self.up.append(Level(style, resample, width, stack(width), merge))
         resample = layers.unpool(dims, channels[0], features, strides[0], kernel)
         self.up.append(Level(style, resample, features, []))

@@ -18,9 +18,13 @@ def _layer(name: str, dims: int, *args: Any, **kwargs: Any) -> nn.Module:
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
-    """Convolution that keeps the size; odd kernels."""
-    padding = tuple(d * (k // 2) for k, d in zip(kernel, dilation, strict=True))
-    return _layer("Conv", dims, inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
+    """Convolution that keeps the size; an even kernel reaches one further to the right than to the left."""
+    padding = tuple(d * (k // 2) if k % 2 else 0 for k, d in zip(kernel, dilation, strict=True))
+    layer = _layer("Conv", dims, inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
+    if all(k % 2 for k in kernel):
+        return layer
+    spans = [0 if k % 2 else d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return nn.Sequential(_layer("ZeroPad", dims, [v for s in reversed(spans) for v in (s // 2, s - s // 2)]), layer)
 
 
 def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kernel: Sequence[int]) -> int:

@@ -45,4 +45,8 @@ def _data(trained_on: Mapping[str, Any] | None) -> list[str]:
     if manifest := trained_on.get("manifest_sha256"):
         lines.append(f"(SHA-256 of its manifest: {manifest}), made of")
     sources = trained_on.get("packages") or trained_on.get("sources") or {}
-    return [*lines, "", *(f"- {source}" for source in sources)]
+    lines += ["", *(f"- {source}" for source in sources)]
+    for corpus in trained_on.get("further") or ():
+        told = f"`diffgmm prepare {corpus['corpus']}` (SHA-256 of its manifest: {corpus['manifest_sha256']})"
+        lines += ["", f"and {told}"]
+    return lines

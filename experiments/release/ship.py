@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,19 @@ LIMITS = (
 )
 
 
-def _trained_on(corpus: Path) -> dict[str, Any]:
-    """What was fetched, with checksums, and the checksum of the manifest that lists every clip."""
-    manifest = corpus / "manifest.csv"
-    if not manifest.is_file():
-        raise UsageError(f"{corpus}: no manifest.csv there; --corpus is the folder of the corpus trained on")
-    facts: dict[str, Any] = {"corpus": corpus.name, "manifest_sha256": sha256_of(manifest)}
-    description = corpus / "corpus.json"
+def _trained_on(corpora: Sequence[Path]) -> dict[str, Any]:
+    """What was fetched, with checksums, and of each corpus the checksum of the manifest that lists every clip."""
+    for corpus in corpora:
+        if not (corpus / "manifest.csv").is_file():
+            raise UsageError(f"{corpus}: no manifest.csv there; --corpus takes the folders of the corpora trained on")
+    facts, *further = (
+        {"corpus": corpus.name, "manifest_sha256": sha256_of(corpus / "manifest.csv")} for corpus in corpora
+    )
+    description = corpora[0] / "corpus.json"
     if description.is_file():
         corpus_facts = json.loads(description.read_text(encoding="utf-8"))
         facts |= {key: corpus_facts[key] for key in ("variant", "packages", "sources") if key in corpus_facts}
-    return facts
+    return {**facts, "further": further} if further else facts
 
 
 def _run(record: Path) -> dict[str, Any] | None:
@@ -133,6 +136,8 @@ def ship(args: argparse.Namespace) -> Path:
     card = {"name": args.name, "version": __version__, "licence": LICENCE, "steps": description["steps"]}
     card |= {"parameters": size, "trained_on": _trained_on(args.corpus), "losses": description.get("losses")}
     card |= {"run": _run(record), "notes": args.notes}
+    if args.half:
+        model = model.half()
     save_model(stem, model, with_quality(card, args), description["sampler"])
     write_graph(stem)
     return stem.with_suffix(".json")
@@ -145,7 +150,8 @@ def main() -> int:
     none = "without one, a shipped model's card and graph are brought up to date"
     add("checkpoint", type=Path, nargs="?", help=none)
     add("--name", required=True, help="name for `diffgmm denoise --model`")
-    add("--corpus", type=Path, help="folder of the corpus that the checkpoint was trained on")
+    add("--corpus", type=Path, nargs="+", help="folders of the corpora that the checkpoint was trained on")
+    add("--half", action="store_true", help="store the weights as float16, half the size; they compute as float32")
     add("--notes", default="", help="a sentence for the card")
     add("--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model")
     add("--system", help="its name in the results (default: the only model)")

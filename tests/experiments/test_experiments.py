@@ -112,8 +112,15 @@ def test_belz_network_is_the_published_one() -> None:
     assert [level.dropout is not None for level in net.down] == [False, False, False, True, True]
     bottom = []
     net.down[-1].register_forward_hook(lambda module, inputs, output: bottom.append(output.shape))
-    assert net.eval()(torch.zeros(1, 1, 128, 128), torch.ones(1)).shape == (1, 16, 128, 128)
+    assert net.eval()(torch.zeros(1, 1, 128, 128), torch.ones(1)).shape == (1, 2, 128, 128)
     assert bottom[0] == (1, 256, 8, 8)
+    decoder = [m for level in net.up for m in level.modules() if isinstance(m, nn.Conv2d)]
+    # (taps, channels in, channels out) of his model_unet.py, up6 to the last but one of conv9
+    published = [(2, 256, 128), (3, 256, 128), (3, 128, 128), (2, 128, 64), (3, 128, 64), (3, 64, 64), (2, 64, 32)]
+    published += [(3, 64, 32), (3, 32, 32), (2, 32, 16), (3, 32, 16), (3, 16, 16), (3, 16, 2)]
+    found = [(m.kernel_size[0], m.in_channels, m.out_channels) for m in decoder]
+    assert sorted(found) == sorted(published)
+    assert sum(p.numel() for p in net.parameters()) == 1_941_090  # of 1,941,093: three are in the head
 
 
 def test_tanh_bounds_the_means_in_scaled_units() -> None:
