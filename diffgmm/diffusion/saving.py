@@ -168,15 +168,24 @@ def load_model(path: str | Path, trust: Collection[str] = ()) -> tuple[MixtureDe
     return model.eval(), description
 
 
-def load_weights(path: str | Path, model: MixtureDenoiser) -> None:
+def load_weights(path: str | Path, model: MixtureDenoiser, of: Collection[str] = parts.PARTS) -> None:
     """Give a model the weights of a file that was saved from one of the same description; no class is made.
 
+    Args:
+        path: as :func:`load_model` takes it.
+        model: which gets them.
+        of: the parts that get them (``("network",)``); the others stay as they are, whatever the file has for them.
+
     Raises:
-        ModelError: if a file is missing, is not a model, or has other weights.
+        ModelError: if a file is missing, is not a model, or has other weights, or there is no such part.
     """
+    if unknown := [part for part in of if part not in parts.PARTS]:
+        raise ModelError(f"a model has no part {unknown[0]!r}; its parts are {', '.join(parts.PARTS)}")
     _, state = _read(Path(path))
-    _compare(model.state_dict(), state, f"{path}: weights of another network than the one described: ")
-    model.load_state_dict(state)
+    own = model.state_dict()
+    wanted, state = ({k: v for k, v in d.items() if k.partition(".")[0] in of} for d in (own, state))
+    _compare(wanted, state, f"{path}: weights of another network than the one described: ")
+    model.load_state_dict({**own, **state})
 
 
 def check_checkpoint(path: str | Path, model: MixtureDenoiser) -> dict[str, Any]:

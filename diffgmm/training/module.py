@@ -19,6 +19,7 @@ from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.samplers import check_solver
+from diffgmm.diffusion.parts import PARTS
 from diffgmm.diffusion.saving import describe_file, load_model, load_weights
 from diffgmm.networks import Network
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described
@@ -67,6 +68,8 @@ class DiffGMM(L.LightningModule):
             C compiler), then faster steps. Validation stays eager, since its windows have other lengths.
         weights: a saved model or checkpoint of the same description whose weights training starts from, e.g.
             ``diffgmm/pretrained/base``; optimizer and schedule start anew (to continue a run, use ``--ckpt_path``).
+        weights_of: the parts that ``weights`` go to, e.g. ``[network]`` where a head of more components begins anew;
+            ``null`` for all.
 
     Raises:
         ValueError: if a part of the description contradicts another.
@@ -93,6 +96,7 @@ class DiffGMM(L.LightningModule):
         time_shape: float = 1.0,
         time_weight: float = 0.0,
         self_conditioning: float = 0.0,
+        weights_of: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.sampler = sampler.resolved(None)
@@ -108,7 +112,7 @@ class DiffGMM(L.LightningModule):
         if (problem := not_plain(self.description())) is not None:
             raise ModelError(f"no checkpoint can hold the losses as they are configured: {problem}")
         if weights is not None:
-            load_weights(weights, self.model)
+            load_weights(weights, self.model, PARTS if weights_of is None else weights_of)
         if channels_last and representation.dims == 2:
             self.model.network.to(memory_format=torch.channels_last)
         if compile_network:

@@ -30,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     place = home() / "ablations"
     for verb in (run, table, nfe):
         verb.add_argument("--home", type=Path, default=place, metavar="DIR", help=f"of all runs ({place})")
+    for verb in (run, table):
+        told = f"folder of {plan.BASE} and {plan.VARIANTS} ({plan.HERE.name})"
+        verb.add_argument("--plan", type=Path, default=plan.HERE, metavar="DIR", help=told)
     for verb in (table, nfe):
         page = "write here (with the plot beside it)"
         verb.add_argument("--markdown", type=Path, metavar="FILE", help=page)
@@ -57,8 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
     changes = dict(arguments.set)
     if arguments.corpus:
         changes["data.init_args.corpus"] = arguments.corpus
-    variants = plan.chosen(plan.read_variants(), arguments.only)
-    runs = plan.runs(variants, arguments.home, arguments.seeds, changes)
+    variants = plan.chosen(plan.read_variants(arguments.plan), arguments.only)
+    runs = plan.runs(variants, arguments.home, arguments.seeds, changes, arguments.plan)
     return 1 if Runner(arguments.jobs, arguments.threads).all(runs) else 0
 
 
@@ -76,15 +79,15 @@ def _judge(arguments: argparse.Namespace) -> int:
 def _table(arguments: argparse.Namespace) -> int:
     from experiments.ablations.table import gather, render, write
 
-    rows = gather(plan.read_variants(), arguments.home)
+    rows = gather(plan.read_variants(arguments.plan), arguments.home)
     if not rows:
         raise DataError(
             f"{arguments.home}: no finished run there; `python -m experiments.ablations run` makes them"
         )
     if arguments.markdown:
-        print("wrote " + " and ".join(str(path) for path in write(arguments.markdown, rows)))
+        print("wrote " + " and ".join(str(path) for path in write(arguments.markdown, rows, arguments.plan)))
     else:
-        print(render(rows))
+        print(render(rows, arguments.plan))
     return 0
 
 

@@ -39,7 +39,8 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``mixture``: NLL (nats per real dimension), CRPS, coverage and components in use, of the answer at t = 1;
-        ``quality``: mean scores by setting, with those of the noisy signal as ``noisy``; ``steps``, ``parameters``.
+        ``quality``: mean scores by setting, with those of the noisy signal as ``noisy``; ``by_pair``: the same, pair by
+        pair; ``steps``, ``parameters``.
     """
     model, description = load_model(checkpoint)
     began = time.monotonic()
@@ -62,6 +63,10 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     result["mixture"] = {name: _plain(value) for name, value in summary(sums).items()}
     result["quality"] = {
         setting: {name: _plain(mean([row[name] for row in rows])) for name in METRICS}
+        for setting, rows in scores.items()
+    }
+    result["by_pair"] = {
+        setting: {name: [_plain(row[name]) for row in rows] for name in METRICS}
         for setting, rows in scores.items()
     }
     return result

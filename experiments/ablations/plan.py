@@ -15,7 +15,8 @@ from data_modules.errors import DataError
 from diffgmm.utils.code_version import key_of
 
 HERE = Path(__file__).parent
-BASE, VARIANTS = HERE / "base.yaml", HERE / "variants.yaml"
+BASE, VARIANTS = "base.yaml", "variants.yaml"
+"""In the folder of a plan: the configuration that all runs have in common, and the variants of it."""
 SETTINGS: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))
 """How the models are asked, and how table and plot show it."""
 PLAN, CHECKPOINT, RESULT = "plan.yaml", "checkpoints/last.ckpt", "result.json"
@@ -86,13 +87,15 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-def read_variants(path: Path = VARIANTS) -> list[Variant]:
-    """The variants in the order of the file.
+def read_variants(folder: Path = HERE) -> list[Variant]:
+    """The variants of the plan in a folder, in the order of its file.
 
     Raises:
-        DataError: an entry that is not like the others.
+        DataError: there is no plan, or an entry is not like the others.
     """
-    variants = []
+    path, variants = folder / VARIANTS, []
+    if not path.is_file() or not (folder / BASE).is_file():
+        raise DataError(f"{folder}: no plan there; a plan is a folder with {BASE} and {VARIANTS}")
     for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         try:
             variants.append(Variant(name, **entry))
@@ -118,6 +121,7 @@ def runs(
     home: Path,
     seeds: Sequence[int] = (),
     common: Mapping[str, Any] = MappingProxyType({}),
+    folder: Path = HERE,
 ) -> list[Run]:
     """All runs of some variants.
 
@@ -126,19 +130,20 @@ def runs(
         home: folder of all runs.
         seeds: instead of the variants' own.
         common: further changes to every run: the corpus, fewer steps.
+        folder: of the plan.
     """
-    start = yaml.safe_load(BASE.read_text(encoding="utf-8"))
+    start = yaml.safe_load((folder / BASE).read_text(encoding="utf-8"))
     planned = []
     for variant in variants:
         for seed in seeds or variant.seeds:
-            folder = home / variant.name / f"seed-{seed}"
-            place = {"trainer.default_root_dir": str(folder)}
+            place_of = home / variant.name / f"seed-{seed}"
+            place = {"trainer.default_root_dir": str(place_of)}
             own = {"seed_everything": seed, "data.init_args.seed": seed}
             config = changed(start, {**variant.changes, **common, **own, **place})
             for logger in config["trainer"]["logger"]:
-                logger["init_args"]["save_dir"] = str(folder)
+                logger["init_args"]["save_dir"] = str(place_of)
             for callback in config["trainer"]["callbacks"]:
                 if callback["class_path"].endswith(".ModelCheckpoint"):
-                    callback["init_args"]["dirpath"] = str((folder / CHECKPOINT).parent)
-            planned.append(Run(variant, seed, folder, config))
+                    callback["init_args"]["dirpath"] = str((place_of / CHECKPOINT).parent)
+            planned.append(Run(variant, seed, place_of, config))
     return planned

@@ -14,11 +14,10 @@ from typing import Any
 
 from data_modules.errors import DataError
 from diffgmm.audio import figures
+from diffgmm.metrics.statistics import compare, holm
 from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
-from experiments.ablations.plan import RESULT, SETTINGS, Variant
-
-_COMMAND = "python -m experiments.ablations table --markdown experiments/ABLATIONS.md"
+from experiments.ablations.plan import HERE, RESULT, SETTINGS, Variant
 
 
 Columns = Mapping[str, tuple[str, int]]
@@ -40,6 +39,12 @@ class Row:
         """A figure of every seed, where it exists: ``("mixture", "nll")``, ``("quality", "nfe1", "pesq_wb")``."""
         found = (functools.reduce(operator.getitem, path, result) for result in self.results)
         return [float(value) for value in found if value is not None]
+
+    def by_pair(self, setting: str, metric: str) -> list[float]:
+        """Scores pair by pair, each the mean over the seeds; NaN where a seed has none."""
+        seeds = [result.get("by_pair", {}).get(setting, {}).get(metric, []) for result in self.results]
+        found = [[math.nan if value is None else value for value in values] for values in seeds]
+        return [statistics.fmean(values) for values in zip(*found, strict=True)]
 
     @property
     def has_likelihood(self) -> bool:
@@ -114,22 +119,55 @@ def _table(rows: Sequence[Row], columns: Columns, *path: str, before: Sequence[s
 
     Without a likelihood nothing is known about the mixture.
     """
+    against = _against(rows, path[1]) if path[0] == "quality" else {}
     lines = [["variant", "seeds", *(heading for heading, _ in columns.values())]]
-    lines += [["noisy", "", *before]] if before else []
+    lines[0] += ["pesq_wb against the control", "p"] if against else []
+    lines += [["noisy", "", *before, *["", ""][: 2 * bool(against)]]] if before else []
     for row in rows:
         known = columns if row.has_likelihood or path != ("mixture",) else {}
         cells = [spread(row.values(*path, x) if x in known else [], n) for x, (_, n) in columns.items()]
+        cells += against.get(row.variant.name, ["", ""]) if against else []
         lines.append([row.variant.says, str(len(row.results)), *cells])
     return "\n".join(markdown(lines))
 
 
-def render(rows: Sequence[Row], plot: str | None = None) -> str:
-    """Markdown: what was run, the verdict, mixture and quality of every variant."""
+def _against(rows: Sequence[Row], setting: str) -> dict[str, list[str]]:
+    """PESQ against the variant without changes, pair by pair: difference with its interval, and p by Wilcoxon and Holm."""
+    scores = {row.variant.name: row.by_pair(setting, "pesq_wb") for row in rows}
+    control = next((scores[row.variant.name] for row in rows if not row.variant.changes), [])
+    others = [row.variant.name for row in rows if row.variant.changes and scores[row.variant.name] and control]
+    found = {name: compare(scores[name], control) for name in others}
+    adjusted = holm([comparison.p for comparison in found.values()])
+    return {
+        name: [f"{number(c.difference, 3)} ({number(c.low, 3)} … {number(c.high, 3)})", number(p, 3)]
+        for (name, c), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _command(page: str, folder: Path) -> str:
+    told = "" if folder == HERE else f" --plan experiments/ablations/{folder.name}"
+    return f"python -m experiments.ablations table{told} --markdown experiments/{page}"
+
+
+def render(rows: Sequence[Row], folder: Path = HERE, page: str = "ABLATIONS.md", plot: str | None = None) -> str:
+    """Markdown: what was run, the verdict, mixture and quality of every variant.
+
+    Args:
+        rows: of :func:`gather`.
+        folder: of the plan.
+        page: name of the file that this will be.
+        plot: name of the file of the plot, if there is one.
+    """
     result = rows[0].results[0]
+    place = "ablations" if folder == HERE else f"ablations/{folder.name}"
+    tested = (
+        "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with a "
+        "95 % interval and Wilcoxon's p after Holm's correction over the rows."
+    )
     parts = [
-        "# Ablations",
-        f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
-        "Each variant is [base.yaml](ablations/base.yaml) with changes of [variants.yaml](ablations/variants.yaml), "
+        "# Ablations" if folder == HERE else f"# Ablations, {folder.name}",
+        f"<!-- Made by `{_command(page, folder)}`; edit nothing here, make it anew. -->",
+        f"Each variant is [base.yaml]({place}/base.yaml) with changes of [variants.yaml]({place}/variants.yaml), "
         f"trained for {result['steps']} steps and judged on {result['pairs']} fixed validation pairs: small models, to "
         "be compared with one another and with nothing else. Mean ± standard deviation over seeds (of the weights and "
         "of the training windows).",
@@ -140,6 +178,8 @@ def render(rows: Sequence[Row], plot: str | None = None) -> str:
         "components in use (exponential of the entropy of the mean responsibilities).",
         _table(rows, _MIXTURE, "mixture"),
     ]
+    if any(_against(rows, name) for name in SETTINGS):
+        parts.append(tested)
     noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in _QUALITY.items()]
     for name, setting in SETTINGS.items():
         quality = _table(rows, _QUALITY, "quality", name, before=noisy)
@@ -147,7 +187,7 @@ def render(rows: Sequence[Row], plot: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
+def write(path: Path, rows: Sequence[Row], folder: Path = HERE) -> tuple[Path, Path]:
     """Write the page and, beside it, the plot; both replace what was there.
 
     Raises:
@@ -157,7 +197,7 @@ def write(path: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
         raise DataError(f"{path.parent}: no such folder")
     picture = path.with_suffix(".svg")
     draw(rows, picture)
-    write_text(path, render(rows, picture.name))
+    write_text(path, render(rows, folder, path.name, picture.name))
     return path, picture
 
 

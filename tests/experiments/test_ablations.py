@@ -46,7 +46,7 @@ def test_changes_reach_their_place_and_leave_the_base_alone() -> None:
 
 
 def test_every_variant_differs_from_the_others_and_names_what_exists() -> None:
-    base = yaml.safe_load(plan.BASE.read_text(encoding="utf-8"))
+    base = yaml.safe_load((plan.HERE / plan.BASE).read_text(encoding="utf-8"))
     variants = plan.read_variants()
     prints = {run.fingerprint: run for run in plan.runs(variants, Path("home"), seeds=[0])}
     assert len(prints) == len(variants) and len({variant.says for variant in variants}) == len(variants)
@@ -83,7 +83,7 @@ def put(
     told = {
         "seed": seed, "steps": steps, "pairs": 4, "losses": dict.fromkeys(losses, 1.0), "parameters": 7,
         "mixture": {"nll": nll, "crps": 0.1, "coverage_90": 0.9, "components": 1.5},
-        "quality": dict.fromkeys(("noisy", "nfe1", "nfe4", "nfe4_sample"), quality),
+        "quality": dict.fromkeys(("noisy", *plan.SETTINGS), quality),
     }  # fmt: skip
     (folder / "result.json").write_text(json.dumps(told))
 
