@@ -24,7 +24,9 @@ def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: 
     if all(k % 2 for k in kernel):
         return layer
     spans = [0 if k % 2 else d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    return nn.Sequential(_layer("ZeroPad", dims, [v for s in reversed(spans) for v in (s // 2, s - s // 2)]), layer)
+    return nn.Sequential(
+        _layer("ZeroPad", dims, [v for s in reversed(spans) for v in (s // 2, s - s // 2)]), layer
+    )
 
 
 def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kernel: Sequence[int]) -> int:

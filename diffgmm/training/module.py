@@ -14,12 +14,12 @@ from torch import Tensor
 
 from diffgmm.diffusion.head import Head
 from diffgmm.diffusion.model import MixtureDenoiser, ModelError
+from diffgmm.diffusion.parts import PARTS
 from diffgmm.diffusion.pretrained import not_plain
 from diffgmm.diffusion.process import Process
 from diffgmm.diffusion.representation import Representation
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.samplers import check_solver
-from diffgmm.diffusion.parts import PARTS
 from diffgmm.diffusion.saving import describe_file, load_model, load_weights
 from diffgmm.networks import Network
 from diffgmm.training.losses import ELBO, Loss, LossInputs, WeightedLoss, described

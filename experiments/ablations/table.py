@@ -19,7 +19,6 @@ from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
 from experiments.ablations.plan import HERE, RESULT, SETTINGS, Variant
 
-
 Columns = Mapping[str, tuple[str, int]]
 """Heading and decimals by the name that results have for a figure."""
 _MIXTURE: Columns = {
@@ -132,10 +131,12 @@ def _table(rows: Sequence[Row], columns: Columns, *path: str, before: Sequence[s
 
 
 def _against(rows: Sequence[Row], setting: str) -> dict[str, list[str]]:
-    """PESQ against the variant without changes, pair by pair: difference with its interval, and p by Wilcoxon and Holm."""
+    """PESQ against the variant without changes, pair by pair: difference, its interval, p by Wilcoxon and Holm."""
     scores = {row.variant.name: row.by_pair(setting, "pesq_wb") for row in rows}
     control = next((scores[row.variant.name] for row in rows if not row.variant.changes), [])
-    others = [row.variant.name for row in rows if row.variant.changes and scores[row.variant.name] and control]
+    others = [
+        row.variant.name for row in rows if row.variant.changes and scores[row.variant.name] and control
+    ]
     found = {name: compare(scores[name], control) for name in others}
     adjusted = holm([comparison.p for comparison in found.values()])
     return {
@@ -149,7 +150,9 @@ def _command(page: str, folder: Path) -> str:
     return f"python -m experiments.ablations table{told} --markdown experiments/{page}"
 
 
-def render(rows: Sequence[Row], folder: Path = HERE, page: str = "ABLATIONS.md", plot: str | None = None) -> str:
+def render(
+    rows: Sequence[Row], folder: Path = HERE, page: str = "ABLATIONS.md", plot: str | None = None
+) -> str:
     """Markdown: what was run, the verdict, mixture and quality of every variant.
 
     Args:
@@ -161,8 +164,8 @@ def render(rows: Sequence[Row], folder: Path = HERE, page: str = "ABLATIONS.md",
     result = rows[0].results[0]
     place = "ablations" if folder == HERE else f"ablations/{folder.name}"
     tested = (
-        "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with a "
-        "95 % interval and Wilcoxon's p after Holm's correction over the rows."
+        "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with "
+        "a 95 % interval and Wilcoxon's p after Holm's correction over the rows."
     )
     parts = [
         "# Ablations" if folder == HERE else f"# Ablations, {folder.name}",

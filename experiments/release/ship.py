@@ -39,7 +39,9 @@ def _trained_on(corpora: Sequence[Path]) -> dict[str, Any]:
     """What was fetched, with checksums, and of each corpus the checksum of the manifest that lists every clip."""
     for corpus in corpora:
         if not (corpus / "manifest.csv").is_file():
-            raise UsageError(f"{corpus}: no manifest.csv there; --corpus takes the folders of the corpora trained on")
+            raise UsageError(
+                f"{corpus}: no manifest.csv there; --corpus takes the folders of the corpora trained on"
+            )
     facts, *further = (
         {"corpus": corpus.name, "manifest_sha256": sha256_of(corpus / "manifest.csv")} for corpus in corpora
     )
@@ -151,7 +153,11 @@ def main() -> int:
     add("checkpoint", type=Path, nargs="?", help=none)
     add("--name", required=True, help="name for `diffgmm denoise --model`")
     add("--corpus", type=Path, nargs="+", help="folders of the corpora that the checkpoint was trained on")
-    add("--half", action="store_true", help="store the weights as float16, half the size; they compute as float32")
+    add(
+        "--half",
+        action="store_true",
+        help="store the weights as float16, half the size; they compute as float32",
+    )
     add("--notes", default="", help="a sentence for the card")
     add("--results", type=Path, metavar="FILE", help="results.json of a benchmark of this model")
     add("--system", help="its name in the results (default: the only model)")

@@ -116,7 +116,15 @@ def test_belz_network_is_the_published_one() -> None:
     assert bottom[0] == (1, 256, 8, 8)
     decoder = [m for level in net.up for m in level.modules() if isinstance(m, nn.Conv2d)]
     # (taps, channels in, channels out) of his model_unet.py, up6 to the last but one of conv9
-    published = [(2, 256, 128), (3, 256, 128), (3, 128, 128), (2, 128, 64), (3, 128, 64), (3, 64, 64), (2, 64, 32)]
+    published = [
+        (2, 256, 128),
+        (3, 256, 128),
+        (3, 128, 128),
+        (2, 128, 64),
+        (3, 128, 64),
+        (3, 64, 64),
+        (2, 64, 32),
+    ]
     published += [(3, 64, 32), (3, 32, 32), (2, 32, 16), (3, 32, 16), (3, 16, 16), (3, 16, 2)]
     found = [(m.kernel_size[0], m.in_channels, m.out_channels) for m in decoder]
     assert sorted(found) == sorted(published)

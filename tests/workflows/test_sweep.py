@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -135,6 +136,30 @@ def test_a_trial_of_a_killed_worker_is_begun_anew_with_its_values_and_only_so_of
     assert study.counts(sweep.study) == {
         "finished": 0, "pruned": 0, "retried": 3, "failed": 1, "running": 0, "waiting": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [1.0, None])
+def test_a_worker_that_was_thought_dead_says_so_and_goes_on(
+    value: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    sweep = dataclasses.replace(opened(tmp_path, heartbeat=1, trials=1), tell=told.append)
+    lives = iter(range(2))
+
+    def train(argv: list[str], task: dict[str, Any], log: Path) -> int:
+        if next(lives) == 0:  # its signs of life come too late: another worker gives the trial back
+            with sqlite3.connect(tmp_path / study.FILE) as base:
+                base.execute("update trial_heartbeats set heartbeat = datetime('now', '-1 hour')")
+            optuna.storages.fail_stale_trials(sweep.study)
+        if value is not None:
+            Path(task["outcome"]).write_text(json.dumps({"value": value, "pruned": False, "epoch": 0}))
+        log.write_text("broken\n")
+        return 0 if value is not None else 1
+
+    monkeypatch.setattr(worker, "_train", train)
+    worker.work(sweep)
+    assert any("trial 0: this worker gave no sign of life" in line for line in told)
+    assert study.counts(sweep.study)["finished" if value is not None else "failed"] == 1
 
 
 def test_workers_propose_different_trials_and_a_resumed_sweep_the_same(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +90,36 @@ def work(sweep: Sweep, seconds: float | None = None) -> None:
         try:
             optuna.storages.fail_stale_trials(sweep.study)  # those of killed workers wait for another now
             if (left := remaining(sweep)) == "take":
-                objective = partial(_run, sweep, lock)  # gives the lock back once it has the trial
-                sweep.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
+                _take(sweep, lock)
         finally:
             lock.release(force=True)
         if left == "done":
             break
         if left == "wait":
             time.sleep(_POLL)
+
+
+def _take(sweep: Sweep, lock: FileLock) -> None:
+    """Ask for a trial and run it; ``lock`` is given back once it has one."""
+    lost: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        try:
+            return _run(sweep, lock, trial)
+        finally:  # before optuna ends the trial itself
+            if sweep.study._storage.get_trial(trial._trial_id).state.is_finished():
+                lost.append(trial.number)
+
+    try:
+        sweep.study.optimize(objective, n_trials=1, catch=(TrialFailed,))
+    except Exception:  # optuna's, of several kinds, where a trial has ended already
+        # Without signs of life for too long, on a machine that is too busy, it was failed and waits for another worker.
+        if not lost:
+            raise
+        sweep.tell(
+            f"trial {lost[0]}: this worker gave no sign of life for so long that the trial was given back; what it "
+            "found is not used (a higher --heartbeat waits longer)"
+        )
 
 
 def remaining(sweep: Sweep) -> str:
