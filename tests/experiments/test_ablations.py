@@ -123,6 +123,31 @@ def test_runs_of_different_budgets_share_no_table(tmp_path: Path) -> None:
         gather([ONE, THREE], tmp_path)
 
 
+def test_a_variant_is_tested_against_the_control_pair_by_pair(tmp_path: Path) -> None:
+    for seed in range(2):
+        for variant, gain in ((THREE, 0.0), (ONE, 0.3), (PREDICTIVE, 0.0)):
+            put(tmp_path, variant, seed, -1.0)
+            file = tmp_path / variant.name / f"seed-{seed}" / "result.json"
+            pairs = [1.5 + 0.1 * pair + gain * (1 + pair % 3) / 2 + seed for pair in range(8)]
+            result = json.loads(file.read_text()) | {"by_pair": {"nfe1": {"pesq_wb": pairs}}}
+            file.write_text(json.dumps(result))
+    text = render(gather([THREE, ONE, PREDICTIVE], tmp_path), ROOT / "experiments" / "ablations" / "tuned")
+    assert "[base.yaml](ablations/tuned/base.yaml)" in text and "--plan experiments/ablations/tuned" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| K = 1") and "…" in line]
+    # The gains are .15, .3 and .45 in turn: all eight of one sign, p = 2 / 2^8, doubled for the second row.
+    assert "0.281 (" in line and line.endswith("| 0.016 |")
+    (line,) = [line for line in text.splitlines() if line.startswith("| noise prediction") and "…" in line]
+    assert line.endswith("| 0.000 (0.000 … 0.000) | 1.000 |")
+
+
+@pytest.mark.parametrize("folder", [plan.HERE, plan.HERE / "tuned"])
+def test_every_plan_describes_models_that_can_be_made(folder: Path) -> None:
+    runs = plan.runs(plan.read_variants(folder), Path("home"), seeds=[0], folder=folder)
+    assert len({run.fingerprint for run in runs}) == len(runs)
+    with pytest.raises(DataError, match="no plan there"):
+        plan.read_variants(folder / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -17,7 +17,7 @@ import yaml
 
 from diffgmm.cli.main import main
 from diffgmm.diffusion.head import MixtureHead
-from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.model import MixtureDenoiser, ModelError
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model, save_model
@@ -157,6 +157,14 @@ def test_training_starts_from_saved_weights(home: Path, capsys: pytest.CaptureFi
     module = DiffGMM(*parts, weights=str(home / "tiny"))
     state = module.model.state_dict()
     assert all(torch.equal(state[key], value) for key, value in tiny.state_dict().items())
+    other = (*parts[:2], MixtureHead(5), *parts[3:])
+    state = DiffGMM(*other, weights=str(home / "tiny"), weights_of=["network"]).model.state_dict()
+    theirs = {key: value for key, value in tiny.state_dict().items() if key.startswith("network.")}
+    assert theirs and all(torch.equal(state[key], value) for key, value in theirs.items())
+    with pytest.raises(
+        ModelError, match="no part 'heads'; its parts are representation, network, head, process"
+    ):
+        DiffGMM(*other, weights=str(home / "tiny"), weights_of=["heads"])
     assert fit(f"--model.weights={home / 'tiny'}") == 1
     assert "weights of another network" in capsys.readouterr().err
 
