@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -51,6 +52,16 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_pieces_are_put_together_by_what_is_told_of_them() -> None:
+    from experiments.bench.uncertainty import tenths
+
+    told = np.random.default_rng(0).permutation(np.repeat(10.0 ** -np.arange(10), 20))
+    told_db, true_db, low, high = tenths(told, 0.1 * told)
+    np.testing.assert_allclose(told_db, 10.0 * np.arange(-9, 1), atol=1e-9)
+    np.testing.assert_allclose(true_db, told_db - 10.0, atol=1e-9)
+    np.testing.assert_allclose([low, high], [true_db, true_db], atol=1e-9)
+
+
 @pytest.mark.slow
 def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from experiments.bench.uncertainty import main
@@ -62,7 +73,9 @@ def test_the_measurement_fills_the_page(tmp_path: Path, capsys: pytest.CaptureFi
     assert "lacks the marks" in capsys.readouterr().err
     begin, end = marks()
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page)]) == 0
+    picture = tmp_path / "curve.svg"
+    assert main(["--data", "mini", "--pairs", "2", "--markdown", str(page), "--picture", str(picture)]) == 0
+    assert picture.read_text().count("as told") and "valid" in picture.read_text()
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "`base`, 2 pairs of `mini` per split." in text and "| nothing | 1.000 |" in text

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 from scipy.stats import spearmanr
 
+from diffgmm.audio import figures
 from diffgmm.cli.calibrate import corpus_batches, corpus_posteriors
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.pretrained import model_path
@@ -23,6 +24,7 @@ from diffgmm.diffusion.representation import Complex
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.calibration import CRITERIA, fit, score
 from diffgmm.inference import Denoiser
+from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import markdown
 from experiments.release import marks
 
@@ -62,8 +64,13 @@ def _without(energy: np.ndarray, rank: np.ndarray) -> float:
     return 100 * float(energy[np.argsort(rank)[: len(rank) * 3 // 4]].sum() / energy.sum())
 
 
-def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str, float]:
-    """How ``std`` and ``confidence`` of the output compare with its true errors; keys as in the table."""
+def ranking(
+    denoiser: Denoiser, corpus: str, split: str, pairs: int
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
+    """How ``std`` and ``confidence`` of the output compare with its true errors; keys as in the table.
+
+    Also the energies of the error that ``std`` tells and of the true one, of all pieces.
+    """
     rate = denoiser.sample_rate
     size = round(PIECE * rate)
     representation = getattr(denoiser.model, "representation", None)
@@ -90,7 +97,7 @@ def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str
     heard = (spoken > 0) & (error > 0) & (confidence < 1)
     seen = 10 * np.log10(speech[heard] / error[heard])
     stands_for = 10 * np.log10(confidence[heard] / (1 - confidence[heard]))
-    return {
+    found = {
         "files": spearmanr(*np.transpose(files)).statistic,
         "pieces": spearmanr(std, error).statistic,
         "bins": float(np.nanmedian(bins)),
@@ -101,23 +108,55 @@ def ranking(denoiser: Denoiser, corpus: str, split: str, pairs: int) -> dict[str
         "ratio": float(np.sqrt(error.sum() / std.sum())),
         "decibels": float(np.median(seen - stands_for)),
     }
+    return found, (std / size, error / size)
 
 
-def rankings(name: str, corpus: str, pairs: int) -> list[str]:
-    """A table of :func:`ranking` for both splits."""
-    denoiser = Denoiser.from_pretrained(name)
-    results = [ranking(denoiser, corpus, split, pairs) for split in ("valid", "test")]
-    rows = [["", "valid", "test"]]
-    for key, (says, form) in _TABLES["ranks"].items():
-        rows.append([says, *(form.format(figures[key]) for figures in results)])
-    return markdown(rows)
+def tenths(told: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Pieces in ten equal parts by what is told of them, as ``[4, 10]`` in dBFS.
+
+    Args:
+        told, true: mean squares of the error that is told and of the true one, by piece.
+
+    Returns:
+        Root mean square told; root mean square of the truth, and its 10 % and 90 % quantiles.
+    """
+    parts = np.array_split(np.argsort(told), 10)
+    rows = [[told[part].mean(), true[part].mean(), *np.quantile(true[part], (0.1, 0.9))] for part in parts]
+    return 10 * np.log10(np.maximum(np.transpose(rows), 1e-12))
+
+
+def draw(curves: dict[str, np.ndarray], path: Path) -> None:
+    """An SVG: the true error against the one that is told, a curve of :func:`tenths` a split."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for color, (name, (told, true, low, high)) in zip(("#1f6feb", "#d9822b"), curves.items(), strict=False):
+        axes.fill_between(told, low, high, color=color, alpha=0.15, linewidth=0)
+        axes.plot(told, true, marker="o", color=color, label=name)
+    ends = [float(min(c[0].min() for c in curves.values())), float(max(c[0].max() for c in curves.values()))]
+    axes.plot(ends, ends, color="#777777", linestyle="--", linewidth=1, label="as told")
+    axes.set_xlabel("told: std of pieces of 0.2 s, dBFS")
+    axes.set_ylabel("true error, dBFS (area: 10 % to 90 %)")
+    axes.grid(True, color="#dddddd", linewidth=0.7)
+    axes.legend()
+    write_text(path, figures.svg(figure, "uncertainty").decode())
 
 
 def measure(args: argparse.Namespace) -> str:
-    """Both tables, as Markdown."""
-    says = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
-    lines = [says, "", *temperatures(args.model, args.data, args.pairs), ""]
-    return "\n".join(lines + rankings(args.model, args.data, max(args.pairs // 2, 1)))
+    """Both tables, as Markdown; the curve into ``--picture``."""
+    denoiser, splits = Denoiser.from_pretrained(args.model), ("valid", "test")
+    said = f"`{args.model}`, {args.pairs} pairs of `{Path(args.data).name}` per split."
+    lines = [said, "", *temperatures(args.model, args.data, args.pairs), ""]
+    results, pieces = zip(
+        *(ranking(denoiser, args.data, split, max(args.pairs // 2, 1)) for split in splits), strict=True
+    )
+    rows = [["", *splits]]
+    for key, (says, form) in _TABLES["ranks"].items():
+        rows.append([says, *(form.format(found[key]) for found in results)])
+    if args.picture:
+        draw({split: tenths(*found) for split, found in zip(splits, pieces, strict=True)}, args.picture)
+    return "\n".join([*lines, *markdown(rows)])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,6 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--model", default="base", help="shipped model or file (default: base)")
     add("--data", required=True, help="mini, a prepared corpus' name, its folder or manifest")
     add("--pairs", type=int, default=192, help="per split, of four seconds (default: 192)")
+    add("--picture", type=Path, metavar="SVG", help="draw the true error against the one that is told")
     return marks.measured(parser, argv, measure)
 
 
