@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if find_spec("gradio") is None:
         raise UsageError("diffgmm demo needs Gradio: pip install 'diffgmm[demo]'")
-    from diffgmm.diffusion.pretrained import available_models
+    from diffgmm.diffusion.pretrained import available_models, model_path
     from diffgmm.inference.denoiser import Denoiser
     from diffgmm.page.blocks import serving, wait_for_ever
     from diffgmm.utils.interrupts import Interrupts
@@ -34,14 +34,16 @@ def run(args: argparse.Namespace) -> int:
     model_file(args.model)
     if args.share:
         warn("--share: whoever knows the public address can use this page")
-    models = [args.model, *(name for name in available_models() if name != args.model)]
+    torch = find_spec("torch") is not None  # without it only models that have a graph work
+    others = (name for name in available_models() if torch or model_path(name).with_suffix(".onnx").is_file())
+    models = [args.model, *(name for name in others if name != args.model)]
 
     def load(name: str) -> Denoiser:
         return open_denoiser(name, args.device, threads=args.threads, trust=args.trust)
 
     page = serving(
         models, load, port=args.port, share=args.share, most_minutes=args.max_minutes,
-        uncertainty=find_spec("torch") is not None,
+        uncertainty=torch,
     )  # fmt: skip
     with Interrupts(at_once=True), page as (address, public):
         print(f"open {address} (Ctrl-C ends it)", flush=True)

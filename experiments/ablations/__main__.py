@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _place(arguments: argparse.Namespace) -> Path:
+    """Folder of a plan's runs: variants of different plans may have one name."""
+    folder: Path = arguments.home
+    return folder if arguments.plan.resolve() == plan.HERE else folder / arguments.plan.resolve().name
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from experiments.ablations.running import Runner
 
@@ -61,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.corpus:
         changes["data.init_args.corpus"] = arguments.corpus
     variants = plan.chosen(plan.read_variants(arguments.plan), arguments.only)
-    runs = plan.runs(variants, arguments.home, arguments.seeds, changes, arguments.plan)
+    runs = plan.runs(variants, _place(arguments), arguments.seeds, changes, arguments.plan)
     return 1 if Runner(arguments.jobs, arguments.threads).all(runs) else 0
 
 
@@ -79,11 +85,9 @@ def _judge(arguments: argparse.Namespace) -> int:
 def _table(arguments: argparse.Namespace) -> int:
     from experiments.ablations.table import gather, render, write
 
-    rows = gather(plan.read_variants(arguments.plan), arguments.home)
+    rows = gather(plan.read_variants(arguments.plan), place := _place(arguments))
     if not rows:
-        raise DataError(
-            f"{arguments.home}: no finished run there; `python -m experiments.ablations run` makes them"
-        )
+        raise DataError(f"{place}: no finished run there; `python -m experiments.ablations run` makes them")
     if arguments.markdown:
         print("wrote " + " and ".join(str(path) for path in write(arguments.markdown, rows, arguments.plan)))
     else:

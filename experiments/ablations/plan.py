@@ -14,7 +14,7 @@ import yaml
 from data_modules.errors import DataError
 from diffgmm.utils.code_version import key_of
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 BASE, VARIANTS = "base.yaml", "variants.yaml"
 """In the folder of a plan: the configuration that all runs have in common, and the variants of it."""
 SETTINGS: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))

@@ -146,7 +146,7 @@ def _against(rows: Sequence[Row], setting: str) -> dict[str, list[str]]:
 
 
 def _command(page: str, folder: Path) -> str:
-    told = "" if folder == HERE else f" --plan experiments/ablations/{folder.name}"
+    told = "" if folder.resolve() == HERE else f" --plan experiments/ablations/{folder.name}"
     return f"python -m experiments.ablations table{told} --markdown experiments/{page}"
 
 
@@ -162,13 +162,13 @@ def render(
         plot: name of the file of the plot, if there is one.
     """
     result = rows[0].results[0]
-    place = "ablations" if folder == HERE else f"ablations/{folder.name}"
+    place = "ablations" if folder.resolve() == HERE else f"ablations/{folder.name}"
     tested = (
         "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with "
         "a 95 % interval and Wilcoxon's p after Holm's correction over the rows."
     )
     parts = [
-        "# Ablations" if folder == HERE else f"# Ablations, {folder.name}",
+        "# Ablations" if folder.resolve() == HERE else f"# Ablations, {folder.name}",
         f"<!-- Made by `{_command(page, folder)}`; edit nothing here, make it anew. -->",
         f"Each variant is [base.yaml]({place}/base.yaml) with changes of [variants.yaml]({place}/variants.yaml), "
         f"trained for {result['steps']} steps and judged on {result['pairs']} fixed validation pairs: small models, to "

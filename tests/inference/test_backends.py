@@ -13,7 +13,7 @@ import pytest
 from tiny_model import tiny
 
 from diffgmm.cli.main import main
-from diffgmm.diffusion.pretrained import PRETRAINED, ModelError, available_models
+from diffgmm.diffusion.pretrained import PRETRAINED, ModelError
 from diffgmm.diffusion.sampler_options import SamplerConfig
 from diffgmm.diffusion.saving import load_model, save_model
 from diffgmm.inference import Denoiser, backends
@@ -94,8 +94,8 @@ def test_auto_never_fails_and_a_name_tells_what_is_missing(
     assert open_backend(tmp_path / "last.ckpt") is None
 
 
-@pytest.mark.parametrize("name", available_models())
-def test_every_shipped_model_has_a_graph_of_its_weights(name: str) -> None:
+@pytest.mark.parametrize("name", ["base", "small"])
+def test_the_shipped_models_of_one_call_have_a_graph_of_their_weights(name: str) -> None:
     assert open_backend(PRETRAINED / f"{name}.safetensors", "onnxruntime", 1) is not None
 
 
