@@ -19,14 +19,12 @@ def _layer(name: str, dims: int, *args: Any, **kwargs: Any) -> nn.Module:
 
 def conv(dims: int, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int]) -> nn.Module:
     """Convolution that keeps the size; an even kernel reaches one further to the right than to the left."""
-    padding = tuple(d * (k // 2) if k % 2 else 0 for k, d in zip(kernel, dilation, strict=True))
+    spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    even = all(span % 2 == 0 for span in spans)
+    padding = tuple(span // 2 if even else 0 for span in spans)
     layer = _layer("Conv", dims, inputs, outputs, tuple(kernel), padding=padding, dilation=tuple(dilation))
-    if all(k % 2 for k in kernel):
-        return layer
-    spans = [0 if k % 2 else d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    return nn.Sequential(
-        _layer("ZeroPad", dims, [v for s in reversed(spans) for v in (s // 2, s - s // 2)]), layer
-    )
+    sides = [side for span in reversed(spans) for side in (span // 2, span - span // 2)]
+    return layer if even else nn.Sequential(_layer("ZeroPad", dims, sides), layer)
 
 
 def check_levels(channels: Sequence[int], strides: Sequence[Sequence[int]], kernel: Sequence[int]) -> int:

@@ -58,10 +58,13 @@ class LossInputs:
     @cached_property
     def estimate(self) -> Tensor:
         """Clean speech that taking off the expected noise leaves, encoded, ``[B, C, *S]``."""
-        noise = self.mean
+        return self.without(self.mean)
+
+    def without(self, noise: Tensor) -> Tensor:
+        """Clean speech that taking off a prediction ``[B, C, *S]`` of the noise leaves, encoded, of that shape."""
         if not self.process.conditions_on_noisy:  # its steps subtract from the state, not from the noisy end
             step = self.process.reverse(self.state, self.noisy, self.time, torch.zeros_like(self.time))
-            noise = self.noisy - (step.offset + step.factor * self.mean)
+            noise = self.noisy - (step.offset + step.factor * noise)
         return self.representation.remove(self.noisy, noise)
 
     @cached_property

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def _place(arguments: argparse.Namespace) -> Path:
     """Folder of a plan's runs: variants of different plans may have one name."""
     folder: Path = arguments.home
-    return folder if arguments.plan.resolve() == plan.HERE else folder / arguments.plan.resolve().name
+    return folder / plan.own_name(arguments.plan)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -38,10 +38,7 @@ class Energy(Loss):
 
     def _wave(self, x: LossInputs, generator: torch.Generator) -> Tensor:
         noise = draw(x.mixture, generator).to(x.noisy.dtype)
-        if not x.process.conditions_on_noisy:
-            step = x.process.reverse(x.state, x.noisy, x.time, torch.zeros_like(x.time))
-            noise = x.noisy - (step.offset + step.factor * noise)
-        return x.representation.decode(x.representation.remove(x.noisy, noise), x.context) / x.level
+        return x.representation.decode(x.without(noise), x.context) / x.level
 
 
 def draw(mixture: GaussianMixture, generator: torch.Generator) -> Tensor:

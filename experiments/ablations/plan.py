@@ -87,6 +87,11 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return result
 
 
+def own_name(folder: Path) -> str:
+    """Name of a plan that is not the usual one, empty for that one."""
+    return "" if folder.resolve() == HERE else folder.resolve().name
+
+
 def read_variants(folder: Path = HERE) -> list[Variant]:
     """The variants of the plan in a folder, in the order of its file.
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from data_modules.errors import DataError
@@ -17,7 +18,7 @@ from diffgmm.audio import figures
 from diffgmm.metrics.statistics import compare, holm
 from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
-from experiments.ablations.plan import HERE, RESULT, SETTINGS, Variant
+from experiments.ablations.plan import HERE, RESULT, SETTINGS, Variant, own_name
 
 Columns = Mapping[str, tuple[str, int]]
 """Heading and decimals by the name that results have for a figure."""
@@ -113,12 +114,17 @@ def verdict(rows: Sequence[Row]) -> str:
     return text + "."
 
 
-def _table(rows: Sequence[Row], columns: Columns, *path: str, before: Sequence[str] = ()) -> str:
-    """A line a variant, of the figures that results have at a path.
+def _table(
+    rows: Sequence[Row],
+    columns: Columns,
+    *path: str,
+    before: Sequence[str] = (),
+    against: Mapping[str, list[str]] = MappingProxyType({}),
+) -> str:
+    """A line a variant, of the figures that results have at a path, and what :func:`_against` found.
 
     Without a likelihood nothing is known about the mixture.
     """
-    against = _against(rows, path[1]) if path[0] == "quality" else {}
     lines = [["variant", "seeds", *(heading for heading, _ in columns.values())]]
     lines[0] += ["pesq_wb against the control", "p"] if against else []
     lines += [["noisy", "", *before, *["", ""][: 2 * bool(against)]]] if before else []
@@ -146,7 +152,7 @@ def _against(rows: Sequence[Row], setting: str) -> dict[str, list[str]]:
 
 
 def _command(page: str, folder: Path) -> str:
-    told = "" if folder.resolve() == HERE else f" --plan experiments/ablations/{folder.name}"
+    told = f" --plan experiments/ablations/{name}" if (name := own_name(folder)) else ""
     return f"python -m experiments.ablations table{told} --markdown experiments/{page}"
 
 
@@ -162,13 +168,14 @@ def render(
         plot: name of the file of the plot, if there is one.
     """
     result = rows[0].results[0]
-    place = "ablations" if folder.resolve() == HERE else f"ablations/{folder.name}"
+    place = f"ablations/{name}" if (name := own_name(folder)) else "ablations"
+    against = {setting: _against(rows, setting) for setting in SETTINGS}
     tested = (
         "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with "
         "a 95 % interval and Wilcoxon's p after Holm's correction over the rows."
     )
     parts = [
-        "# Ablations" if folder.resolve() == HERE else f"# Ablations, {folder.name}",
+        f"# Ablations, {name}" if name else "# Ablations",
         f"<!-- Made by `{_command(page, folder)}`; edit nothing here, make it anew. -->",
         f"Each variant is [base.yaml]({place}/base.yaml) with changes of [variants.yaml]({place}/variants.yaml), "
         f"trained for {result['steps']} steps and judged on {result['pairs']} fixed validation pairs: small models, to "
@@ -181,11 +188,11 @@ def render(
         "components in use (exponential of the entropy of the mean responsibilities).",
         _table(rows, _MIXTURE, "mixture"),
     ]
-    if any(_against(rows, name) for name in SETTINGS):
+    if any(against.values()):
         parts.append(tested)
     noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in _QUALITY.items()]
     for name, setting in SETTINGS.items():
-        quality = _table(rows, _QUALITY, "quality", name, before=noisy)
+        quality = _table(rows, _QUALITY, "quality", name, before=noisy, against=against[name])
         parts += [f"## Quality, {setting['heading']}", quality]
     return "\n\n".join(parts) + "\n"
 
