@@ -98,7 +98,9 @@ def test_scores_are_those_of_the_results():
     """The table gives the means of the page of results; what it leaves out is no worse a row than what it shows."""
     results = (ROOT / "experiments" / "RESULTS.md").read_text(encoding="utf-8")
     section = results.split("## cross-test")[1].split("###")[0]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:1] == "|"
+    ]
     measured = {
         cells[0].removesuffix("-nfe1-mean"): [re.sub(r"\*| ≈| \(.*", "", cell) for cell in cells[1:]]
         for cells in rows[2:]

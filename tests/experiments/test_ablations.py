@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from jsonargparse import ArgumentParser
 
 from data_modules.errors import DataError
 from data_modules.offline.pair_folder import write_pairs
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.parts import class_path
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import RULES, Complex
 from diffgmm.diffusion.saving import save_model
 from diffgmm.networks import UNet
+from diffgmm.training.module import DiffGMM
 from experiments.ablations import nfe, plan
 from experiments.ablations.__main__ import _parser, main
 from experiments.ablations.plan import Variant
@@ -140,10 +143,20 @@ def test_a_variant_is_tested_against_the_control_pair_by_pair(tmp_path: Path) ->
     assert line.endswith("| 0.000 (0.000 … 0.000) | 1.000 |")
 
 
-@pytest.mark.parametrize("folder", [plan.HERE, plan.HERE / "tuned"])
+@pytest.mark.parametrize("folder", [plan.HERE, plan.HERE / "tuned", plan.HERE / "paper"])
 def test_every_plan_describes_models_that_can_be_made(folder: Path) -> None:
     runs = plan.runs(plan.read_variants(folder), Path("home"), seeds=[0], folder=folder)
     assert len({run.fingerprint for run in runs}) == len(runs)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(DiffGMM, "model")
+    usual = {"network": UNet, "head": MixtureHead}  # as the command line has them where a file names no class
+    for run in runs:
+        told = dict(run.config["model"])
+        for part, cls in usual.items():
+            if "class_path" not in told[part]:
+                told[part] = {"class_path": class_path(cls), "init_args": told[part]}
+        module = parser.instantiate(parser.parse_object({"model": told})).model
+        assert module.model.head.components == told["head"]["init_args"]["components"]
     with pytest.raises(DataError, match="no plan there"):
         plan.read_variants(folder / "nowhere")
 
