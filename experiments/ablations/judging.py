@@ -17,7 +17,7 @@ from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.utils.random import keyed_generator
 from experiments.ablations.plan import SETTINGS
 
-METRICS = ("pesq_wb", "estoi", "si_sdr")
+METRICS = ("pesq_wb", "estoi", "si_sdr", "lsd", "dnsmos_p808")  # the last is a listener that no loss here models
 
 
 def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:

@@ -25,7 +25,10 @@ Columns = Mapping[str, tuple[str, int]]
 _MIXTURE: Columns = {
     "nll": ("NLL", 3), "crps": ("CRPS", 4), "coverage_90": ("coverage of 90 %", 3), "components": ("in use", 2),
 }  # fmt: skip
-_QUALITY: Columns = {"pesq_wb": ("pesq_wb", 2), "estoi": ("estoi", 3), "si_sdr": ("si_sdr in dB", 1)}
+_QUALITY: Columns = {
+    "pesq_wb": ("pesq_wb", 2), "estoi": ("estoi", 3), "si_sdr": ("si_sdr in dB", 1), "lsd": ("lsd in dB", 1),
+    "dnsmos_p808": ("dnsmos_p808", 2),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
