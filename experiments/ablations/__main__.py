@@ -76,7 +76,7 @@ def _judge(arguments: argparse.Namespace) -> int:
 
     planned = yaml.safe_load((arguments.folder / plan.PLAN).read_text(encoding="utf-8"))
     config = planned["config"]
-    result = judge(arguments.folder / plan.CHECKPOINT, config["data"]["init_args"])
+    result = judge(arguments.folder / plan.CHECKPOINT, config["data"]["init_args"], planned["settings"])
     result = {"seed": config["seed_everything"], "fingerprint": planned["fingerprint"], **result}
     write_text(arguments.folder / plan.RESULT, json.dumps(result, indent=2) + "\n")
     return 0

@@ -15,9 +15,14 @@ from diffgmm.metrics import score
 from diffgmm.metrics.statistics import mean
 from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.utils.random import keyed_generator
-from experiments.ablations.plan import SETTINGS
 
-METRICS = ("pesq_wb", "estoi", "si_sdr", "lsd", "dnsmos_p808")  # the last is a listener that no loss here models
+METRICS = (
+    "pesq_wb",
+    "estoi",
+    "si_sdr",
+    "lsd",
+    "dnsmos_p808",
+)  # the last is a listener that no loss here models
 
 
 def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
@@ -30,12 +35,13 @@ def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
 
 
 @torch.no_grad()
-def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
+def judge(checkpoint: Path, init_args: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Everything that the table shows of one run.
 
     Args:
         checkpoint: of :class:`diffgmm.training.module.DiffGMM`.
         init_args: of the data module.
+        settings: of the plan (:func:`experiments.ablations.plan.settings_of`).
 
     Returns:
         ``mixture``: NLL (nats per real dimension), CRPS, coverage and components in use, of the answer at t = 1;
@@ -45,14 +51,14 @@ def judge(checkpoint: Path, init_args: dict[str, Any]) -> dict[str, Any]:
     model, description = load_model(checkpoint)
     began = time.monotonic()
     loader = pairs_of(init_args).val_dataloader()
-    scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *SETTINGS)}
+    scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *settings)}
     sums = None
     for place, batch in enumerate(loader):
         counted = tally(*model.posterior_and_target(batch["noisy"], batch["clean"]))
         sums = counted if sums is None else sums + counted
         clean = batch["clean"][0, 0].numpy()
         scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
-        for name, setting in SETTINGS.items():
+        for name, setting in settings.items():
             generator = keyed_generator(torch.device("cpu"), place)
             enhanced = model.enhance(batch["noisy"], generator=generator, **setting["options"])
             scores[name].append(score(enhanced.waveform[0, 0].numpy(), clean, model.sample_rate, METRICS))

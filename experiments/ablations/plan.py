@@ -15,10 +15,8 @@ from data_modules.errors import DataError
 from diffgmm.utils.code_version import key_of
 
 HERE = Path(__file__).resolve().parent
-BASE, VARIANTS = "base.yaml", "variants.yaml"
-"""In the folder of a plan: the configuration that all runs have in common, and the variants of it."""
-SETTINGS: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))
-"""How the models are asked, and how table and plot show it."""
+BASE, VARIANTS, SETTINGS = "base.yaml", "variants.yaml", "settings.yaml"
+"""In the folder of a plan: what all runs have in common, the variants of it, and how the models are asked."""
 PLAN, CHECKPOINT, RESULT = "plan.yaml", "checkpoints/last.ckpt", "result.json"
 """In a run's folder: what it was made for, where training leaves its state, and what is written when it is finished."""
 
@@ -50,6 +48,7 @@ class Run:
     seed: int
     folder: Path
     config: dict[str, Any]
+    settings: Mapping[str, Any]
 
     @property
     def fingerprint(self) -> str:
@@ -59,7 +58,7 @@ class Run:
             config["trainer"].pop(where, None)
         corpus = config["data"]["init_args"]["corpus"]
         config["data"]["init_args"]["corpus"] = Path(corpus).name if isinstance(corpus, str) else corpus
-        return key_of(config)
+        return key_of([config, self.settings])
 
     def __str__(self) -> str:
         return f"{self.variant.name}, seed {self.seed}"
@@ -109,6 +108,18 @@ def read_variants(folder: Path = HERE) -> list[Variant]:
     return variants
 
 
+def settings_of(folder: Path = HERE) -> dict[str, dict[str, Any]]:
+    """How a plan's models are asked: by name the options of ``enhance``, and how table and plot show it.
+
+    Plans that have no such file share one.
+    """
+    path = folder / SETTINGS
+    told: dict[str, dict[str, Any]] = yaml.safe_load(
+        (path if path.is_file() else HERE / SETTINGS).read_text(encoding="utf-8")
+    )
+    return told
+
+
 def chosen(variants: Sequence[Variant], only: Sequence[str]) -> list[Variant]:
     """The variants of these names; all without any.
 
@@ -138,7 +149,7 @@ def runs(
         folder: of the plan.
     """
     start = yaml.safe_load((folder / BASE).read_text(encoding="utf-8"))
-    planned = []
+    planned, settings = [], settings_of(folder)
     for variant in variants:
         for seed in seeds or variant.seeds:
             place_of = home / variant.name / f"seed-{seed}"
@@ -150,5 +161,5 @@ def runs(
             for callback in config["trainer"]["callbacks"]:
                 if callback["class_path"].endswith(".ModelCheckpoint"):
                     callback["init_args"]["dirpath"] = str((place_of / CHECKPOINT).parent)
-            planned.append(Run(variant, seed, place_of, config))
+            planned.append(Run(variant, seed, place_of, config, settings))
     return planned

@@ -78,7 +78,7 @@ class Runner:
             return "stopped"
         goes_on = state(run) == "stopped"
         run.folder.mkdir(parents=True, exist_ok=True)
-        plan = {"fingerprint": run.fingerprint, "config": run.config}
+        plan = {"fingerprint": run.fingerprint, "config": run.config, "settings": run.settings}
         for name, contents in ((PLAN, plan), ("fit.yaml", run.config)):
             write_text(run.folder / name, yaml.safe_dump(contents, sort_keys=False))
         print(f"{run}: {'goes on' if goes_on else 'trains'}", flush=True)

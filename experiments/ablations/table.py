@@ -18,7 +18,7 @@ from diffgmm.audio import figures
 from diffgmm.metrics.statistics import compare, holm
 from diffgmm.utils.files import write_text
 from diffgmm.utils.text_table import NONE, markdown, number
-from experiments.ablations.plan import HERE, RESULT, SETTINGS, Variant, own_name
+from experiments.ablations.plan import HERE, RESULT, Variant, own_name, settings_of
 
 Columns = Mapping[str, tuple[str, int]]
 """Heading and decimals by the name that results have for a figure."""
@@ -172,7 +172,8 @@ def render(
     """
     result = rows[0].results[0]
     place = f"ablations/{name}" if (name := own_name(folder)) else "ablations"
-    against = {setting: _against(rows, setting) for setting in SETTINGS}
+    settings = settings_of(folder)
+    against = {setting: _against(rows, setting) for setting in settings}
     tested = (
         "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with "
         "a 95 % interval and Wilcoxon's p after Holm's correction over the rows."
@@ -194,7 +195,7 @@ def render(
     if any(against.values()):
         parts.append(tested)
     noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in _QUALITY.items()]
-    for name, setting in SETTINGS.items():
+    for name, setting in settings.items():
         quality = _table(rows, _QUALITY, "quality", name, before=noisy, against=against[name])
         parts += [f"## Quality, {setting['heading']}", quality]
     return "\n\n".join(parts) + "\n"
@@ -209,12 +210,12 @@ def write(path: Path, rows: Sequence[Row], folder: Path = HERE) -> tuple[Path, P
     if not path.parent.is_dir():
         raise DataError(f"{path.parent}: no such folder")
     picture = path.with_suffix(".svg")
-    draw(rows, picture)
+    draw(rows, picture, folder)
     write_text(path, render(rows, folder, path.name, picture.name))
     return path, picture
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path, folder: Path = HERE) -> None:
     """Write an SVG: NLL left, PESQ by sampler setting right, one line a variant."""
     from matplotlib.figure import Figure
 
@@ -225,7 +226,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         if row.has_likelihood:
             values = row.values("mixture", "nll")
             left.plot(values, [place] * len(values), marker="o", color="#1f6feb", **style)
-        for name, setting in SETTINGS.items():
+        for name, setting in settings_of(folder).items():
             values = row.values("quality", name, "pesq_wb")
             shown = {"marker": setting["marker"], "color": setting["color"], **style}
             right.plot(values, [place] * len(values), label=None if place else setting["heading"], **shown)

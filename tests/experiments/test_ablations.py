@@ -86,7 +86,7 @@ def put(
     told = {
         "seed": seed, "steps": steps, "pairs": 4, "losses": dict.fromkeys(losses, 1.0), "parameters": 7,
         "mixture": {"nll": nll, "crps": 0.1, "coverage_90": 0.9, "components": 1.5},
-        "quality": dict.fromkeys(("noisy", *plan.SETTINGS), quality),
+        "quality": dict.fromkeys(("noisy", *plan.settings_of()), quality),
     }  # fmt: skip
     (folder / "result.json").write_text(json.dumps(told))
 
