@@ -30,7 +30,7 @@ PACKAGE = PRETRAINED
 LICENCE = "MIT (the weights; the training audio keeps its own licences, see trained_on)"
 LIMITS = (
     "Speech with additive noise. Not made for music, for other voices to be taken out, or for reverberation.",
-    "Works at 16 kHz; what lies above 8 kHz in other recordings follows the gain of the band below it.",
+    "Works at {rate:g} kHz; what lies above {top:g} kHz in other recordings follows the gain of the band below it.",
     "Voices, languages and noises unlike those listed as trained on may fare worse than the scores say.",
 )
 
@@ -91,10 +91,11 @@ def _mean(system: System, metric: str, ids: tuple[str, ...]) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
 
 
-def with_quality(card: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """``card`` with ``scores`` (where results are given) and ``limits``."""
+def with_quality(card: dict[str, Any], args: argparse.Namespace, sample_rate: int) -> dict[str, Any]:
+    """``card`` with ``scores`` (where results are given) and the ``limits`` of a model at this rate, in Hz."""
+    limits = [limit.format(rate=sample_rate / 1000, top=sample_rate / 2000) for limit in LIMITS]
     quality = {"scores": scores(read_results(args.results), args.system)} if args.results else {}
-    return {**card, **quality, "limits": list(LIMITS)}
+    return {**card, **quality, "limits": limits}
 
 
 def write_graph(stem: Path) -> None:
@@ -115,7 +116,7 @@ def update(args: argparse.Namespace) -> Path:
     if not path.is_file():
         raise UsageError(f"no shipped model {args.name!r}")
     description = json.loads(path.read_text(encoding="utf-8"))
-    description["card"] = with_quality(description["card"], args)
+    description["card"] = with_quality(description["card"], args, description["sample_rate"])
     write_text(path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
     write_graph(stem)
     return path
@@ -140,7 +141,7 @@ def ship(args: argparse.Namespace) -> Path:
     card |= {"run": _run(record), "notes": args.notes}
     if args.half:
         model = model.half()
-    save_model(stem, model, with_quality(card, args), description["sampler"])
+    save_model(stem, model, with_quality(card, args, model.sample_rate), description["sampler"])
     write_graph(stem)
     return stem.with_suffix(".json")
 
