@@ -272,7 +272,7 @@ def test_the_page_shows_what_exists() -> None:
     commands = [
         line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
     ]
-    assert len(commands) == 6
+    assert len(commands) == 8
     for command in commands:
         program, *words = command.split()
         if program == "python":
