@@ -16,14 +16,6 @@ from diffgmm.metrics.statistics import mean
 from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.utils.random import keyed_generator
 
-METRICS = (
-    "pesq_wb",
-    "estoi",
-    "si_sdr",
-    "lsd",
-    "dnsmos_p808",
-)  # the last is a listener that no loss here models
-
 
 def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
     """The data module of a run, for its validation pairs alone."""
@@ -51,28 +43,29 @@ def judge(checkpoint: Path, init_args: dict[str, Any], settings: dict[str, Any])
     model, description = load_model(checkpoint)
     began = time.monotonic()
     loader = pairs_of(init_args).val_dataloader()
-    scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *settings)}
+    metrics = settings["metrics"]
+    scores: dict[str, list[dict[str, float]]] = {name: [] for name in ("noisy", *settings["calls"])}
     sums = None
     for place, batch in enumerate(loader):
         counted = tally(*model.posterior_and_target(batch["noisy"], batch["clean"]))
         sums = counted if sums is None else sums + counted
         clean = batch["clean"][0, 0].numpy()
-        scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, METRICS))
-        for name, setting in settings.items():
+        scores["noisy"].append(score(batch["noisy"][0, 0].numpy(), clean, model.sample_rate, metrics))
+        for name, setting in settings["calls"].items():
             generator = keyed_generator(torch.device("cpu"), place)
             enhanced = model.enhance(batch["noisy"], generator=generator, **setting["options"])
-            scores[name].append(score(enhanced.waveform[0, 0].numpy(), clean, model.sample_rate, METRICS))
+            scores[name].append(score(enhanced.waveform[0, 0].numpy(), clean, model.sample_rate, metrics))
     assert sums is not None
     size = sum(parameter.numel() for parameter in model.parameters())
     result = {"steps": description["steps"], "parameters": size, "losses": description["losses"]}
     result |= {"pairs": len(scores["noisy"]), "judged_in_s": round(time.monotonic() - began, 1)}
     result["mixture"] = {name: _plain(value) for name, value in summary(sums).items()}
     result["quality"] = {
-        setting: {name: _plain(mean([row[name] for row in rows])) for name in METRICS}
+        setting: {name: _plain(mean([row[name] for row in rows])) for name in metrics}
         for setting, rows in scores.items()
     }
     result["by_pair"] = {
-        setting: {name: [_plain(row[name]) for row in rows] for name in METRICS}
+        setting: {name: [_plain(row[name]) for row in rows] for name in metrics}
         for setting, rows in scores.items()
     }
     return result

@@ -16,7 +16,7 @@ from diffgmm.utils.code_version import key_of
 
 HERE = Path(__file__).resolve().parent
 BASE, VARIANTS, SETTINGS = "base.yaml", "variants.yaml", "settings.yaml"
-"""In the folder of a plan: what all runs have in common, the variants of it, and how the models are asked."""
+"""In the folder of a plan: what all runs have in common, the variants of it, and how the models are judged."""
 PLAN, CHECKPOINT, RESULT = "plan.yaml", "checkpoints/last.ckpt", "result.json"
 """In a run's folder: what it was made for, where training leaves its state, and what is written when it is finished."""
 
@@ -108,13 +108,14 @@ def read_variants(folder: Path = HERE) -> list[Variant]:
     return variants
 
 
-def settings_of(folder: Path = HERE) -> dict[str, dict[str, Any]]:
-    """How a plan's models are asked: by name the options of ``enhance``, and how table and plot show it.
+def settings_of(folder: Path = HERE) -> dict[str, Any]:
+    """How a plan's models are judged; plans that have no such file share one.
 
-    Plans that have no such file share one.
+    Returns:
+        ``metrics``: names; ``calls``: by name the options of ``enhance``, and how table and plot show what they give.
     """
     path = folder / SETTINGS
-    told: dict[str, dict[str, Any]] = yaml.safe_load(
+    told: dict[str, Any] = yaml.safe_load(
         (path if path.is_file() else HERE / SETTINGS).read_text(encoding="utf-8")
     )
     return told

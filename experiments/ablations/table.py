@@ -173,7 +173,8 @@ def render(
     result = rows[0].results[0]
     place = f"ablations/{name}" if (name := own_name(folder)) else "ablations"
     settings = settings_of(folder)
-    against = {setting: _against(rows, setting) for setting in settings}
+    columns = {name: column for name, column in _QUALITY.items() if name in settings["metrics"]}
+    against = {name: _against(rows, name) for name in settings["calls"]}
     tested = (
         "Last columns: against the control, the variant without changes, pair by pair (each the mean over seeds), with "
         "a 95 % interval and Wilcoxon's p after Holm's correction over the rows."
@@ -194,9 +195,9 @@ def render(
     ]
     if any(against.values()):
         parts.append(tested)
-    noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in _QUALITY.items()]
-    for name, setting in settings.items():
-        quality = _table(rows, _QUALITY, "quality", name, before=noisy, against=against[name])
+    noisy = [number(result["quality"]["noisy"][name], digits) for name, (_, digits) in columns.items()]
+    for name, setting in settings["calls"].items():
+        quality = _table(rows, columns, "quality", name, before=noisy, against=against[name])
         parts += [f"## Quality, {setting['heading']}", quality]
     return "\n\n".join(parts) + "\n"
 
@@ -226,7 +227,7 @@ def draw(rows: Sequence[Row], path: Path, folder: Path = HERE) -> None:
         if row.has_likelihood:
             values = row.values("mixture", "nll")
             left.plot(values, [place] * len(values), marker="o", color="#1f6feb", **style)
-        for name, setting in settings_of(folder).items():
+        for name, setting in settings_of(folder)["calls"].items():
             values = row.values("quality", name, "pesq_wb")
             shown = {"marker": setting["marker"], "color": setting["color"], **style}
             right.plot(values, [place] * len(values), label=None if place else setting["heading"], **shown)
