@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--subset", type=names, default=(), metavar="NAME,...", help=_SUBSETS)
     models = "shipped or file, NAME=FILE (base)"
     add("--models", type=names, default=("base",), metavar="NAME,...", help=models)
-    add("--nfe", type=numbers, default=(1,), metavar="N,...", help="network calls (1)")
+    add("--nfe", type=numbers, default=(), metavar="N,...", help="network calls (each model's own)")
     add("--estimate", type=names, default=("mean",), metavar="E,...", help="mean, sample, mode (mean)")
     add("--samples", type=steps, default=1, metavar="N", help="sampled results that are averaged (1)")
     add("--baselines", type=names, default=("installed",), metavar="NAME,...", help=_BASELINES)

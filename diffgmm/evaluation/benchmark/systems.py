@@ -17,6 +17,7 @@ from typing import Any
 from diffgmm.diffusion.model import ModelError
 from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.sampler_options import ESTIMATES
+from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation import baselines
 from diffgmm.evaluation.baselines.base import __file__ as _WRAPPERS_BASE
 from diffgmm.evaluation.benchmark import BenchmarkError
@@ -77,7 +78,7 @@ def models(
 
     Args:
         names: shipped models, files, or ``NAME=FILE``.
-        nfes: network calls.
+        nfes: network calls; none for each model's own number.
         estimates: see :data:`diffgmm.diffusion.sampler_options.ESTIMATES`.
         samples: reverse runs that are averaged.
         seed: of the sampling noise.
@@ -105,13 +106,21 @@ def models(
         if trust:  # not of every model, or what is cached of others would be void
             code["trusted"] = code_version(*sorted(trust), ours=(*OURS, *sorted(trust)))
         start = (sys.executable, "-c", _MODEL, str(path.resolve()))
-        for estimate, nfe in itertools.product(estimates, nfes):
+        for estimate, nfe in itertools.product(estimates, nfes or _own_calls(path, trust)):
             sampler = {"nfe": nfe, "estimate": estimate, "samples": samples, "seed": seed}
             name = f"{label or stem.name}-nfe{nfe}-{estimate}" + (f"-x{samples}" if samples > 1 else "")
             identity = {"weights": weights, **sampler, **code}
             argv = (*start, json.dumps(sampler), json.dumps(list(trust)))
             candidates.append(Candidate(name, "model", {**sampler, "weights": weights[0]}, identity, argv))
     return candidates
+
+
+def _own_calls(path: Path, trust: Sequence[str]) -> list[int]:
+    """The number of network calls that a model asks for itself."""
+    try:
+        return [int(load_model(path, trust)[1]["sampler"].get("nfe", 1))]
+    except ModelError as error:
+        raise BenchmarkError(str(error)) from error
 
 
 def known_baselines(python: str | None = None) -> dict[str, dict[str, Any]]:
