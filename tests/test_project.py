@@ -109,9 +109,9 @@ def test_data_patterns_match_the_files_beside_the_code():
 
 
 def test_shipped_data_stays_small():
-    """The mini corpus may take 12 MB and the models 12 MB, so that cloning and installing stay quick."""
-    for folder in (ROOT / "data_modules" / "mini", ROOT / "diffgmm" / "pretrained"):
-        assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 12e6
+    """The mini corpus may take 12 MB and the models 20 MB, so that cloning and installing stay quick."""
+    for folder, most in ((ROOT / "data_modules" / "mini", 12e6), (ROOT / "diffgmm" / "pretrained", 20e6)):
+        assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < most
 
 
 def test_make_help_lists_every_target():
