@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_modules.corpora.fetch.checksums import checksum_of
 from data_modules.errors import DataError
@@ -29,6 +30,8 @@ SMALL = 64 << 20
 """Up to so many bytes nothing is called a bomb: a short clip of digital silence packs 500-fold."""
 MOST_FILES = 2_000_000
 MANIFEST = "manifest.csv"
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python before 3.10.12 and 3.11.4 has none; all that it would refuse of files is refused without it as well."""
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
     RuntimeError,  # encrypted
@@ -59,7 +62,10 @@ def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
             if not entry.isreg() or entry.issparse():
                 raise DataError(f"{archive}: refused, {name!r} is a link, a device or a sparse file")
             yield entry.size
-            bundle.extract(entry, folder, set_attrs=False, filter="data")
+            entry.name = entry.name.lstrip("/")
+            if not (folder / entry.name).resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{archive}: refused, {name!r} leads out of its folder")
+            bundle.extract(entry, folder, set_attrs=False, **_FILTER)
 
 
 def _extract(
