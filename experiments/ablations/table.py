@@ -222,12 +222,13 @@ def draw(rows: Sequence[Row], path: Path, folder: Path = HERE) -> None:
 
     figure = Figure(figsize=(9.0, 0.9 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
+    calls = settings_of(folder)["calls"]
     style: dict[str, Any] = {"markersize": 5, "alpha": 0.7, "linestyle": "none"}
     for place, row in enumerate(rows):
         if row.has_likelihood:
             values = row.values("mixture", "nll")
             left.plot(values, [place] * len(values), marker="o", color="#1f6feb", **style)
-        for name, setting in settings_of(folder)["calls"].items():
+        for name, setting in calls.items():
             values = row.values("quality", name, "pesq_wb")
             shown = {"marker": setting["marker"], "color": setting["color"], **style}
             right.plot(values, [place] * len(values), label=None if place else setting["heading"], **shown)

@@ -419,9 +419,8 @@ def test_settings_make_another_system() -> None:
     assert systems.models(["base"], [1], ["mean"])[0].key == one.key
     assert systems.models(["mine=base"], [1], ["mean"])[0].name == "mine-nfe1-mean"
     own = systems.models(["base", "paper-1d"], [], ["mean"])
-    assert [system.name for system in own] == ["base-nfe1-mean", "paper-1d-nfe4-mean"] and own[
-        0
-    ].key == one.key
+    assert [system.name for system in own] == ["base-nfe1-mean", "paper-1d-nfe4-mean"]
+    assert own[0].key == one.key
 
 
 def test_operations_are_counted() -> None:

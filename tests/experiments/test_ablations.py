@@ -26,6 +26,7 @@ from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import RULES, Complex
 from diffgmm.diffusion.saving import save_model
 from diffgmm.networks import UNet
+from diffgmm.training.lightning_cli import _USUAL
 from diffgmm.training.module import DiffGMM
 from experiments.ablations import nfe, plan
 from experiments.ablations.__main__ import _parser, main
@@ -149,14 +150,11 @@ def test_every_plan_describes_models_that_can_be_made(folder: Path) -> None:
     assert len({run.fingerprint for run in runs}) == len(runs)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DiffGMM, "model")
-    usual = {"network": UNet, "head": MixtureHead}  # as the command line has them where a file names no class
+    parser.set_defaults({slot: {"class_path": class_path(cls)} for slot, cls in _USUAL.items()})
     for run in runs:
-        told = dict(run.config["model"])
-        for part, cls in usual.items():
-            if "class_path" not in told[part]:
-                told[part] = {"class_path": class_path(cls), "init_args": told[part]}
+        told = run.config["model"]
         module = parser.instantiate(parser.parse_object({"model": told})).model
-        assert module.model.head.components == told["head"]["init_args"]["components"]
+        assert module.model.head.components == told["head"]["components"]
     with pytest.raises(DataError, match="no plan there"):
         plan.read_variants(folder / "nowhere")
 

@@ -54,6 +54,7 @@ def _from_zip(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
 
 def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
     """Extract members; each one's size comes first. Nothing but files is taken, and nothing outside the folder."""
+    root = folder.resolve()
     with tarfile.open(archive, mode="r|*") as bundle:
         for entry in bundle:
             name = entry.name.removeprefix("./")
@@ -63,7 +64,7 @@ def _from_tar(archive: Path, folder: Path, wanted: Wanted) -> Iterator[int]:
                 raise DataError(f"{archive}: refused, {name!r} is a link, a device or a sparse file")
             yield entry.size
             entry.name = entry.name.lstrip("/")
-            if not (folder / entry.name).resolve().is_relative_to(folder.resolve()):
+            if not (root / entry.name).resolve().is_relative_to(root):
                 raise DataError(f"{archive}: refused, {name!r} leads out of its folder")
             bundle.extract(entry, folder, set_attrs=False, **_FILTER)
 
