@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to load, and a back end does without
     Audio = TypeVar("Audio", np.ndarray, Tensor)
 
 WINDOW_SECONDS, OVERLAP_SECONDS, SHORTEST_SECONDS = 4.0, 0.5, 1.0
+STRETCH_SECONDS = 1.5  # a recording up to 5.5 s is one window, and no last window hears less than 2 s
 ROWS = {"cpu": 1}  # windows given to the model at once: more gain nothing on a CPU and cost memory
 ROWS_ELSEWHERE = 16
 
@@ -49,7 +50,8 @@ class Denoiser:
             :class:`diffgmm.diffusion.model.MixtureDenoiser`.
         description: what :func:`diffgmm.diffusion.saving.load_model` returned: ``sampler`` defaults, ``card``.
         device: where the model runs.
-        window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s.
+        window_seconds, overlap_seconds: the grid; ``None``: the model's own, else 4 s and 0.5 s, the last window being
+            2 s to 5.5 s long. A length that the caller or the model gives holds for all windows.
         rows: what computes the mean after one call; ``None``: the model, as for everything else.
         trust: packages that a solver's function may come from.
 
@@ -83,10 +85,12 @@ class Denoiser:
             from diffgmm.diffusion.expected_error import FRAME as hop  # noqa: N811
         self.align = int(hop)
         self._rows = ROWS.get(self._device.partition(":")[0], ROWS_ELSEWHERE)
-        window = window_seconds or getattr(representation, "window_seconds", None) or WINDOW_SECONDS
+        own = window_seconds or getattr(representation, "window_seconds", None)
+        window = own or WINDOW_SECONDS
         overlap = overlap_seconds or min(OVERLAP_SECONDS, window / 4)
-        seconds = window, overlap, SHORTEST_SECONDS
-        self._window, self._overlap, self._shortest = (round(s * self.sample_rate) for s in seconds)
+        seconds = window, overlap, SHORTEST_SECONDS, 0.0 if own else STRETCH_SECONDS
+        samples, over, shortest, stretch = (round(s * self.sample_rate) for s in seconds)
+        self._sizes = samples, over, shortest, stretch
 
     @classmethod
     def from_pretrained(
@@ -288,8 +292,7 @@ class Denoiser:
 
     def grid(self, enhance: Enhance, channels: int) -> WindowGrid:
         """The fixed grid of windows, running ``enhance``."""
-        sizes = self._window, self._overlap, self._shortest
-        return WindowGrid(enhance, channels, *sizes, self._rows, self.align, self.prepare)
+        return WindowGrid(enhance, channels, *self._sizes, self._rows, self.align, self.prepare)
 
     def prepare(self, windows: np.ndarray) -> np.ndarray:
         """Windows ``[B, T]`` as the model is to see them: without an offset (``Prepare`` of the window grid)."""

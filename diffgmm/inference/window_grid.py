@@ -28,14 +28,17 @@ class WindowGrid:
     """Runs a model over overlapping windows at fixed positions and cross-fades them.
 
     Window k starts at ``k * (window - overlap)``, the overlap being widened until that is a multiple of
-    ``align``; the last one is moved back so that it ends with the audio and sees nothing but audio. Audio
-    shorter than one window is one window of its own length, mirrored up to ``shortest``.
+    ``align``. The last one ends with the audio and sees nothing but audio: with ``stretch`` it takes what is left from
+    its place on, ``overlap + stretch`` to ``window + stretch``, so that nothing but overlaps is computed twice;
+    without, it is moved back and as long as all others. Audio shorter than one window is one window of its own
+    length, mirrored up to ``shortest``.
 
     Args:
         enhance: the model, see :data:`Enhance`.
         channels: processed independently of each other.
         window, overlap: samples; ``2 * overlap <= window``.
         shortest: samples below which a window is mirrored before the model sees it.
+        stretch: samples by which the last window may be longer than the others; 0 keeps all of one length.
         batch: rows (channels x windows) given to the model at once.
         align: hop of the model's frames in samples. Windows that start on it have their frames where a single
             pass over everything has them, so windows that overlap see the same frames.
@@ -49,6 +52,7 @@ class WindowGrid:
         window: int,
         overlap: int,
         shortest: int,
+        stretch: int = 0,
         batch: int = 4,
         align: int = 1,
         prepare: Prepare = as_recorded,
@@ -60,6 +64,7 @@ class WindowGrid:
         self._prepare = prepare
         self._window, self.overlap, self._hop = window, overlap, window - overlap
         self._shortest, self._group, self._align = shortest, max(1, batch // channels), align
+        self._stretch, self._longest = stretch, window + stretch
         # sin^2 and its complement: the two windows agree on the speech, so amplitudes have to add up to one
         self._rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
         self._input, self._next = Fifo(channels), 0
@@ -68,7 +73,7 @@ class WindowGrid:
     def push(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Feed ``[channels, n]``; yields (input, output) pieces of equal length as they get final."""
         self._input.push(x)
-        while self._input.end >= (self._next + self._group - 1) * self._hop + self._window:
+        while self._input.end > (self._next + self._group - 1) * self._hop + self._longest:
             first, self._next = self._next, self._next + self._group
             for k, y in zip(range(first, self._next), self._run(range(first, self._next)), strict=True):
                 yield self._settled(k, y, (k + 1) * self._hop)
@@ -79,22 +84,17 @@ class WindowGrid:
         total = self._input.end
         if total == 0:
             return
-        if total <= self._window and self._next == 0:
-            x = self._input.view(0, total)
-            padding = [(0, 0), (0, max(0, self._shortest - total))]
-            y = self._rows(np.pad(self._prepare(x), padding, mode="reflect"), [0])
-            yield x, y[:, :total]
-            return
-        for k in range(self._next, (total - self._window) // self._hop + 1):
-            yield self._settled(k, self._run(range(k, k + 1))[0], (k + 1) * self._hop)
-            self._next = k + 1
-        done = self._next * self._hop  # settled so far; the last window's tail reaches one overlap further
-        if total > done + self.overlap:
-            start = (total - self._window) // self._align * self._align
-            y = self._rows(self._prepare(self._input.view(start, total)), [start])
-            yield self._settled(self._next, y[:, done - total :], total)
-        elif self._tail is not None:
-            yield self._input.view(done, total), self._tail
+        while total > self._next * self._hop + self._longest:
+            k, self._next = self._next, self._next + 1
+            yield self._settled(k, self._run(range(k, k + 1))[0], self._next * self._hop)
+        done = self._next * self._hop
+        start = (
+            done if self._stretch else max(0, min(done, (total - self._window) // self._align * self._align))
+        )
+        x = self._input.view(start, total)
+        missing = max(0, self._shortest - total) if self._next == 0 else 0
+        y = self._rows(np.pad(self._prepare(x), [(0, 0), (0, missing)], mode="reflect"), [start])
+        yield self._settled(self._next, y[:, done - start : total - start], total)
 
     def _settled(self, k: int, y: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Fade window k, given from its grid position on, into its predecessor; final until ``end``."""

@@ -1,0 +1,109 @@
+"""Give a trained model a larger U-Net of the same function: ``python -m experiments.release.grow small -o wide ...``.
+
+``--network '{channels: [16, 32, 28, 32]}'`` names the arguments that change: wider levels, further blocks that begin
+without effect (``dual``, ``fine``), another dropout. Training goes on from the result, ``--model.weights wide``, where
+the smaller model stood. New channels begin at random and nothing reads them yet; so they learn at once, unlike copies
+of old ones (after Chen et al., "Net2Net", ICLR 2016, section 2.3).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from diffgmm.diffusion.model import MixtureDenoiser
+from diffgmm.diffusion.pretrained import available_models, model_path
+from diffgmm.diffusion.saving import build, load_model, save_model
+from diffgmm.networks.blocks import ConvBlock
+from diffgmm.utils.errors import UsageError, UserError, exit_code
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
+def grow(old: MixtureDenoiser, new: MixtureDenoiser, tolerance: float = 1e-4) -> None:
+    """Give ``new`` the weights of ``old`` so that it computes the same; both in evaluation mode.
+
+    Raises:
+        UsageError: it does not: its sizes differ in more than the width of convolutions and what begins without effect.
+    """
+    state, modules = old.state_dict(), dict(new.named_modules())
+    with torch.no_grad():
+        for name, target in new.state_dict().items():
+            path, _, leaf = name.rpartition(".")
+            source = state.get(name)
+            if source is None:
+                continue
+            if source.dim() != target.dim() or any(
+                a > b for a, b in zip(source.shape, target.shape, strict=True)
+            ):
+                raise UsageError(f"{name} would go from {list(source.shape)} to {list(target.shape)}")
+            owner = modules.get(path.rpartition(".")[0])
+            halves = 2 if isinstance(owner, ConvBlock) and path.endswith("modulation") else 1  # scale, shift
+            chunks = (
+                zip(source.chunk(halves), target.chunk(halves), strict=True)
+                if source.dim()
+                else [(source, target)]
+            )
+            for part, piece in chunks:
+                _put(part, piece, isinstance(modules[path], _TRANSPOSED) and leaf == "weight")
+        noisy = torch.randn(1, 1, old.sample_rate, generator=torch.Generator().manual_seed(0))
+        y = old.representation.encode(noisy, old.representation.context(noisy)).expand(
+            2, *[-1] * (old.network.dims + 1)
+        )
+        answers = [model.posterior(y, y, torch.tensor([1.0, 0.3])).mean() for model in (old, new)]
+        worst = float((answers[0] - answers[1]).abs().max())
+    if not worst <= tolerance:
+        raise UsageError(f"the larger network is another function: outputs differ by up to {worst:.3g}")
+
+
+def _put(source: Tensor, target: Tensor, transposed: bool) -> None:
+    """``source`` into the first places; what else leads to its outputs becomes 0."""
+    if target.dim() > 1:
+        outputs, rest = (
+            (source.shape[1], slice(source.shape[0], None)) if transposed else (source.shape[0], slice(None))
+        )
+        if transposed:
+            target[rest, :outputs] = 0.0
+        else:
+            target[:outputs, source.shape[1] :] = 0.0
+    target[tuple(slice(size) for size in source.shape)].copy_(source)
+
+
+def main() -> int:
+    """Write the larger model; 0 done, 2 wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.release.grow", description=__doc__)
+    parser.add_argument("model", help=f"{', '.join(available_models())}, a saved model or a checkpoint")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="STEM", help="STEM.safetensors, STEM.json"
+    )
+    parser.add_argument(
+        "--network", type=yaml.safe_load, required=True, metavar="YAML", help="arguments that change"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of new weights (0)")
+    try:
+        args = parser.parse_args()
+        if args.output.with_name(args.output.name + ".json").exists():
+            raise UsageError(f"{args.output} is there already")
+        old, description = load_model(model_path(args.model))
+        described = description["model"]
+        described["init_args"]["network"]["init_args"] |= args.network
+        torch.manual_seed(args.seed)
+        new = build(described).eval()
+        grow(old, new)
+        count = sum(value.numel() for value in new.parameters())
+        save_model(
+            args.output, new, description.get("card", {}) | {"parameters": count}, description["sampler"]
+        )
+        print(f"wrote {args.output}: {count:,} parameters, the same function")
+        return 0
+    except UserError as error:
+        return exit_code(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
