@@ -24,16 +24,19 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="train and judge what is not done yet")
     table = verbs.add_parser("table", help="make table and plot of the runs that are finished")
+    elsewhere = verbs.add_parser(
+        "elsewhere", help="judge finished runs on a benchmark set, and make its table"
+    )
     nfe = verbs.add_parser("nfe", help="make the table of network calls, from one model's weights")
     judge = verbs.add_parser("judge", help="judge one trained run (what `run` calls)")
     judge.add_argument("folder", type=Path)
     place = home() / "ablations"
-    for verb in (run, table, nfe):
+    for verb in (run, table, elsewhere, nfe):
         verb.add_argument("--home", type=Path, default=place, metavar="DIR", help=f"of all runs ({place})")
-    for verb in (run, table):
+    for verb in (run, table, elsewhere):
         told = f"folder of {plan.BASE} and {plan.VARIANTS} ({plan.HERE.name})"
         verb.add_argument("--plan", type=Path, default=plan.HERE, metavar="DIR", help=told)
-    for verb in (table, nfe):
+    for verb in (table, elsewhere, nfe):
         page = "write here (with the plot beside it)"
         verb.add_argument("--markdown", type=Path, metavar="FILE", help=page)
     add = run.add_argument
@@ -43,11 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=processes, default=1, metavar="N", help="runs at once (1)")
     add("--threads", type=processes, default=1, metavar="N", help="of each run (1)")
     add("--set", action="append", type=setting, default=[], metavar="PATH=VALUE", help="change every run")
+    add = elsewhere.add_argument
+    add("--calls", nargs="+", default=["nfe1"], metavar="NAME", help="of the plan's settings (nfe1)")
+    add("--set", default="cross-test", metavar="NAME|DIR", help="of pairs (cross-test)")
+    add("--metrics", default="pesq_wb,estoi,si_sdr", metavar="NAME,...", help="a table each")
+    for verb, most in ((elsewhere, 105), (nfe, 40)):
+        verb.add_argument("--corpus", metavar="DIR", help="where the set's corpus is")
+        verb.add_argument(
+            "--pairs", type=at_least(1), default=most, metavar="N", help=f"the first so many ({most})"
+        )
     add = nfe.add_argument
     add("--model", default="base", metavar="NAME|FILE", help="whose weights (base)")
     add("--set", default="dsn-valid", metavar="NAME|DIR", help="of pairs (dsn-valid)")
-    add("--corpus", metavar="DIR", help="where the set's corpus is")
-    add("--pairs", type=at_least(1), default=40, metavar="N", help="the first so many (40)")
     metrics = "pesq_wb,estoi,si_sdr,dnsmos_ovrl,dnsmos_bak"
     add("--metrics", default=metrics, metavar="NAME,...", help="columns")
     add("--seconds", type=float, default=math.inf, metavar="S", help="stop after so long")
@@ -95,6 +105,23 @@ def _table(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _elsewhere(arguments: argparse.Namespace) -> int:
+    from experiments.ablations.elsewhere import calls_of, measure, render
+
+    names, variants = arguments.metrics.split(","), plan.read_variants(arguments.plan)
+    calls = calls_of(arguments.plan, arguments.calls)
+    snrs, found = measure(
+        variants, _place(arguments), calls, names,
+        set_name=arguments.set, pairs=arguments.pairs, corpus=arguments.corpus,
+    )  # fmt: skip
+    page = arguments.markdown.name if arguments.markdown else "PAGE.md"
+    text = render(snrs, found, variants, names, calls, Path(arguments.set).name, arguments.plan, page)
+    if arguments.markdown:
+        write_text(arguments.markdown, text)
+    print(f"wrote {arguments.markdown}" if arguments.markdown else text)
+    return 0
+
+
 def _nfe(arguments: argparse.Namespace) -> int:
     from experiments.ablations.nfe import measure, render
 
@@ -114,11 +141,14 @@ def _nfe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+VERBS = {"run": _run, "table": _table, "elsewhere": _elsewhere, "nfe": _nfe, "judge": _judge}
+
+
 def main() -> int:
     """Run a verb; 0 done, 1 a run failed, 2 wrong usage, 130 stopped."""
     try:
         arguments = _parser().parse_args()
-        return {"run": _run, "table": _table, "nfe": _nfe, "judge": _judge}[arguments.verb](arguments)
+        return VERBS[arguments.verb](arguments)
     except UserError as error:
         print(f"ablations: error: {error}", file=sys.stderr)
         return 2

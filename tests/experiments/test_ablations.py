@@ -19,17 +19,21 @@ from jsonargparse import ArgumentParser
 
 from data_modules.errors import DataError
 from data_modules.offline.pair_folder import write_pairs
+from diffgmm import audio
+from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.parts import class_path
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import RULES, Complex
-from diffgmm.diffusion.saving import save_model
+from diffgmm.diffusion.saving import describe_file, load_model, save_model
+from diffgmm.metrics import score
 from diffgmm.networks import UNet
 from diffgmm.training.lightning_cli import _USUAL
 from diffgmm.training.module import DiffGMM
 from experiments.ablations import nfe, plan
 from experiments.ablations.__main__ import _parser, main
+from experiments.ablations.elsewhere import render as render_elsewhere
 from experiments.ablations.plan import Variant
 from experiments.ablations.running import state
 from experiments.ablations.table import gather, render, verdict, write
@@ -168,6 +172,8 @@ def test_every_plan_describes_models_that_can_be_made(folder: Path) -> None:
         (["run", "--set", "trainer"], "must look like KEY=VALUE"),
         (["nfe", "--metrics", "nope"], "unknown metric 'nope'"),
         (["nfe", "--set", "nowhere"], "nowhere"),
+        (["elsewhere", "--metrics", "nope"], "unknown metric 'nope'"),
+        (["elsewhere", "--calls", "nope"], "no call 'nope'; the plan has nfe1"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
@@ -214,6 +220,57 @@ def test_the_table_of_network_calls_goes_on_and_agrees_with_itself(
     text = nfe.render(facts, scores, ["si_sdr"])
     value = sum(pair["mean"]["1"]["si_sdr"] for pair in scores) / 2
     assert f"| mean, no noise between steps | {value:.1f} |".replace("-", "−") in text.replace("**", "")
+
+
+def test_scores_elsewhere_are_made_once_and_kept_beside_the_weights(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(tmp_path / "set", "test", 3, seconds=0.5, snrs=(5.0,))
+    model, home = load_model(tiny)[0], tmp_path / "home"
+    for variant, gain in ((THREE, 0.0), (ONE, 0.4)):
+        put(home / "tuned", variant, 0, -1.0)
+        with torch.no_grad():
+            model.head.linear.bias += gain  # another mask, so other scores
+        state = {f"model.{name}": value for name, value in model.state_dict().items()}
+        file = home / "tuned" / variant.name / "seed-0" / plan.CHECKPOINT
+        file.parent.mkdir()
+        torch.save({"diffgmm": describe_file(model, {}), "state_dict": state, "global_step": 3}, file)
+    line = ["ablations", "elsewhere", "--plan", str(plan.HERE / "tuned"), "--home", str(home)]
+    line += ["--set", str(tmp_path / "set"), "--metrics", "si_sdr", "--markdown", str(tmp_path / "PAGE.md")]
+    monkeypatch.setattr(sys, "argv", line)
+    assert main() == 0 and capsys.readouterr().out.count("judged") == 3  # two models and the noisy pairs
+    page = (tmp_path / "PAGE.md").read_text(encoding="utf-8")
+    assert main() == 0 and "judged" not in capsys.readouterr().out
+    assert (tmp_path / "PAGE.md").read_text(encoding="utf-8") == page
+    info = open_pairs(str(tmp_path / "set")).info
+    by_hand = []
+    for pair in info.pairs:
+        noisy, clean = (audio.read(str(path), 16000, mono=True)[0] for path in (pair.noisy, pair.clean))
+        wave = model.enhance(torch.from_numpy(noisy)[None]).waveform[0, 0].numpy()
+        by_hand.append(score(wave, clean[0], 16000, ["si_sdr"])["si_sdr"])
+    (row,) = [line for line in page.splitlines() if line.startswith("| K = 1")]
+    assert row.split(" | ")[2] == f"{sum(by_hand) / 3:.1f}".replace("-", "−")
+
+
+def test_the_table_elsewhere_says_by_how_much_and_at_which_snr() -> None:
+    """Two seeds, six pairs; a metric of which less is better turns its sign."""
+    control = [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
+    gains = [0.5, 0.3, 0.1, 0.1, -0.2, -0.4]
+    better = [[value + gain for value, gain in zip(seed, gains, strict=True)] for seed in control]
+    found = {
+        "k3": [{"nfe1": {"pesq_wb": seed, "lsd": seed}} for seed in control],
+        "k1": [{"nfe1": {"pesq_wb": seed, "lsd": seed}} for seed in better],
+        "noisy": [{"noisy": {"pesq_wb": [1.0] * 6, "lsd": [2.0] * 6}}],
+    }
+    calls = {"nfe1": {"heading": "NFE 1, mean"}}
+    snrs = [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0]
+    text = render_elsewhere(snrs, found, [THREE, ONE], ["pesq_wb", "lsd"], calls, "cross-test")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| K = 1")]
+    for sign, row in zip((1.0, -1.0), rows, strict=True):
+        cells = [float(cell.split(" (")[0].strip(" |").replace("−", "-")) for cell in row[3:]]
+        assert cells.pop(1) > 0.5  # p
+        assert cells == pytest.approx([sign * 0.067, sign * 0.4, sign * 0.1, sign * -0.3], abs=1e-3)
+    assert rows[0][2] == "4.07 ± 0.71"
 
 
 def call(home: Path, *more: str) -> subprocess.Popen[str]:
@@ -270,7 +327,7 @@ def test_the_page_shows_what_exists() -> None:
     commands = [
         line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
     ]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         program, *words = command.split()
         if program == "python":
