@@ -392,6 +392,29 @@ class Pesq(_Perceptual):
 
 
 @dataclass(frozen=True)
+class Stoi(_Perceptual):
+    """How far the intelligibility of windows with speech is below 1 (package ``torch-stoi``).
+
+    Within 0.01 of the metrics ``stoi`` and ``estoi`` (Taal et al., 2011; Jensen and Taal, 2016) on whole sentences.
+    A window with less than 0.4 s of speech has no such score, and no gradient.
+
+    Args:
+        share: of the batch's windows that are judged.
+        extended: ESTOI, which spectra with other modulations than the clean speech's lower, not only other envelopes.
+    """
+
+    extended: bool = True
+
+    def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
+        from torchaudio.functional import resample
+
+        if estimate.requires_grad:
+            estimate.register_hook(_finite_windows)
+        clean, estimate = (resample(wave, sample_rate, perceptual.STOI_RATE) for wave in (clean, estimate))
+        return 1.0 + perceptual.stoi(self.extended, str(clean.device))(estimate, clean).mean()
+
+
+@dataclass(frozen=True)
 class Dnsmos(_Perceptual):
     """How far SIG, BAK and OVRL of DNSMOS P.835 are below the clean window's plus a margin, mean of the three, in MOS.
 
@@ -435,6 +458,7 @@ LOSSES: dict[str, type[Loss]] = {
     "spectrum": Spectrum,
     "multi_resolution_stft": MultiResolutionSTFT,
     "pesq": Pesq,
+    "stoi": Stoi,
     "dnsmos": Dnsmos,
 }
 """Name in the configuration to class."""

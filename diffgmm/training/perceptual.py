@@ -1,4 +1,4 @@
-"""Models of listeners through which a gradient flows: PESQ and DNSMOS, for losses on the decoded waveform."""
+"""Models of listeners through which a gradient flows: PESQ, STOI, DNSMOS, for losses on the decoded waveform."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diffgmm.utils.cores import computes_bfloat16
 
 #: What each loss of this name imports from its extra.
-NEEDED = {"pesq": ("torch_pesq",), "dnsmos": ("speechmos", "onnx")}
+NEEDED = {"pesq": ("torch_pesq",), "stoi": ("torch_stoi",), "dnsmos": ("speechmos", "onnx")}
 
 
 @lru_cache(maxsize=4)
@@ -30,6 +30,28 @@ def pesq(sample_rate: int, device: str) -> nn.Module:
         needed = "torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
         raise RuntimeError(f"the pesq loss needs {needed}") from error
     return PesqLoss(1.0, sample_rate=sample_rate).to(device)
+
+
+STOI_RATE = 10000  # Hz: what STOI is defined at
+
+
+@lru_cache(maxsize=4)
+def stoi(extended: bool, device: str) -> nn.Module:
+    """Differentiable STOI, or ESTOI (``extended``), of the package ``torch-stoi``.
+
+    Returns:
+        A module of estimate and reference ``[B, T]`` at 10 kHz that gives the negative score ``[B]``.
+
+    Raises:
+        RuntimeError: without the extra ``stoi-loss``.
+    """
+    try:
+        from torch_stoi import NegSTOILoss
+    except (ImportError, OSError) as error:
+        needed = "torch-stoi and a torchaudio that loads: pip install 'diffgmm[stoi-loss]'"
+        raise RuntimeError(f"the stoi loss needs {needed}") from error
+    # Its own resampler asks for a method by a name that torchaudio no longer knows.
+    return NegSTOILoss(STOI_RATE, extended=extended, do_resample=False).to(device)
 
 
 class Dnsmos(nn.Module):

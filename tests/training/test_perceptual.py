@@ -12,7 +12,7 @@ from diffgmm import metrics
 from diffgmm.diffusion.mixture import GaussianMixture
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import Waveform
-from diffgmm.training.losses import LOSSES, LossInputs
+from diffgmm.training.losses import LOSSES, LossInputs, Stoi
 from diffgmm.training.perceptual import NEEDED, Dnsmos
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -42,7 +42,7 @@ def answer(pair: Pair, share: float, sample_rate: int = 16000) -> LossInputs:
     return LossInputs(q, y - s, y, y, None, one, 0 * one, Bridge(), representation, context, clean)
 
 
-@pytest.mark.parametrize("name", ["pesq", "dnsmos"])
+@pytest.mark.parametrize("name", ["pesq", "stoi", "dnsmos"])
 def test_the_cleaner_estimate_has_the_lower_loss(name: str, pair: Pair) -> None:
     installed(name)
     values = []
@@ -54,6 +54,23 @@ def test_the_cleaner_estimate_has_the_lower_loss(name: str, pair: Pair) -> None:
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.any()
         values.append(float(value.detach()))
     assert values[2] < values[1] < values[0]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_the_stoi_loss_is_the_metric(extended: bool, pair: Pair) -> None:
+    installed("stoi")
+    for share in (0.0, 0.5):
+        x = answer(pair, share)
+        estimate = x.estimate_wave.detach()[0, 0].numpy()
+        (expected,) = metrics.score(estimate, pair[0], 16000, ["estoi" if extended else "stoi"]).values()
+        assert Stoi(extended=extended)(x).item() == pytest.approx(1.0 - expected, abs=0.01)
+    silence = np.zeros_like(pair[0])
+    assert Stoi()(answer((silence, pair[1]), 0.5)).item() == 0.0
+    short = np.where(np.arange(len(pair[0])) < len(pair[0]) // 2, 0.0, pair[0]).astype(np.float32)
+    short[len(short) // 2 + 3000 :] = 0.0  # 0.2 s of speech: no score, and nothing that is not finite
+    x = answer((short, (short + pair[1] - pair[0]).astype(np.float32)), 0.5)
+    Stoi()(x).backward()
+    assert x.mixture.means.grad is not None and torch.isfinite(x.mixture.means.grad).all()
 
 
 def test_dnsmos_is_that_of_the_package(network: Dnsmos, pair: Pair) -> None:
