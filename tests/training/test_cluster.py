@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -212,13 +213,16 @@ def test_the_page_names_what_there_is() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 def test_the_page_commands_run(block: str, tmp_path: Path) -> None:
-    program, *arguments = block.split()
-    assert program == "diffgmm"
     for loss, packages in NEEDED.items():
         for package in packages:
             pytest.importorskip(package, reason=f"base_16k.yaml needs the extra {loss}-loss")
     short = ["--data.corpus=mini", "--trainer.fast_dev_run=true", "--data.num_workers=0", "--data.valid_pairs=2",
              "--model.compile_network=false", "--effective_batch.windows=4"]  # fmt: skip
-    arguments = [str(ROOT / one) if one.startswith("experiments/") else one for one in arguments]
-    done = run("-m", "diffgmm.cli.main", *arguments, *short)
-    assert done.returncode == 0, done.stdout[-3000:]
+    for line in re.sub(r"\bwide\b", str(tmp_path / "wide"), block).splitlines():
+        program, *words = (
+            str(ROOT / one) if one.startswith("experiments/") else one for one in shlex.split(line)
+        )
+        assert program == "diffgmm" or words[:2] == ["-m", "experiments.release.grow"]
+        called = ["-m", "diffgmm.cli.main", *words, *short] if program == "diffgmm" else words
+        done = run(*called)
+        assert done.returncode == 0, done.stdout[-3000:]
