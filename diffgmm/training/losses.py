@@ -406,11 +406,9 @@ class Stoi(_Perceptual):
     extended: bool = True
 
     def judged(self, clean: Tensor, estimate: Tensor, sample_rate: int) -> Tensor:
-        from torchaudio.functional import resample
-
         if estimate.requires_grad:
             estimate.register_hook(_finite_windows)
-        clean, estimate = (resample(wave, sample_rate, perceptual.STOI_RATE) for wave in (clean, estimate))
+        clean, estimate = (perceptual.at_stoi_rate(wave, sample_rate) for wave in (clean, estimate))
         return 1.0 + perceptual.stoi(self.extended, str(clean.device))(estimate, clean).mean()
 
 

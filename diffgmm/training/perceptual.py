@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def pesq(sample_rate: int, device: str) -> nn.Module:
     return PesqLoss(1.0, sample_rate=sample_rate).to(device)
 
 
-STOI_RATE = 10000  # Hz: what STOI is defined at
+_STOI_RATE = 10000  # Hz: what STOI is defined at
 
 
 @lru_cache(maxsize=4)
@@ -40,7 +41,8 @@ def stoi(extended: bool, device: str) -> nn.Module:
     """Differentiable STOI, or ESTOI (``extended``), of the package ``torch-stoi``.
 
     Returns:
-        A module of estimate and reference ``[B, T]`` at 10 kHz that gives the negative score ``[B]``.
+        A module of estimate and reference ``[B, T]``, both from :func:`at_stoi_rate`, that gives the negative score
+        ``[B]``.
 
     Raises:
         RuntimeError: without the extra ``stoi-loss``.
@@ -51,7 +53,19 @@ def stoi(extended: bool, device: str) -> nn.Module:
         needed = "torch-stoi and a torchaudio that loads: pip install 'diffgmm[stoi-loss]'"
         raise RuntimeError(f"the stoi loss needs {needed}") from error
     # Its own resampler asks for a method by a name that torchaudio no longer knows.
-    return NegSTOILoss(STOI_RATE, extended=extended, do_resample=False).to(device)
+    return NegSTOILoss(_STOI_RATE, extended=extended, do_resample=False).to(device)
+
+
+def at_stoi_rate(wave: Tensor, sample_rate: int) -> Tensor:
+    """``[B, T]`` at the rate that STOI is defined at: its Fourier transform cut off or filled up with zeros.
+
+    The last samples, fewer than 20 ms at the usual rates, are left out so that both lengths are whole.
+    """
+    common = math.gcd(sample_rate, _STOI_RATE)
+    before = wave.shape[-1] // (sample_rate // common) * (sample_rate // common)
+    after = before * _STOI_RATE // sample_rate
+    spectrum = torch.fft.rfft(wave[..., :before])[..., : after // 2 + 1]
+    return torch.fft.irfft(spectrum, n=after) * (after / before)
 
 
 class Dnsmos(nn.Module):

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import available_models, model_path
 from diffgmm.diffusion.saving import build, load_model, save_model
-from diffgmm.networks.blocks import ConvBlock
 from diffgmm.utils.errors import UsageError, UserError, exit_code
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -42,14 +41,11 @@ def grow(old: MixtureDenoiser, new: MixtureDenoiser, tolerance: float = 1e-4) ->
                 a > b for a, b in zip(source.shape, target.shape, strict=True)
             ):
                 raise UsageError(f"{name} would go from {list(source.shape)} to {list(target.shape)}")
-            owner = modules.get(path.rpartition(".")[0])
-            halves = 2 if isinstance(owner, ConvBlock) and path.endswith("modulation") else 1  # scale, shift
-            chunks = (
-                zip(source.chunk(halves), target.chunk(halves), strict=True)
-                if source.dim()
-                else [(source, target)]
-            )
-            for part, piece in chunks:
+            halves = 2 if path.endswith(".modulation") else 1  # scale, shift
+            pieces = [source], [target]
+            if source.dim():
+                pieces = source.chunk(halves), target.chunk(halves)
+            for part, piece in zip(*pieces, strict=True):
                 _put(part, piece, isinstance(modules[path], _TRANSPOSED) and leaf == "weight")
         noisy = torch.randn(1, 1, old.sample_rate, generator=torch.Generator().manual_seed(0))
         y = old.representation.encode(noisy, old.representation.context(noisy)).expand(
