@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +17,16 @@ from diffgmm.utils.cores import computes_bfloat16
 NEEDED = {"pesq": ("torch_pesq",), "stoi": ("torch_stoi",), "dnsmos": ("speechmos", "onnx")}
 
 
+@contextmanager
+def _extra(loss: str) -> Iterator[None]:
+    """Says what to install where the package of a loss, or the torchaudio that it needs, can't be imported."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        needed = f"torch-{loss} and a torchaudio that loads: pip install 'diffgmm[{loss}-loss]'"
+        raise RuntimeError(f"the {loss} loss needs {needed}") from error
+
+
 @lru_cache(maxsize=4)
 def pesq(sample_rate: int, device: str) -> nn.Module:
     """Differentiable PESQ of the package ``torch-pesq`` (ITU-T P.862's perceptual model).
@@ -25,11 +37,8 @@ def pesq(sample_rate: int, device: str) -> nn.Module:
     Raises:
         RuntimeError: without the extra ``pesq-loss``.
     """
-    try:
+    with _extra("pesq"):
         from torch_pesq import PesqLoss
-    except (ImportError, OSError) as error:
-        needed = "torch-pesq and a torchaudio that loads: pip install 'diffgmm[pesq-loss]'"
-        raise RuntimeError(f"the pesq loss needs {needed}") from error
     return PesqLoss(1.0, sample_rate=sample_rate).to(device)
 
 
@@ -47,11 +56,8 @@ def stoi(extended: bool, device: str) -> nn.Module:
     Raises:
         RuntimeError: without the extra ``stoi-loss``.
     """
-    try:
+    with _extra("stoi"):
         from torch_stoi import NegSTOILoss
-    except (ImportError, OSError) as error:
-        needed = "torch-stoi and a torchaudio that loads: pip install 'diffgmm[stoi-loss]'"
-        raise RuntimeError(f"the stoi loss needs {needed}") from error
     # Its own resampler asks for a method by a name that torchaudio no longer knows.
     return NegSTOILoss(_STOI_RATE, extended=extended, do_resample=False).to(device)
 
