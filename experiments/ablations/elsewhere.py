@@ -19,13 +19,12 @@ from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.results import PairInfo
 from diffgmm.metrics import METRICS, score
-from diffgmm.metrics.statistics import compare, holm
 from diffgmm.utils.code_version import code_version, key_of
 from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.random import keyed_generator
 from diffgmm.utils.text_table import NONE, markdown, number
 from experiments.ablations.plan import CHECKPOINT, HERE, RESULT, Variant, own_name, settings_of
-from experiments.ablations.table import spread
+from experiments.ablations.table import differences, spread
 
 RANGES = {"at most 0 dB": (-math.inf, 2.5), "5 and 10 dB": (2.5, 12.5), "at least 15 dB": (12.5, math.inf)}
 """Of the pairs' SNR, from and to below."""
@@ -151,27 +150,18 @@ def render(
     for call, setting in calls.items():
         for name in names:
             higher, digits = METRICS[name].higher_is_better, {"si_sdr": 1, "estoi": 3, "stoi": 3}.get(name, 2)
-            compared = {
-                row.name: compare(
-                    _by_pair(found[row.name], call, name), _by_pair(found[control], call, name), higher
-                )
-                for row in rows
-                if control and row.changes
-            }
-            adjusted = dict(zip(compared, holm([each.p for each in compared.values()]), strict=True))
+            by_pair = {row.name: _by_pair(found[row.name], call, name) for row in rows}
+            others = {row.name: by_pair[row.name] for row in rows if control and row.changes}
+            compared = differences(others, by_pair[control] if control else [], digits + 1, higher)
             lines = [["variant", "seeds", name, "against the control", "p", *RANGES]]
             noisy = statistics.fmean(found["noisy"][0]["noisy"][name])
             lines.append(["noisy", "", number(noisy, digits), *[""] * (2 + len(RANGES))])
             for row in rows:
                 means = [statistics.fmean(seed[call][name]) for seed in found[row.name]]
                 cells = [row.says, str(len(means)), spread(means, digits)]
-                if each := compared.get(row.name):
-                    low, high = (number(value, digits + 1) for value in (each.low, each.high))
-                    cells += [
-                        f"{number(each.difference, digits + 1)} ({low} … {high})",
-                        number(adjusted[row.name], 3),
-                    ]
-                    cells += _by_snr(snrs, found, (row.name, str(control)), call, name, digits + 1)
+                if row.name in compared:
+                    pair = by_pair[row.name], by_pair[str(control)]
+                    cells += compared[row.name] + _by_snr(snrs, pair, higher, digits + 1)
                 lines.append(cells + [""] * (len(lines[0]) - len(cells)))
             unit = " in dB" if name in ("si_sdr", "lsd") else ""
             parts += [f"## {name}{unit}, {setting['heading']}", "\n".join(markdown(lines))]
@@ -184,21 +174,15 @@ def _by_pair(seeds: Sequence[Scores], call: str, name: str) -> list[float]:
 
 
 def _by_snr(
-    snrs: Sequence[float | None],
-    found: Mapping[str, Sequence[Scores]],
-    pair: tuple[str, str],
-    call: str,
-    name: str,
-    digits: int,
+    snrs: Sequence[float | None], pair: tuple[Sequence[float], Sequence[float]], higher: bool, digits: int
 ) -> list[str]:
     """The mean difference within every range of SNR, better ones positive."""
-    first, second = (_by_pair(found[row], call, name) for row in pair)
-    sign = 1.0 if METRICS[name].higher_is_better else -1.0
+    sign = 1.0 if higher else -1.0
     cells = []
     for low, high in RANGES.values():
         gains = [
             sign * (a - b)
-            for snr, a, b in zip(snrs, first, second, strict=True)
+            for snr, a, b in zip(snrs, *pair, strict=True)
             if snr is not None and low <= snr < high and math.isfinite(a - b)
         ]
         cells.append(number(statistics.fmean(gains), digits) if gains else NONE)

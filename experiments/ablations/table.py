@@ -140,16 +140,27 @@ def _table(
 
 
 def _against(rows: Sequence[Row], setting: str) -> dict[str, list[str]]:
-    """PESQ against the variant without changes, pair by pair: difference, its interval, p by Wilcoxon and Holm."""
+    """PESQ against the variant without changes, as :func:`differences` has it."""
     scores = {row.variant.name: row.by_pair(setting, "pesq_wb") for row in rows}
     control = next((scores[row.variant.name] for row in rows if not row.variant.changes), [])
-    others = [
-        row.variant.name for row in rows if row.variant.changes and scores[row.variant.name] and control
-    ]
-    found = {name: compare(scores[name], control) for name in others}
+    others = [row.variant.name for row in rows if row.variant.changes]
+    return differences({name: scores[name] for name in others if scores[name] and control}, control)
+
+
+def differences(
+    scores: Mapping[str, Sequence[float]],
+    control: Sequence[float],
+    digits: int = 3,
+    higher_is_better: bool = True,
+) -> dict[str, list[str]]:
+    """Cells by variant: the difference from the control pair by pair, with its interval; p by Wilcoxon and Holm."""
+    found = {name: compare(values, control, higher_is_better) for name, values in scores.items()}
     adjusted = holm([comparison.p for comparison in found.values()])
     return {
-        name: [f"{number(c.difference, 3)} ({number(c.low, 3)} … {number(c.high, 3)})", number(p, 3)]
+        name: [
+            f"{number(c.difference, digits)} ({number(c.low, digits)} … {number(c.high, digits)})",
+            number(p, 3),
+        ]
         for (name, c), p in zip(found.items(), adjusted, strict=True)
     }
 
