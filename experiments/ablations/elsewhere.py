@@ -14,7 +14,6 @@ import torch
 
 from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.saving import load_model
 from diffgmm.evaluation.results import PairInfo
@@ -23,6 +22,7 @@ from diffgmm.utils.code_version import code_version, key_of
 from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.random import keyed_generator
 from diffgmm.utils.text_table import NONE, markdown, number
+from experiments.ablations.judging import first_pairs
 from experiments.ablations.plan import CHECKPOINT, HERE, RESULT, Variant, own_name, settings_of
 from experiments.ablations.table import differences, spread
 
@@ -57,11 +57,7 @@ def measure(
     Raises:
         DataError: no run is finished, or no such set or metric.
     """
-    if unknown := [name for name in names if name not in METRICS]:
-        raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
-    info = open_pairs(set_name, corpus).info
-    by_id = {pair.id: pair for pair in info.pairs}
-    chosen = [by_id[id] for id in info.ids()[:pairs]]
+    info, chosen = first_pairs(set_name, corpus, pairs, names)
     known = [info.checksum, len(chosen), list(names)]
     found: dict[str, list[Scores]] = {}
     for variant in variants:

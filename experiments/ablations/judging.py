@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from data_modules.errors import DataError
 from data_modules.noisy_speech import NoisySpeech
+from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.saving import load_model
-from diffgmm.metrics import score
+from diffgmm.evaluation.results import PairInfo, SetInfo
+from diffgmm.metrics import METRICS, score
 from diffgmm.metrics.statistics import mean
 from diffgmm.training.callbacks.diagnostics import summary, tally
 from diffgmm.utils.random import keyed_generator
@@ -24,6 +28,26 @@ def pairs_of(init_args: dict[str, Any]) -> NoisySpeech:
     data = NoisySpeech(**wanted, valid_batch_size=1)
     data.setup("validate")
     return data
+
+
+def first_pairs(
+    set_name: str, corpus: str | None, most: int, names: Sequence[str]
+) -> tuple[SetInfo, list[PairInfo]]:
+    """A benchmark set, and the first so many of its main pairs.
+
+    Args:
+        set_name, corpus: as :func:`diffgmm.cli.benchmark.open_pairs` takes them.
+        most: how many pairs.
+        names: of the metrics that they are for.
+
+    Raises:
+        DataError: no such set or metric.
+    """
+    if unknown := [name for name in names if name not in METRICS]:
+        raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
+    info = open_pairs(set_name, corpus).info
+    by_id = {pair.id: pair for pair in info.pairs}
+    return info, [by_id[id] for id in info.ids()[:most]]
 
 
 @torch.no_grad()

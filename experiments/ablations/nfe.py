@@ -14,9 +14,7 @@ import numpy as np
 import torch
 import yaml
 
-from data_modules.errors import DataError
 from diffgmm import audio
-from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.sampler_options import SamplerConfig
@@ -28,6 +26,7 @@ from diffgmm.utils.code_version import code_version, key_of
 from diffgmm.utils.files import sha256_of, write_text
 from diffgmm.utils.random import keyed_generator
 from diffgmm.utils.text_table import markdown, number
+from experiments.ablations.judging import first_pairs
 
 CALLS = (1, 2, 4, 8, 16)
 _COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"
@@ -98,9 +97,7 @@ def measure(
         DataError: no such set or metric.
         diffgmm.diffusion.model.ModelError: no such model.
     """
-    if unknown := [name for name in names if name not in METRICS]:
-        raise DataError(f"unknown metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
-    info = open_pairs(set_name, corpus).info
+    info, chosen = first_pairs(set_name, corpus, pairs, names)
     path = model_path(model)
     loaded, _ = load_model(path)
     weights = sha256_of(path if path.suffix == ".ckpt" else path.with_suffix(".safetensors"))
@@ -108,17 +105,15 @@ def measure(
     identity = [weights, info.checksum, list(names), code, repr(SETTINGS), CALLS]
     folder = home / "nfe" / key_of(identity)
     folder.mkdir(parents=True, exist_ok=True)
-    by_id = {pair.id: pair for pair in info.pairs}
-    chosen = info.ids()[:pairs]
     began, scores = time.monotonic(), []
-    for seed, id in enumerate(chosen):
-        file = folder / f"{id}.json"
+    for seed, pair in enumerate(chosen):
+        file = folder / f"{pair.id}.json"
         if not file.is_file():
             if time.monotonic() - began > seconds:
                 continue
-            pair_scores = score_pair(loaded, by_id[id], seed, names)
+            pair_scores = score_pair(loaded, pair, seed, names)
             write_text(file, json.dumps(pair_scores))
-            print(f"{id}: scored after {time.monotonic() - began:.0f} s", flush=True)
+            print(f"{pair.id}: scored after {time.monotonic() - began:.0f} s", flush=True)
         scores.append(json.loads(file.read_text(encoding="utf-8")))
     size = sum(parameter.numel() for parameter in loaded.parameters())
     facts = {"model": path.stem, "weights": weights, "parameters": size}
