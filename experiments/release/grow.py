@@ -4,6 +4,8 @@
 without effect (``dual``, ``fine``), another dropout. Training goes on from the result, ``--model.weights wide``, where
 the smaller model stood. New channels begin at random and nothing reads them yet; so they learn at once, unlike copies
 of old ones (after Chen et al., "Net2Net", ICLR 2016, section 2.3).
+
+``--without network.bottleneck`` first takes out a branch that is added to its input, for training to make good.
 """
 
 from __future__ import annotations
@@ -57,6 +59,19 @@ def grow(old: MixtureDenoiser, new: MixtureDenoiser, tolerance: float = 1e-4) ->
         raise UsageError(f"the larger network is another function: outputs differ by up to {worst:.3g}")
 
 
+def leave_out(model: MixtureDenoiser, branch: str) -> None:
+    """Let a branch that is added to its input, named from the model on, return the input alone.
+
+    Raises:
+        UsageError: there is no such module.
+    """
+    path, _, name = branch.rpartition(".")
+    modules = dict(model.named_modules())
+    if branch not in modules or not path:
+        raise UsageError(f"the model has no module {branch!r}")
+    setattr(modules[path], name, nn.Identity())
+
+
 def _put(source: Tensor, target: Tensor, transposed: bool) -> None:
     """``source`` into the first places; what else leads to its outputs becomes 0."""
     if target.dim() > 1:
@@ -80,6 +95,9 @@ def main() -> int:
     parser.add_argument(
         "--network", type=yaml.safe_load, required=True, metavar="YAML", help="arguments that change"
     )
+    parser.add_argument(
+        "--without", metavar="MODULE", help="a branch to take out first; say so in --network, too"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of new weights (0)")
     try:
         args = parser.parse_args()
@@ -88,6 +106,8 @@ def main() -> int:
         old, description = load_model(model_path(args.model))
         described = description["model"]
         described["init_args"]["network"]["init_args"] |= args.network
+        if args.without is not None:
+            leave_out(old, args.without)
         torch.manual_seed(args.seed)
         new = build(described).eval()
         grow(old, new)
@@ -95,7 +115,8 @@ def main() -> int:
         save_model(
             args.output, new, description.get("card", {}) | {"parameters": count}, description["sampler"]
         )
-        print(f"wrote {args.output}: {count:,} parameters, the same function")
+        same = "the same function" if args.without is None else f"the same function without {args.without}"
+        print(f"wrote {args.output}: {count:,} parameters, {same}")
         return 0
     except UserError as error:
         return exit_code(error)

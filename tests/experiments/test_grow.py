@@ -13,7 +13,7 @@ from tiny_model import tiny
 
 from diffgmm.diffusion.saving import build, describe, load_model, save_model
 from diffgmm.utils.errors import UsageError
-from experiments.release.grow import grow
+from experiments.release.grow import grow, leave_out
 
 
 def larger(changes: dict, **kind: object) -> tuple:
@@ -67,6 +67,20 @@ def test_it_computes_the_same_and_learns_in_what_is_new(changes: dict, norm: str
 def test_another_function_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         grow(*larger(changes))
+
+
+def test_a_branch_is_taken_out_and_the_rest_stays() -> None:
+    old, new = larger({"bottleneck": "none", "channels": [10, 8]})
+    x = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        before = old.enhance(x).waveform
+        leave_out(old, "network.bottleneck")
+        grow(old, new)
+        after = new.enhance(x).waveform
+        torch.testing.assert_close(after, old.enhance(x).waveform, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(after, before, rtol=1e-3)
+    with pytest.raises(UsageError, match=r"no module 'network\.attention'"):
+        leave_out(old, "network.attention")
 
 
 def test_command_writes_a_model_and_overwrites_none(tmp_path: Path) -> None:
