@@ -85,8 +85,7 @@ def _put(source: Tensor, target: Tensor, transposed: bool) -> None:
     target[tuple(slice(size) for size in source.shape)].copy_(source)
 
 
-def main() -> int:
-    """Write the larger model; 0 done, 2 wrong usage."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.release.grow", description=__doc__)
     parser.add_argument("model", help=f"{', '.join(available_models())}, a saved model or a checkpoint")
     parser.add_argument(
@@ -99,8 +98,13 @@ def main() -> int:
         "--without", metavar="MODULE", help="a branch to take out first; say so in --network, too"
     )
     parser.add_argument("--seed", type=int, default=0, help="of new weights (0)")
+    return parser
+
+
+def main() -> int:
+    """Write the larger model; 0 done, 2 wrong usage."""
     try:
-        args = parser.parse_args()
+        args = _parser().parse_args()
         if args.output.with_name(args.output.name + ".json").exists():
             raise UsageError(f"{args.output} is there already")
         old, description = load_model(model_path(args.model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from experiments.ablations.elsewhere import render as render_elsewhere
 from experiments.ablations.plan import Variant
 from experiments.ablations.running import state
 from experiments.ablations.table import gather, render, verdict, write
+from experiments.release import grow
 
 ROOT = Path(__file__).parents[2]
 ONE = Variant("k1", "components", "K = 1", (0, 1, 2), {"model.head.components": 1})
@@ -327,11 +329,12 @@ def test_the_page_shows_what_exists() -> None:
     commands = [
         line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
     ]
-    assert len(commands) == 9
+    assert len(commands) == 10
+    parsers = {"experiments.ablations": _parser, "experiments.release.grow": grow._parser}
     for command in commands:
-        program, *words = command.split()
+        program, *words = shlex.split(command)
         if program == "python":
-            _parser().parse_args(words[2:])
+            parsers[words[1]]().parse_args(words[2:])
         else:  # tests/training/test_train.py runs every experiment on the mini corpus
             assert words[:2] == ["fit", "--config"] and (ROOT / words[2]).is_file()
     options = "run --only k1 k3 --seeds 0 1 2 --jobs 4 --corpus NAME --set PATH=VALUE"
