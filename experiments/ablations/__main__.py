@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     add = nfe.add_argument
     add("--model", default="base", metavar="NAME|FILE", help="whose weights (base)")
-    add("--set", default="dsn-valid", metavar="NAME|DIR", help="of pairs (dsn-valid)")
+    add("--set", default="cross-valid", metavar="NAME|DIR", help="of pairs (cross-valid)")
     metrics = "pesq_wb,estoi,si_sdr,dnsmos_ovrl,dnsmos_bak"
     add("--metrics", default=metrics, metavar="NAME,...", help="columns")
     add("--seconds", type=float, default=math.inf, metavar="S", help="stop after so long")

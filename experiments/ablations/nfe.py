@@ -74,7 +74,7 @@ def measure(
     names: Sequence[str],
     home: Path,
     *,
-    set_name: str = "dsn-valid",
+    set_name: str = "cross-valid",
     pairs: int = 40,
     corpus: str | None = None,
     seconds: float = math.inf,
@@ -125,11 +125,11 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
     parts = [
         "# Network calls",
         f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
-        f"Means over {facts['pairs']} pairs of {facts['set']} (one noise each, −5 to 15 dB in turn), model "
-        f"`{facts['model']}` with {facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: "
-        "network calls (NFE) of one walk back; several samples take that many walks. **Bold**: the best. Last columns: "
-        "two calls (of single draws one) against the mean of one, pair by pair, with a 95 % interval, and Wilcoxon's "
-        "p after Holm's correction over the rows.",
+        f"Means over the first {facts['pairs']} pairs of {facts['set']}, model `{facts['model']}` with "
+        f"{facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: network calls "
+        "(NFE) of one walk back; several samples take that many walks. **Bold**: the best. Last columns: two calls (of "
+        "single draws one) against the mean of one, pair by pair, with a 95 % interval, and Wilcoxon's p after Holm's "
+        "correction over the rows.",
     ]
 
     def values(name: str, setting: str, *nfe: str) -> list[float]:
