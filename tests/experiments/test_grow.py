@@ -102,3 +102,9 @@ def test_command_writes_a_model_and_overwrites_none(tmp_path: Path) -> None:
     assert f"{sum(p.numel() for p in new.parameters()):,} parameters, the same function" in done.stdout
     again = subprocess.run(line, capture_output=True, text=True)
     assert again.returncode == 2 and again.stderr == f"diffgmm: error: {tmp_path / 'new'} is there already\n"
+    line[line.index("-o") + 1] = str(tmp_path / "less")
+    line[-1:] = ["{bottleneck: none}", "--without", "network.bottleneck"]
+    less = subprocess.run(line, capture_output=True, text=True)
+    assert less.returncode == 0, less.stderr
+    assert less.stdout.endswith("parameters, the same function without network.bottleneck\n")
+    assert not [name for name in load_model(tmp_path / "less.json")[0].state_dict() if "bottleneck" in name]
