@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--examples", type=at_least(0), default=3, metavar="N", help="pairs to listen to, worst to best (3)")
     add("--audio", choices=_CODECS, default="auto", help="auto: FLAC while the page stays small (auto)")
     add("--model", metavar="NAME", help="show this model's uncertainty (default: of the run's own models)")
-    add("--title", metavar="TEXT", help="of the page")
+    add("--title", metavar="TEXT", help="of the page, and of the Markdown")
     add_shared(parser, "--overwrite")
 
 
@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
     if args.markdown:
-        render_markdown(args.runs, args.markdown, overwrite=args.overwrite)
+        render_markdown(args.runs, args.markdown, title=args.title, overwrite=args.overwrite)
         print(f"wrote {args.markdown}")
     return 0

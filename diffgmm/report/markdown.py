@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,11 @@ _FEWEST = 5  # pairs in a noise, below which their mean is not worth a row
 
 
 def render_markdown(
-    runs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], *, overwrite: bool = False
+    runs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the tables of some runs as Markdown; arguments and errors as in :func:`diffgmm.report.render`.
 
@@ -34,11 +39,14 @@ def render_markdown(
     asked = list(runs)
     results_runs, trained = collect(asked)
     names = " ".join(Path(path).name for path in asked)
+    heading, command = "Results", f"diffgmm report {names} --markdown {out.name}"
+    if title:
+        heading = " ".join(title.split())
+        command += f" --title {shlex.quote(heading)}"
     parts = [
-        "# Results",
-        f"<!-- Made by `diffgmm report {names} --markdown {out.name}`; edit nothing here, make it anew. -->",
-        f"This page is generated from the JSON of the runs by `diffgmm report {names} --markdown {out.name}`: "
-        "don't edit it.",
+        f"# {escape(heading)}",
+        f"<!-- Made by `{command}`; edit nothing here, make it anew. -->",
+        f"This page is generated from the JSON of the runs by `{command}`: don't edit it.",
         *(_results(run) for run in results_runs),
         *(_training(run) for run in trained),
     ]

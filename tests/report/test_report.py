@@ -341,6 +341,8 @@ def test_markdown_is_generated_and_says_so(bench, run, tmp_path):
     assert "| train/loss | 1 | 2.5000 |" in render_markdown([run], tmp_path / "short.md").read_text()
     with pytest.raises(ReportError, match="exists already"):
         render_markdown([bench], out)
+    named = render_markdown([bench], tmp_path / "N.md", title="In the\ndomain").read_text().splitlines()
+    assert named[0] == "# In the domain" and " --markdown N.md --title 'In the domain'`" in named[2]
 
 
 def refused(capsys, *arguments) -> tuple[int, str]:
