@@ -177,9 +177,12 @@ MINI = ("--data.corpus=mini", "--data.valid_pairs=2", "--data.num_workers=0")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["diffgmm_1d.yaml", "belz_unet.yaml", "sgmse_like.yaml", "predictive.yaml"])
+@pytest.mark.parametrize(
+    ("name", "nfe"),
+    [("diffgmm_1d.yaml", 4), ("belz_unet.yaml", 1), ("sgmse_like.yaml", 8), ("predictive.yaml", 1)],
+)
 def test_a_trained_experiment_goes_into_the_benchmark(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, nfe: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     checkpoint = fit(tmp_path, name, *MINI, "--data.batch_size=2")
@@ -204,7 +207,7 @@ def test_a_trained_experiment_goes_into_the_benchmark(
     monkeypatch.setenv("DIFFGMM_HOME", str(tmp_path / "home"))
     assert main(["benchmark", *arguments, "--timing", "skip", "--jobs", "1", "-o", "out"]) == 0
     scores = (tmp_path / "out" / "scores.csv").read_text()
-    assert "own-nfe1-mean" in scores
+    assert f"own-nfe{nfe}-mean" in scores
 
 
 @pytest.mark.slow
