@@ -66,10 +66,9 @@ def leave_out(model: MixtureDenoiser, branch: str) -> None:
         UsageError: there is no such module.
     """
     path, _, name = branch.rpartition(".")
-    modules = dict(model.named_modules())
-    if branch not in modules or not path:
+    if not path or branch not in dict(model.named_modules()):
         raise UsageError(f"the model has no module {branch!r}")
-    setattr(modules[path], name, nn.Identity())
+    setattr(model.get_submodule(path), name, nn.Identity())
 
 
 def _put(source: Tensor, target: Tensor, transposed: bool) -> None:
