@@ -10,6 +10,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from file_server import serving
 
 from data_modules.corpora.build.engine import prepare
 from data_modules.corpora.build.finish import Clip, check_entries
+from data_modules.corpora.fetch import space
 from data_modules.corpora.fetch.archives import unpack
 from data_modules.corpora.index import RECIPES, recipe
 from data_modules.corpora.recipe import Entry, Recipe
@@ -33,6 +35,14 @@ from diffgmm.cli.main import main
 
 PUBLIC = tuple(MINIATURES)
 ALL = tuple(name for name in RECIPES if name != "debian-speech-noise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_room() -> Iterator[None]:
+    """A disk that holds miniatures and packs, but none of the corpora themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space.shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def miniature(name: str, folder: Path) -> Recipe:
     """Write the archives of a corpus in miniature; returns its recipe with their sizes and checksums.
 
     Where the recipe has a size or a checksum of the same kind the miniature's own takes its place, so that checking
-    is done wherever it is done for the corpus itself.
+    is done wherever it is done for the corpus itself; it asks for no more room on the disk than it takes.
     """
     write(MINIATURES[name](), folder)
     original = recipe_of(name)
@@ -271,6 +271,8 @@ def miniature(name: str, folder: Path) -> Recipe:
         original,
         sources=lambda variant: [fitted(source) for source in original.sources(variant)],
         download_bytes={},
+        hours=dict.fromkeys(original.hours, 0.0),
+        unpacked_bytes={},
     )
 
 

@@ -129,7 +129,7 @@ def _gather(
         "made_by": [__version__, soundfile.__libsndfile_version__, soxr.__version__],
     }
     sources = [] if recipe.local or packs else list(recipe.sources(variant))
-    _check_space(recipe, variant, work, sources, downloads)
+    _check_space(recipe, variant, work, sources, downloads, packs)
     if recipe.local:
         assert downloads is not None  # checked by prepare
         entries = check_entries(recipe, recipe.entries(downloads, variant))
@@ -166,14 +166,17 @@ def _open(work: Path, state: dict[str, Any]) -> None:
 
 
 def _check_space(
-    recipe: Recipe, variant: str, work: Path, sources: list[Source], downloads: Path | None
+    recipe: Recipe, variant: str, work: Path, sources: list[Source], downloads: Path | None, packs: Packs
 ) -> None:
     """Ask for the room that downloads, unpacked sources and corpus will take, less what they take already."""
     samples = recipe.hours.get(variant, 0.0) * 3600 * (recipe.sample_rate or 48000)
-    needs = {"corpus": max(0.0, samples * 2 * _FLAC_RATIO - used(work / "corpus"))}
+    corpus, unpacked = samples * 2 * _FLAC_RATIO, recipe.unpacked_bytes.get(variant, samples * 2)
+    if packs:  # finished clips; a folder of them is linked to, not unpacked
+        corpus = sum(used(path) for path in packs.values())
+        unpacked = sum(used(path) for path in packs.values() if path.is_file())
+    needs = {"corpus": max(0.0, corpus - used(work / "corpus"))}
     if not recipe.local:
-        size = recipe.unpacked_bytes.get(variant, samples * 2)
-        needs["unpacked"] = max(0.0, size - used(work / "unpacked"))
+        needs["unpacked"] = max(0.0, unpacked - used(work / "unpacked"))
         needs["downloads"] = missing_bytes(sources, work.parent / "downloads", downloads)
     require_space(work.parent, needs)
 

@@ -24,9 +24,9 @@ def human(size: float) -> str:
     return str(tqdm.format_sizeof(size, "B"))
 
 
-def used(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 if there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def used(place: Path) -> int:
+    """Bytes of a file, or of all files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in (place, *place.rglob("*")) if path.is_file())
 
 
 def require_space(folder: Path, needs: dict[str, float]) -> None:
