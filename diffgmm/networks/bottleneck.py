@@ -49,22 +49,23 @@ def make_bottleneck(kind: BottleneckKind, features: int, hidden: int) -> nn.Modu
 
 
 class _Along(nn.Module):
-    """A bidirectional recurrence along one axis of ``[R, L, C]``, added to its input; it starts without effect."""
+    """A bidirectional recurrence along the first axis of ``[L, R, C]``, added to its input; starts without effect."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.gru = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(channels, hidden, bidirectional=True)
         self.out = nn.Linear(2 * hidden, channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[R, L, C]`` to ``[R, L, C]``."""
+        """``[L, R, C]`` to ``[L, R, C]``."""
         # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
         with torch.autocast(x.device.type, enabled=False):
             exact = at_least_float32(x)
-            return exact + self.out(self.gru(self.norm(exact))[0])
+            states = self.gru(self.norm(exact))[0].flatten(0, 1)  # as a matrix: ONNX adds the bias in the product
+            return exact + self.out(states).view_as(exact)
 
 
 class DualPath(nn.Module):
@@ -87,7 +88,7 @@ class DualPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, F, N]`` to ``[B, C, F, N]``."""
         batch, channels, bands, frames = x.shape
-        h = x.permute(0, 3, 2, 1).reshape(batch * frames, bands, channels)
-        h = self.frequency(h).reshape(batch, frames, bands, channels).transpose(1, 2)
-        h = self.time(h.reshape(batch * bands, frames, channels)).reshape(batch, bands, frames, channels)
-        return h.permute(0, 3, 1, 2).to(x.dtype)
+        h = x.permute(2, 0, 3, 1).reshape(bands, batch * frames, channels)
+        h = self.frequency(h).reshape(bands, batch, frames, channels).transpose(0, 2)
+        h = self.time(h.reshape(frames, batch * bands, channels)).reshape(frames, batch, bands, channels)
+        return h.permute(1, 3, 2, 0).to(x.dtype)
