@@ -56,7 +56,8 @@ def padded(x: Tensor, totals: Sequence[int]) -> Tensor:
 def cut(x: Tensor, shape: Sequence[int]) -> Tensor:
     """``[B, C, *S]`` without what lies beyond ``shape``."""
     for axis, size in enumerate(shape, start=2):
-        x = x.narrow(axis, 0, size)
+        if x.shape[axis] != size:  # an exported graph would copy it all
+            x = x.narrow(axis, 0, size)
     return x
 
 

@@ -64,7 +64,8 @@ class _Along(nn.Module):
         # In float32 at least: rounding a recurrent state to bfloat16 at every step adds up.
         with torch.autocast(x.device.type, enabled=False):
             exact = at_least_float32(x)
-            states = self.gru(self.norm(exact))[0].flatten(0, 1)  # as a matrix: ONNX adds the bias in the product
+            # A matrix, so that exported graphs add the bias within the product.
+            states = self.gru(self.norm(exact))[0].flatten(0, 1)
             return exact + self.out(states).view_as(exact)
 
 

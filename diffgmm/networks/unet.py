@@ -28,17 +28,25 @@ class FineBand(nn.Module):
         features: channels of the U-Net's features.
         channels: its own width.
         blocks: residual convolution blocks.
+        kernel: taps per axis of those blocks, odd.
         inputs: channels of the network's input, position included.
     """
 
     def __init__(
-        self, style: Style, bins: int, features: int, channels: int, blocks: int, inputs: int
+        self,
+        style: Style,
+        bins: int,
+        features: int,
+        channels: int,
+        blocks: int,
+        kernel: Sequence[int],
+        inputs: int,
     ) -> None:
         super().__init__()
         self.bins = bins
         self.enter = layers.conv(2, inputs + features, channels, (3, 3), (1, 1))
         self.act = nn.LeakyReLU(style.slope)
-        self.blocks = nn.ModuleList(ConvBlock(style, channels, (5, 3), (1, 1)) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ConvBlock(style, channels, kernel, (1, 1)) for _ in range(blocks))
         self.out = nn.Conv2d(channels, features, 1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
@@ -75,7 +83,7 @@ class UNet(Network):
             generator.
         fine: how many of the lowest bins are refined at full resolution with the undivided input (two axes only;
             :class:`FineBand`); 0 for none.
-        fine_channels, fine_blocks: width and number of blocks of that refinement.
+        fine_channels, fine_blocks, fine_kernel: width, number of blocks and taps per axis of that refinement.
         dual: blocks of recurrence along frequency and time (two axes only;
             :class:`diffgmm.networks.bottleneck.DualPath`);
             0 for none.
@@ -114,6 +122,7 @@ class UNet(Network):
         fine: int = 0,
         fine_channels: int = 24,
         fine_blocks: int = 2,
+        fine_kernel: Sequence[int] = (5, 3),
         dual: int = 0,
         dual_level: int = 2,
         dual_hidden: int = 32,
@@ -124,6 +133,8 @@ class UNet(Network):
             raise ValueError(f"input_layers {input_layers} or dropout {dropout} out of range")
         if fine < 0 or (fine and self.dims != 2):
             raise ValueError(f"fine is a number of frequency bins of a spectrogram, got {fine}")
+        if fine and (len(fine_kernel) != 2 or any(taps % 2 == 0 for taps in fine_kernel)):
+            raise ValueError(f"fine_kernel is two odd numbers of taps, got {list(fine_kernel)}")
         if dual < 0 or (dual and (self.dims != 2 or not 0 <= dual_level < len(channels))):
             raise ValueError(f"dual is a number of blocks after a level, got {dual} after {dual_level}")
         self.features = features
@@ -162,7 +173,9 @@ class UNet(Network):
         self.up.append(Level(style, layers.upsample(dims, channels[0], features, strides[0]), features, []))
         self.fine: FineBand | None = None
         self._make_fine = (
-            partial(FineBand, style, fine, features, fine_channels, fine_blocks) if fine else None
+            partial(FineBand, style, fine, features, fine_channels, fine_blocks, fine_kernel)
+            if fine
+            else None
         )
 
     def build(self, inputs: int) -> None:

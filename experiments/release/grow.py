@@ -5,13 +5,15 @@ without effect (``dual``, ``fine``), another dropout. Training goes on from the 
 the smaller model stood. New channels begin at random and nothing reads them yet; so they learn at once, unlike copies
 of old ones (after Chen et al., "Net2Net", ICLR 2016, section 2.3).
 
-``--without network.bottleneck`` first takes out a branch that is added to its input, for training to make good.
+``--without network.bottleneck`` first takes out a branch that is added to its input, for training to make good;
+``--levels 3`` the levels below the uppermost three, with their way back up; a smaller ``fine_kernel`` the outer taps.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import available_models, model_path
 from diffgmm.diffusion.saving import build, load_model, save_model
+from diffgmm.networks import UNet
 from diffgmm.utils.errors import UsageError, UserError, exit_code
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -71,6 +74,35 @@ def leave_out(model: MixtureDenoiser, branch: str) -> None:
     setattr(model.get_submodule(path), name, nn.Identity())
 
 
+def shorten(model: MixtureDenoiser, levels: int) -> None:
+    """Take out the levels of its U-Net below the ``levels`` uppermost, and what leads back up from them.
+
+    Raises:
+        UsageError: it is no U-Net of more levels, or has its recurrences below.
+    """
+    network = model.network
+    if type(network) is not UNet or not network.dual_level < levels < len(network.down):
+        raise UsageError(f"--levels {levels}: a U-Net of more levels, recurrences above the cut, is needed")
+    del network.up[: len(network.down) - levels], network.down[levels:]
+
+
+def narrow(model: MixtureDenoiser, kernel: Sequence[int]) -> None:
+    """Cut the kernels of its fine band's blocks down to ``kernel`` taps, those in the middle.
+
+    Raises:
+        UsageError: it has no fine band.
+    """
+    network = model.network
+    if type(network) is not UNet or network.fine is None:
+        raise UsageError("fine_kernel: the model has no fine band")
+    for layer in (block.get_submodule("conv") for block in network.fine.blocks):
+        assert isinstance(layer, nn.Conv2d)
+        outer = [(before - after) // 2 for before, after in zip(layer.kernel_size, kernel, strict=True)]
+        taps = layer.weight[:, :, outer[0] :, outer[1] :][:, :, : kernel[0], : kernel[1]]
+        layer.weight = nn.Parameter(taps.contiguous())
+        layer.kernel_size, layer.padding = (kernel[0], kernel[1]), (kernel[0] // 2, kernel[1] // 2)
+
+
 def _put(source: Tensor, target: Tensor, transposed: bool) -> None:
     """``source`` into the first places; what else leads to its outputs becomes 0."""
     if target.dim() > 1:
@@ -91,11 +123,12 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="STEM", help="STEM.safetensors, STEM.json"
     )
     parser.add_argument(
-        "--network", type=yaml.safe_load, required=True, metavar="YAML", help="arguments that change"
+        "--network", type=yaml.safe_load, default={}, metavar="YAML", help="arguments that change"
     )
     parser.add_argument(
         "--without", metavar="MODULE", help="a branch to take out first; say so in --network, too"
     )
+    parser.add_argument("--levels", type=int, metavar="N", help="keep only the N uppermost levels")
     parser.add_argument("--seed", type=int, default=0, help="of new weights (0)")
     return parser
 
@@ -111,6 +144,12 @@ def main() -> int:
         described["init_args"]["network"]["init_args"] |= args.network
         if args.without is not None:
             leave_out(old, args.without)
+        if args.levels is not None:
+            shorten(old, args.levels)
+            arguments = described["init_args"]["network"]["init_args"]
+            arguments |= {name: arguments[name][: args.levels] for name in ("channels", "strides")}
+        if "fine_kernel" in args.network:
+            narrow(old, args.network["fine_kernel"])
         torch.manual_seed(args.seed)
         new = build(described).eval()
         grow(old, new)
@@ -118,7 +157,8 @@ def main() -> int:
         save_model(
             args.output, new, description.get("card", {}) | {"parameters": count}, description["sampler"]
         )
-        same = "the same function" if args.without is None else f"the same function without {args.without}"
+        gone = [args.without] * (args.without is not None) + ["lower levels"] * (args.levels is not None)
+        same = " without ".join(["the same function", *gone])
         print(f"wrote {args.output}: {count:,} parameters, {same}")
         return 0
     except UserError as error:

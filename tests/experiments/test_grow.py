@@ -13,7 +13,7 @@ from tiny_model import tiny
 
 from diffgmm.diffusion.saving import build, describe, load_model, save_model
 from diffgmm.utils.errors import UsageError
-from experiments.release.grow import grow, leave_out
+from experiments.release.grow import grow, leave_out, narrow, shorten
 
 
 def larger(changes: dict, **kind: object) -> tuple:
@@ -83,6 +83,40 @@ def test_a_branch_is_taken_out_and_the_rest_stays() -> None:
         leave_out(old, "network.attention")
 
 
+def test_lower_levels_and_outer_taps_are_taken_out_and_the_rest_stays() -> None:
+    three = {
+        "channels": [6, 8, 10],
+        "strides": [[4, 1], [2, 1], [2, 1]],
+        "dual": 1,
+        "dual_level": 1,
+        "fine": 8,
+    }
+    _, old = larger({"bottleneck": "none"} | three)
+    _, new = larger(
+        {"bottleneck": "none"}
+        | three
+        | {"fine_kernel": [3, 1], "channels": [7, 8], "strides": [[4, 1], [2, 1]]}
+    )
+    for model in (old, new):  # none of its branches without effect
+        for module in (model.network.dual[0].time, model.network.dual[0].frequency, model.network.fine):
+            torch.nn.init.normal_(module.out.weight, std=0.3)
+    x = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        before = old.enhance(x).waveform
+        shorten(old, 2)
+        shorter = old.enhance(x).waveform
+        narrow(old, [3, 1])
+        grow(old, new)
+        after = new.enhance(x).waveform
+        torch.testing.assert_close(after, old.enhance(x).waveform, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(shorter, before, rtol=1e-3) and not torch.allclose(after, shorter, rtol=1e-3)
+    assert len(new.network.down) == 2 and sum(v.numel() for v in new.parameters()) < 10000
+    with pytest.raises(UsageError, match="recurrences above the cut"):
+        shorten(old, 1)
+    with pytest.raises(UsageError, match="has no fine band"):
+        narrow(tiny(), [3, 1])
+
+
 def test_command_writes_a_model_and_overwrites_none(tmp_path: Path) -> None:
     model = tiny().eval()
     save_model(tmp_path / "old", model, {"name": "old", "steps": 7}, {"nfe": 1})
@@ -108,3 +142,8 @@ def test_command_writes_a_model_and_overwrites_none(tmp_path: Path) -> None:
     assert less.returncode == 0, less.stderr
     assert less.stdout.endswith("parameters, the same function without network.bottleneck\n")
     assert not [name for name in load_model(tmp_path / "less.json")[0].state_dict() if "bottleneck" in name]
+    line[line.index("-o") + 1] = str(tmp_path / "one")
+    line[-3:] = ["{bottleneck: none, dual_level: 0}", "--without", "network.bottleneck", "--levels", "1"]
+    one = subprocess.run(line, capture_output=True, text=True)
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.endswith("function without network.bottleneck without lower levels\n")

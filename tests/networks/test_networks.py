@@ -96,6 +96,8 @@ def test_contradictions_are_refused() -> None:
         UNet([8, 16], [[0, 1], [2, 1]])
     with pytest.raises(ValueError, match="at least 1"):
         UNet([8, 0], [[4, 1], [2, 1]])
+    with pytest.raises(ValueError, match=r"fine_kernel is two odd numbers of taps, got \[4, 3\]"):
+        UNet([8], [[4, 1]], 8, fine=8, fine_kernel=[4, 3])
 
 
 def test_complex_masks_are_complex_products() -> None:
