@@ -29,7 +29,7 @@ from diffgmm.utils.text_table import markdown, number
 from experiments.ablations.judging import first_pairs
 
 CALLS = (1, 2, 4, 8, 16)
-_COMMAND = "python -m experiments.ablations nfe --markdown experiments/NFE.md"
+_COMMAND = "python -m experiments.ablations nfe --model {model} --set {set} --pairs {pairs} --markdown FILE"
 
 
 class Setting(NamedTuple):
@@ -124,7 +124,7 @@ def render(facts: dict[str, Any], scores: Sequence[dict[str, Any]], names: Seque
     """Markdown: a table a metric, settings down and network calls across, the best of each in bold."""
     parts = [
         "# Network calls",
-        f"<!-- Made by `{_COMMAND}`; edit nothing here, make it anew. -->",
+        f"<!-- Made by `{_COMMAND.format(**facts)}`; edit nothing here, make it anew. -->",
         f"Means over the first {facts['pairs']} pairs of {facts['set']}, model `{facts['model']}` with "
         f"{facts['parameters']:,} parameters (weights {facts['weights'][:12]}). Columns: network calls "
         "(NFE) of one walk back; several samples take that many walks. **Bold**: the best. Last columns: two calls (of "

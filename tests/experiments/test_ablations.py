@@ -25,6 +25,7 @@ from diffgmm.cli.benchmark import open_pairs
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.parts import class_path
+from diffgmm.diffusion.pretrained import model_path
 from diffgmm.diffusion.process import Bridge
 from diffgmm.diffusion.representation import RULES, Complex
 from diffgmm.diffusion.saving import describe_file, load_model, save_model
@@ -191,6 +192,14 @@ def test_mistakes_are_told_in_one_line(
     assert says in error and error.count("\n") == 1
 
 
+def test_the_tuned_plan_has_the_network_of_the_weights_that_it_begins_with() -> None:
+    configured = yaml.safe_load((plan.HERE / "tuned" / plan.BASE).read_text(encoding="utf-8"))["model"]
+    weights = load_model(model_path(Path(configured["weights"]).name))[1]["model"]["init_args"]["network"][
+        "init_args"
+    ]
+    assert configured["network"] == {name: weights[name] for name in configured["network"]}
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     torch.manual_seed(0)
@@ -220,6 +229,7 @@ def test_the_table_of_network_calls_goes_on_and_agrees_with_itself(
     again = nfe.measure(str(tiny), **ask, seconds=-1.0)[1]  # type: ignore[arg-type]
     assert again == scores  # from the folder
     text = nfe.render(facts, scores, ["si_sdr"])
+    assert f"--model {facts['model']} --set {facts['set']} --pairs 2 --markdown" in text
     value = sum(pair["mean"]["1"]["si_sdr"] for pair in scores) / 2
     assert f"| mean, no noise between steps | {value:.1f} |".replace("-", "−") in text.replace("**", "")
 
