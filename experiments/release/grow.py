@@ -1,6 +1,6 @@
 """Give a trained model a larger U-Net of the same function: ``python -m experiments.release.grow small -o wide ...``.
 
-``--network '{channels: [16, 32, 28, 32]}'`` names the arguments that change: wider levels, further blocks that begin
+``--network '{channels: [20, 40, 28]}'`` names the arguments that change: wider levels, further blocks that begin
 without effect (``dual``, ``fine``), another dropout. Training goes on from the result, ``--model.weights wide``, where
 the smaller model stood. New channels begin at random and nothing reads them yet; so they learn at once, unlike copies
 of old ones (after Chen et al., "Net2Net", ICLR 2016, section 2.3).
