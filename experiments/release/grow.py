@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.pretrained import available_models, model_path
 from diffgmm.diffusion.saving import build, load_model, save_model
-from diffgmm.networks import UNet
 from diffgmm.utils.errors import UsageError, UserError, exit_code
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -78,12 +77,15 @@ def shorten(model: MixtureDenoiser, levels: int) -> None:
     """Take out the levels of its U-Net below the ``levels`` uppermost, and what leads back up from them.
 
     Raises:
-        UsageError: it is no U-Net of more levels, or has its recurrences below.
+        UsageError: it has no more levels, or its recurrences below.
     """
     network = model.network
-    if type(network) is not UNet or not network.dual_level < levels < len(network.down):
+    down, up = (getattr(network, name, None) for name in ("down", "up"))
+    if not isinstance(down, nn.ModuleList) or not isinstance(up, nn.ModuleList):
+        raise UsageError(f"--levels {levels}: the model has no levels")
+    if not getattr(network, "dual_level", -1) < levels < len(down):
         raise UsageError(f"--levels {levels}: a U-Net of more levels, recurrences above the cut, is needed")
-    del network.up[: len(network.down) - levels], network.down[levels:]
+    del up[: len(down) - levels], down[levels:]
 
 
 def narrow(model: MixtureDenoiser, kernel: Sequence[int]) -> None:
@@ -92,10 +94,10 @@ def narrow(model: MixtureDenoiser, kernel: Sequence[int]) -> None:
     Raises:
         UsageError: it has no fine band.
     """
-    network = model.network
-    if type(network) is not UNet or network.fine is None:
+    blocks = getattr(getattr(model.network, "fine", None), "blocks", None)
+    if not isinstance(blocks, nn.ModuleList):
         raise UsageError("fine_kernel: the model has no fine band")
-    for layer in (block.get_submodule("conv") for block in network.fine.blocks):
+    for layer in (block.get_submodule("conv") for block in blocks):
         assert isinstance(layer, nn.Conv2d)
         outer = [(before - after) // 2 for before, after in zip(layer.kernel_size, kernel, strict=True)]
         taps = layer.weight[:, :, outer[0] :, outer[1] :][:, :, : kernel[0], : kernel[1]]

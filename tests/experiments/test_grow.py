@@ -113,6 +113,9 @@ def test_lower_levels_and_outer_taps_are_taken_out_and_the_rest_stays() -> None:
     assert len(new.network.down) == 2 and sum(v.numel() for v in new.parameters()) < 10000
     with pytest.raises(UsageError, match="recurrences above the cut"):
         shorten(old, 1)
+    old.network.down = None
+    with pytest.raises(UsageError, match="has no levels"):
+        shorten(old, 1)
     with pytest.raises(UsageError, match="has no fine band"):
         narrow(tiny(), [3, 1])
 
