@@ -92,7 +92,7 @@ def narrow(model: MixtureDenoiser, kernel: Sequence[int]) -> None:
     """Cut the kernels of its fine band's blocks down to ``kernel`` taps, those in the middle.
 
     Raises:
-        UsageError: it has no fine band.
+        UsageError: it has no fine band, or smaller kernels.
     """
     blocks = getattr(getattr(model.network, "fine", None), "blocks", None)
     if not isinstance(blocks, nn.ModuleList):
@@ -100,6 +100,8 @@ def narrow(model: MixtureDenoiser, kernel: Sequence[int]) -> None:
     for layer in (block.get_submodule("conv") for block in blocks):
         assert isinstance(layer, nn.Conv2d)
         outer = [(before - after) // 2 for before, after in zip(layer.kernel_size, kernel, strict=True)]
+        if min(outer) < 0:
+            raise UsageError(f"fine_kernel: {list(layer.kernel_size)} taps can't grow to {list(kernel)}")
         taps = layer.weight[:, :, outer[0] :, outer[1] :][:, :, : kernel[0], : kernel[1]]
         layer.weight = nn.Parameter(taps.contiguous())
         layer.kernel_size, layer.padding = (kernel[0], kernel[1]), (kernel[0] // 2, kernel[1] // 2)
@@ -143,17 +145,17 @@ def main() -> int:
             raise UsageError(f"{args.output} is there already")
         old, description = load_model(model_path(args.model))
         described = description["model"]
-        described["init_args"]["network"]["init_args"] |= args.network
+        arguments = described["init_args"]["network"]["init_args"]
+        arguments |= args.network
         if args.without is not None:
             leave_out(old, args.without)
         if args.levels is not None:
             shorten(old, args.levels)
-            arguments = described["init_args"]["network"]["init_args"]
             arguments |= {name: arguments[name][: args.levels] for name in ("channels", "strides")}
-        if "fine_kernel" in args.network:
-            narrow(old, args.network["fine_kernel"])
         torch.manual_seed(args.seed)
         new = build(described).eval()
+        if "fine_kernel" in args.network and getattr(old.network, "fine", None) is not None:
+            narrow(old, args.network["fine_kernel"])
         grow(old, new)
         count = sum(value.numel() for value in new.parameters())
         save_model(

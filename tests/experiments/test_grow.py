@@ -113,6 +113,8 @@ def test_lower_levels_and_outer_taps_are_taken_out_and_the_rest_stays() -> None:
     assert len(new.network.down) == 2 and sum(v.numel() for v in new.parameters()) < 10000
     with pytest.raises(UsageError, match="recurrences above the cut"):
         shorten(old, 1)
+    with pytest.raises(UsageError, match=r"\[3, 1\] taps can't grow to \[5, 1\]"):
+        narrow(old, [5, 1])
     old.network.down = None
     with pytest.raises(UsageError, match="has no levels"):
         shorten(old, 1)
@@ -146,7 +148,13 @@ def test_command_writes_a_model_and_overwrites_none(tmp_path: Path) -> None:
     assert less.stdout.endswith("parameters, the same function without network.bottleneck\n")
     assert not [name for name in load_model(tmp_path / "less.json")[0].state_dict() if "bottleneck" in name]
     line[line.index("-o") + 1] = str(tmp_path / "one")
-    line[-3:] = ["{bottleneck: none, dual_level: 0}", "--without", "network.bottleneck", "--levels", "1"]
+    line[-3:] = [
+        "{bottleneck: none, dual_level: 0, fine: 8, fine_kernel: [3, 3]}",
+        "--without",
+        "network.bottleneck",
+        "--levels",
+        "1",
+    ]
     one = subprocess.run(line, capture_output=True, text=True)
     assert one.returncode == 0, one.stderr
     assert one.stdout.endswith("function without network.bottleneck without lower levels\n")
