@@ -32,7 +32,7 @@ needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs 
 def recipe(pins: tuple[Pin, ...]) -> Recipe:
     """That of the corpus, of these packages alone and with no more room on the disk than they take."""
     sources, hours = [source_of(pin) for pin in pins], dict.fromkeys(RECIPE.hours, 0.0)
-    return replace(RECIPE, sources=lambda variant: sources, hours=hours)
+    return replace(RECIPE, sources=lambda variant: sources, hours=hours, unpacked_bytes={})
 
 
 def tree(folder: Path) -> dict[str, str]:
