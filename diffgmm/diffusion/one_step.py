@@ -4,18 +4,18 @@ r"""The default setting as one plain function of the waveform: one network call,
 at t = 1 the
 state *is* the noisy signal, so the first convolution sees the same numbers twice; the time embedding is a constant;
 scales of the mixture do not enter its mean; and :math:`\sum_k \pi_k m_k y = (\sum_k \pi_k m_k) y` multiplies once. The
-Fourier transforms are convolutions, so that the model is a graph which any runtime can take.
+Fourier transforms are products with matrices, so that the model is a graph which any runtime can take.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
+from diffgmm.diffusion.fourier import Fourier, kernels
 from diffgmm.diffusion.head import MixtureHead
 from diffgmm.diffusion.model import MixtureDenoiser
 from diffgmm.diffusion.process import Process
@@ -34,10 +34,6 @@ class OneStep(nn.Module):
 
     Equal to ``model.enhance(noisy).waveform`` but for rounding (about -125 dB).
     """
-
-    analysis: Tensor
-    synthesis: Tensor
-    square: Tensor
 
     def __init__(self, skeleton: MixtureDenoiser) -> None:
         super().__init__()
@@ -60,8 +56,7 @@ class OneStep(nn.Module):
         self.sample_rate = representation.sample_rate
         self.n_fft, self.hop = representation.n_fft, representation.hop
         self.alpha, self.beta, self.floor = representation.alpha, representation.beta, representation._FLOOR
-        for name, value in _kernels(representation).items():
-            self.register_buffer(name, value, persistent=False)
+        self.fourier = Fourier(representation)
 
     def forward(self, noisy: Tensor) -> Tensor:
         samples = noisy.shape[-1]
@@ -70,8 +65,7 @@ class OneStep(nn.Module):
         level = torch.where(audible, rms, torch.ones_like(rms))
         margin = (self.n_fft // 2, self.n_fft // 2 + -samples % self.hop)
         padded = nn.functional.pad(noisy / level, margin)
-        frames = nn.functional.conv1d(padded, self.analysis, stride=self.hop)
-        real, imaginary = frames.unsqueeze(1).chunk(2, dim=2)  # each [B, 1, F, N]
+        real, imaginary = self.fourier(padded)
         power = real * real + imaginary * imaginary
         shrink = self.beta * _power(power.clamp_min(self.floor), 0.5 * (self.alpha - 1.0))
         real, imaginary = real * shrink, imaginary * shrink
@@ -87,13 +81,9 @@ class OneStep(nn.Module):
             real, imaginary = real - mean_real, imaginary - mean_imaginary
         real, imaginary = real / self.beta, imaginary / self.beta
         power = (real * real + imaginary * imaginary).clamp_min(self.floor**self.alpha)
-        expand = _power(power.squeeze(1), 0.5 * (1.0 / self.alpha - 1.0)).repeat(1, 2, 1)
-        spectrum = torch.cat([real, imaginary], dim=2).squeeze(1) * expand
-        wave = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop)
-        frame = torch.ones_like(spectrum[:1, :1])
-        weight = nn.functional.conv_transpose1d(frame, self.square, stride=self.hop)
+        expand = _power(power, 0.5 * (1.0 / self.alpha - 1.0))
         start = self.n_fft // 2
-        wave = (wave / weight.clamp_min(1e-8))[..., start : start + samples]
+        wave = self.fourier.inverse(real * expand, imaginary * expand)[..., start : start + samples]
         return torch.where(audible, wave * level, torch.zeros_like(wave))
 
     def _mean(self, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +135,8 @@ def folded_step(model: MixtureDenoiser) -> tuple[OneStep, dict[str, Tensor]]:
     for name in ("linear.weight", "linear.bias"):  # logits, log scales, values; scales do not enter the mean
         weights[name] = torch.cat([state[name][:k], state[name][2 * k :]])
     assert isinstance(model.representation, Complex)  # or there were no such step
-    return step, weights | _kernels(model.representation, 0.0 * weights["linear.bias"].sum())
+    transform = kernels(model.representation, 0.0 * weights["linear.bias"].sum())
+    return step, weights | {f"fourier.{name}": value for name, value in transform.items()}
 
 
 def one_step(model: MixtureDenoiser) -> OneStep:
@@ -180,26 +171,6 @@ class FromParameters(nn.Module):
         step, weights = folded_step(self.model)
         put(step, weights)
         return step(noisy)
-
-
-def _kernels(representation: Complex, zero: Tensor | float = 0.0) -> dict[str, Tensor]:
-    """Windowed Fourier transform and its inverse as kernels ``[2 F, 1, n_fft]``, and the squared window.
-
-    ``zero`` is added to the indices: as a function of a parameter it keeps a tracer from storing the kernels.
-    """
-    n, window = representation.n_fft, representation.window
-    device = window.device
-    bins = torch.arange(n // 2 + 1, dtype=torch.float32, device=device) + zero
-    times = torch.arange(n, dtype=torch.float32, device=device)
-    # Products below 2 ** 24 are whole numbers in float32 too; reduced first, the angles are exact.
-    angles = torch.remainder(bins[:, None] * times[None], float(n)) * (2.0 * math.pi / n)
-    both = torch.cat([angles.cos(), -angles.sin()])
-    sides = representation.sides().repeat(2)
-    return {
-        "analysis": (both * (window * representation._scale))[:, None],
-        "synthesis": (both * sides[:, None] * (window / (n * representation._scale)))[:, None],
-        "square": window.square()[None, None],
-    }
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:
