@@ -87,9 +87,22 @@ class DualPath(nn.Module):
         self.time = _Along(channels, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[F, B, N, C]`` to ``[F, B, N, C]``."""
+        x = self.frequency(x.flatten(1, 2)).view_as(x).transpose(0, 2)
+        return self.time(x.flatten(1, 2)).view(x.shape).transpose(0, 2)
+
+
+class DualPaths(nn.Sequential):
+    """Blocks of :class:`DualPath` one after another, ``[B, C, F, N]`` to ``[B, C, F, N]``."""
+
+    def __init__(self, channels: int, hidden: int, blocks: int) -> None:
+        super().__init__(*(DualPath(channels, hidden) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
         """``[B, C, F, N]`` to ``[B, C, F, N]``."""
         batch, channels, bands, frames = x.shape
-        h = x.permute(2, 0, 3, 1).reshape(bands, batch * frames, channels)
-        h = self.frequency(h).reshape(bands, batch, frames, channels).transpose(0, 2)
-        h = self.time(h.reshape(frames, batch * bands, channels)).reshape(frames, batch, bands, channels)
-        return h.permute(1, 3, 2, 0).to(x.dtype)
+        # Each way is two moves with a reshape between: exported graphs have fast copies for these, not for one of both.
+        h = x.permute(0, 2, 3, 1).reshape(batch, bands, -1).transpose(0, 1)
+        h = super().forward(h.reshape(bands, batch, frames, channels))
+        h = h.transpose(0, 2).reshape(frames, -1).t().reshape(batch, bands, channels, frames)
+        return h.transpose(1, 2).to(x.dtype)

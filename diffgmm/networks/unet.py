@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diffgmm.networks import blocks as layers
 from diffgmm.networks.base import Network
 from diffgmm.networks.blocks import ConvBlock, Level, NormKind, Style
-from diffgmm.networks.bottleneck import BottleneckKind, DualPath, make_bottleneck
+from diffgmm.networks.bottleneck import BottleneckKind, DualPaths, make_bottleneck
 
 
 class FineBand(nn.Module):
@@ -85,8 +85,7 @@ class UNet(Network):
             :class:`FineBand`); 0 for none.
         fine_channels, fine_blocks, fine_kernel: width, number of blocks and taps per axis of that refinement.
         dual: blocks of recurrence along frequency and time (two axes only;
-            :class:`diffgmm.networks.bottleneck.DualPath`);
-            0 for none.
+            :class:`diffgmm.networks.bottleneck.DualPath`); 0 for none.
         dual_level, dual_hidden: after which level on the way down, and units per direction.
 
     The number of input channels is set by :meth:`attach`. Any length goes in: axes are zero-padded to a multiple
@@ -158,7 +157,7 @@ class UNet(Network):
             drop = dropout if level >= len(channels) - 2 else 0.0
             self.down.append(Level(style, resample, width, stack, dropout=drop))
         self.dual_level = dual_level
-        self.dual = nn.Sequential(*(DualPath(channels[dual_level], dual_hidden) for _ in range(dual)))
+        self.dual = DualPaths(channels[dual_level], dual_hidden, dual) if dual else nn.Identity()
         self.dilated = nn.ModuleList(block(channels[-1], d) for d in dilations)
         flat = channels[-1]
         if self.dims == 2 and bottleneck != "none":
