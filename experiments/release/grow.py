@@ -70,7 +70,14 @@ def leave_out(model: MixtureDenoiser, branch: str) -> None:
     path, _, name = branch.rpartition(".")
     if not path or branch not in dict(model.named_modules()):
         raise UsageError(f"the model has no module {branch!r}")
-    setattr(model.get_submodule(path), name, nn.Identity())
+    setattr(model.get_submodule(path), name, _Input())
+
+
+class _Input(nn.Module):
+    """The first of its arguments: blocks of a U-Net also hear the process time."""
+
+    def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
+        return x
 
 
 def shorten(model: MixtureDenoiser, levels: int) -> None:

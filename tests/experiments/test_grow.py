@@ -83,6 +83,20 @@ def test_a_branch_is_taken_out_and_the_rest_stays() -> None:
         leave_out(old, "network.attention")
 
 
+def test_a_block_that_hears_the_time_is_taken_out() -> None:
+    _, old = larger({"fine": 8, "fine_blocks": 2})
+    _, new = larger({"fine": 8, "fine_blocks": 1})
+    torch.nn.init.normal_(old.network.fine.out.weight, std=0.3)
+    x = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        before = old.enhance(x).waveform
+        leave_out(old, "network.fine.blocks.1")
+        grow(old, new)
+        after = new.enhance(x).waveform
+        torch.testing.assert_close(after, old.enhance(x).waveform, rtol=1e-4, atol=1e-5)
+    assert len(new.network.fine.blocks) == 1 and not torch.allclose(after, before, rtol=1e-3)
+
+
 def test_lower_levels_and_outer_taps_are_taken_out_and_the_rest_stays() -> None:
     three = {
         "channels": [6, 8, 10],
