@@ -339,7 +339,7 @@ def test_the_page_shows_what_exists() -> None:
     commands = [
         line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
     ]
-    assert len(commands) == 11
+    assert len(commands) == 12
     parsers = {"experiments.ablations": _parser, "experiments.release.grow": grow._parser}
     for command in commands:
         program, *words = shlex.split(command)
