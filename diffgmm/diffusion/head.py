@@ -18,6 +18,7 @@ MEANS: tuple[Means, ...] = get_args(Means)
 Scales = Literal["absolute", "relative"]
 SCALES: tuple[Scales, ...] = get_args(Scales)
 RELATIVE_FLOOR = 0.05  # magnitude below which relative scales are absolute after all
+NEIGHBOURS = 2  # places to either side, on each axis, whose magnitudes bound a scale
 
 
 class Head(Sized, ABC):
@@ -57,6 +58,9 @@ class MixtureHead(Head):
         initial_scale: standard deviation at the start of training (of a bin of magnitude one, if relative).
         scales: ``absolute``: standard deviations as such; ``relative``: times the magnitude of the reference per real
             dimension, so that quiet bins start with little noise. Not for decibels, whose zero means nothing.
+        max_scale: largest standard deviation, as a multiple of the largest magnitude of the reference up to two places
+            away on each axis; ``None``: no limit. The likelihood hardly minds a component that is far too wide if its
+            weight is small, but a draw from it is a burst. Not for decibels. The mean is the same with and without.
 
     Components start apart (masks from 0 to 1, weights equal), since equal components would stay equal.
 
@@ -71,6 +75,7 @@ class MixtureHead(Head):
         min_scale: float = 1e-3,
         initial_scale: float = 0.3,
         scales: Scales = "absolute",
+        max_scale: float | None = None,
     ) -> None:
         super().__init__()
         if components < 1:
@@ -80,6 +85,7 @@ class MixtureHead(Head):
         self.relative = scales == "relative"
         self.components, self.kind = components, means
         self._log_floor, self._initial = math.log(min_scale), math.log(initial_scale)
+        self.max_scale = max_scale
         self.linear: nn.Module = nn.Identity()
 
     def build(self, features: int, channels: int, dims: int) -> None:
@@ -113,6 +119,9 @@ class MixtureHead(Head):
             power = reference.square().mean(1, keepdim=True)
             log_scales = log_scales + 0.5 * torch.log(power + RELATIVE_FLOOR**2)
         log_scales = self._log_floor + nn.functional.softplus(log_scales - self._log_floor)
+        if self.max_scale is not None:
+            limit = (self.max_scale * loudest_neighbour(reference)).log().clamp_min(self._log_floor)
+            log_scales = torch.minimum(log_scales, limit)
         values = values.reshape(values.shape[0], k, self.channels, *values.shape[2:])
         reference = reference.unsqueeze(1)
         if self.kind == "free":
@@ -127,3 +136,10 @@ class MixtureHead(Head):
         else:
             means = values * reference
         return GaussianMixture(logits, means, log_scales)
+
+
+def loudest_neighbour(values: Tensor) -> Tensor:
+    """Largest magnitude up to :data:`NEIGHBOURS` places away on each axis: ``[B, C, *S]`` to ``[B, 1, *S]``."""
+    magnitude = values.square().sum(1, keepdim=True).clamp_min(1e-24).sqrt()
+    pool = nn.functional.max_pool1d if magnitude.dim() == 3 else nn.functional.max_pool2d
+    return pool(magnitude, 2 * NEIGHBOURS + 1, stride=1, padding=NEIGHBOURS)

@@ -226,6 +226,26 @@ def test_relative_scales_follow_the_reference() -> None:
         MixtureHead(scales="log")
 
 
+@pytest.mark.parametrize("shape", [(9,), (7, 9)])
+def test_a_scale_is_bounded_by_the_loudest_neighbour_and_the_mean_is_not(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    free, bounded = (MixtureHead(2, initial_scale=5.0, max_scale=limit) for limit in (None, 0.5))
+    for head in (free, bounded):
+        head.attach(4, 2, len(shape))
+    bounded.load_state_dict(free.state_dict())
+    features, y = torch.randn(1, 4, *shape), torch.zeros(1, 2, *shape)
+    y[(0, slice(None), *(size // 2 for size in shape))] = torch.tensor(
+        [3.0, 4.0]
+    )  # a magnitude of 5 in the middle
+    wide, narrow = free(features, y, y), bounded(features, y, y)
+    torch.testing.assert_close(narrow.mean(), wide.mean(), rtol=0, atol=0)
+    near = torch.zeros(shape, dtype=torch.bool)
+    near[tuple(slice(size // 2 - 2, size // 2 + 3) for size in shape)] = True
+    torch.testing.assert_close(narrow.scales[..., near], wide.scales[..., near].clamp_max(2.5))
+    assert (wide.scales[..., near] > 2.5).any()
+    torch.testing.assert_close(narrow.scales[..., ~near], torch.full_like(narrow.scales[..., ~near], 1e-3))
+
+
 def test_the_network_runs_in_float64_and_to_its_precision() -> None:
     torch.manual_seed(0)
     net = UNet(
