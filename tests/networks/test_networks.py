@@ -234,13 +234,12 @@ def test_a_scale_is_bounded_by_the_loudest_neighbour_and_the_mean_is_not(shape: 
         head.attach(4, 2, len(shape))
     bounded.load_state_dict(free.state_dict())
     features, y = torch.randn(1, 4, *shape), torch.zeros(1, 2, *shape)
-    y[(0, slice(None), *(size // 2 for size in shape))] = torch.tensor(
-        [3.0, 4.0]
-    )  # a magnitude of 5 in the middle
+    middle = tuple(size // 2 for size in shape)
+    y[(0, slice(None), *middle)] = torch.tensor([3.0, 4.0])  # of magnitude 5
     wide, narrow = free(features, y, y), bounded(features, y, y)
     torch.testing.assert_close(narrow.mean(), wide.mean(), rtol=0, atol=0)
     near = torch.zeros(shape, dtype=torch.bool)
-    near[tuple(slice(size // 2 - 2, size // 2 + 3) for size in shape)] = True
+    near[tuple(slice(place - 2, place + 3) for place in middle)] = True
     torch.testing.assert_close(narrow.scales[..., near], wide.scales[..., near].clamp_max(2.5))
     assert (wide.scales[..., near] > 2.5).any()
     torch.testing.assert_close(narrow.scales[..., ~near], torch.full_like(narrow.scales[..., ~near], 1e-3))
